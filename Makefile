@@ -1,0 +1,34 @@
+# Every target sets up what it needs by itself: Python 3.11 or newer and pip are enough.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+K      ?=
+ROOT   ?= data
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: predict test lint table picture bench
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+predict: $(VENV)/.ready          ## maps and overlays of sample pictures in predictions/
+	$(BIN)/python examples/predict_samples.py
+
+test: $(VENV)/.ready             ## all tests; K=salgan for those of one model
+	$(BIN)/python -m pytest $(if $(K),-k $(K))
+
+lint: $(VENV)/.ready             ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+table: $(VENV)/.ready            ## measure all checkpoints (ROOT=folder of osie, eyecrowd, scene500): cards and README
+	$(BIN)/python benchmarks/table.py --root $(ROOT)
+
+picture: $(VENV)/.ready          ## the picture in the README
+	$(BIN)/python benchmarks/picture.py
+
+bench: $(VENV)/.ready            ## speed
+	$(BIN)/python benchmarks/predict.py

@@ -1,0 +1,100 @@
+"""Throughput of `salzoo predict` against the bare network, and the time to the first map.
+
+    python benchmarks/predict.py [--model deepgaze2] [--pictures DIR] [--count 200] [--rounds 3]
+
+Prints JSON. `folder` reads, predicts and writes; `network` runs the network alone on the same pictures, resized and in
+memory, with the same batch size; both in one process, in turn. `cold` is `salzoo predict` of one picture in a new
+process, `imports` a new process that imports torch, timm and lightning and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import salzoo
+from salzoo.image import find_images, to_tensor
+from salzoo.model import as_float
+from salzoo.predict import predict_files
+from salzoo.samples import sample_pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="deepgaze2")
+    parser.add_argument("--pictures", help="folder; default: the sample pictures, resized to 600 x 800 and repeated")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=8)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = find_images([arguments.pictures]) if arguments.pictures else made(Path(scratch) / "in", arguments.count)
+        result = throughput(arguments.model, paths[: arguments.count], arguments, Path(scratch) / "out")
+        result |= cold(arguments.model, paths[0], arguments.rounds)
+    print(json.dumps(result, indent=2))
+
+
+def made(folder: Path, count: int) -> list[Path]:
+    """Write `count` pictures of 600 x 800."""
+    folder.mkdir()
+    pictures = [picture.resize((800, 600)) for picture in sample_pictures().values()]
+    for i in range(count):
+        pictures[i % len(pictures)].save(folder / f"{i:04d}.jpg", quality=92)
+    return sorted(folder.iterdir())
+
+
+def throughput(name: str, paths: list[Path], arguments: argparse.Namespace, output: Path) -> dict[str, object]:
+    """Pictures a second of both, the median of all rounds, and the ratio round by round."""
+    model = salzoo.load(name)
+    size = arguments.batch_size
+    inputs = torch.cat([model.preprocess.resize(as_float(to_tensor(path))[None]) for path in paths])
+    folder, network = [], []
+    for _ in range(arguments.rounds + 1):  # the first round warms up
+        start = time.perf_counter()
+        with torch.inference_mode():
+            for batch in inputs.split(size):
+                model(batch)
+        network.append(len(paths) / (time.perf_counter() - start))
+        start = time.perf_counter()
+        predict_files(model, paths, output, batch_size=size, progress=False)
+        folder.append(len(paths) / (time.perf_counter() - start))
+    ratios = [a / b for a, b in zip(folder, network, strict=True)][1:]
+    return {
+        "model": name,
+        "pictures": len(paths),
+        "threads": torch.get_num_threads(),
+        "folder_pictures_per_second": round(statistics.median(folder[1:]), 2),
+        "network_pictures_per_second": round(statistics.median(network[1:]), 2),
+        "folder_over_network": round(statistics.median(ratios), 3),
+        "ratios": [round(r, 3) for r in ratios],
+    }
+
+
+def cold(name: str, picture: Path, rounds: int) -> dict[str, object]:
+    """Seconds of one picture in a new process, and of the imports alone, in turn."""
+    seconds: dict[str, list[float]] = {"cold": [], "imports": []}
+    with tempfile.TemporaryDirectory() as output:
+        commands = {
+            "imports": ["-c", "import torch, timm, lightning"],
+            "cold": ["-m", "salzoo", "predict", str(picture), "-m", name, "-o", output],
+        }
+        for _ in range(rounds + 1):
+            for key, words in commands.items():
+                start = time.perf_counter()
+                subprocess.run([sys.executable, *words], check=True, capture_output=True)
+                seconds[key].append(time.perf_counter() - start)
+    ratio = statistics.median(a / b for a, b in zip(seconds["cold"][1:], seconds["imports"][1:], strict=True))
+    medians = {f"{key}_seconds": round(statistics.median(values[1:]), 2) for key, values in seconds.items()}
+    return {**medians, "cold_over_imports": round(ratio, 3)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""What `make predict` runs: maps and overlays of pictures that Python packages ship, on shipped weights, offline."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import salzoo
+from salzoo.samples import sample_pictures
+
+
+def main(output: str = "predictions") -> None:
+    folder = Path(output)
+    folder.mkdir(exist_ok=True)
+    pictures = sample_pictures()
+    for name in ("deepgaze2", "salgan"):
+        model = salzoo.load(name)
+        maps = model.predict(list(pictures.values()))
+        for (stem, picture), saliency_map in zip(pictures.items(), maps, strict=True):
+            saliency_map.save(folder / f"{stem}_{name}.png")
+            saliency_map.save(folder / f"{stem}_{name}_overlay.jpg", image=picture)
+    print(f"{len(list(folder.iterdir()))} files in {folder.resolve()}: look at the *_overlay.jpg.")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

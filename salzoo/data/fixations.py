@@ -1,0 +1,138 @@
+"""Fixation points of one picture, and the maps made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from salzoo.errors import DataError, SpecError
+from salzoo.geometry import Size
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Fixations:
+    """Fixations of one picture: points, not pixels, so that any geometry keeps them on the same picture content.
+
+    Coordinates are 0-based with a pixel's centre at its integer coordinate, so a picture of width W spans
+    [-0.5, W - 0.5], both borders inside. All four are 1-D arrays of one length, in the order of the data file.
+
+    Args:
+        x: Pixels from the left.
+        y: Pixels from the top.
+        observer: Number of the person who made each fixation, kept so that observers can be held apart.
+        duration: In milliseconds, where the data set tells it.
+
+    Raises:
+        DataError: If the arrays are not 1-D or differ in length.
+
+    Example:
+        >>> points = Fixations([2.0, 2.2, 9.0], [1.0, 0.8, 1.0], [0, 1, 1])
+        >>> len(points.inside((4, 6)))
+        2
+        >>> points.counts((4, 6))[1].tolist()
+        [0, 0, 2, 0, 0, 0]
+    """
+
+    x: Floats
+    y: Floats
+    observer: NDArray[np.int64]
+    duration: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Bring the arrays to their types and check that they belong together."""
+        for name, dtype in (("x", np.float64), ("y", np.float64), ("observer", np.int64), ("duration", np.float64)):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
+        columns = [self.x, self.y, self.observer] + ([] if self.duration is None else [self.duration])
+        if any(column.ndim != 1 or len(column) != len(self.x) for column in columns):
+            shapes = [column.shape for column in columns]
+            raise DataError(f"x, y, observer and duration must be 1-D and of one length, got shapes {shapes}")
+
+    def __len__(self) -> int:
+        """Return the number of fixations."""
+        return len(self.x)
+
+    def inside(self, size: Size) -> Fixations:
+        """Keep the points on a picture of `size`; NaN is outside."""
+        height, width = size
+        x, y = self.x, self.y
+        return self._select((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5))
+
+    def of(self, observer: int) -> Fixations:
+        """Keep one observer's points."""
+        return self._select(self.observer == observer)
+
+    def resized(self, old_size: Size, new_size: Size) -> Fixations:
+        """Follow a picture that is scaled from `old_size` to `new_size`, with the borders of both frames matched."""
+        (old_height, old_width), (new_height, new_width) = old_size, new_size
+        # Multiply before dividing: exact for a point on the border, which a rounding must not push out of the frame.
+        x = (self.x + 0.5) * new_width / old_width - 0.5
+        y = (self.y + 0.5) * new_height / old_height - 0.5
+        return Fixations(x, y, self.observer, self.duration)
+
+    def flipped(self, width: int) -> Fixations:
+        """Follow a picture of `width` that is mirrored left to right."""
+        return Fixations(width - 1 - self.x, self.y, self.observer, self.duration)
+
+    def cropped(self, top: int, left: int, size: Size) -> Fixations:
+        """Follow a picture that is cut to `size` from (top, left); what is cut off is dropped."""
+        return Fixations(self.x - left, self.y - top, self.observer, self.duration).inside(size)
+
+    def counts(self, size: Size) -> Tensor:
+        """Return the (H, W) int16 number of fixations in each pixel; points outside the frame are left out."""
+        height, width = size
+        points = self.inside(size)
+        # A point on the right or bottom border belongs to the last pixel, as one on the left belongs to the first.
+        column = np.minimum(np.floor(points.x + 0.5).astype(np.int64), width - 1)
+        row = np.minimum(np.floor(points.y + 0.5).astype(np.int64), height - 1)
+        counts = np.zeros(size, dtype=np.int16)
+        np.add.at(counts, (row, column), 1)
+        return torch.from_numpy(counts)
+
+    def density(self, size: Size, sigma_px: float | tuple[float, float]) -> Tensor:
+        """Return the (H, W) float32 mean of a Gaussian around each point; it sums to 1, or is all 0 without points.
+
+        Exact and without truncation: a Gaussian is the product of a row and a column profile, and the sum over points
+        of such products is one matrix product. Each profile is scaled to sum to 1 inside the frame, so that a fixation
+        near the border weighs as much as one in the middle. Points outside the frame are left out.
+
+        Args:
+            size: (height, width) of the map.
+            sigma_px: Standard deviation in pixels; a pair is (vertical, horizontal), for a map scaled unevenly.
+
+        Raises:
+            SpecError: If a standard deviation is not above 0.
+        """
+        sigmas = sigma_px if isinstance(sigma_px, tuple) else (sigma_px, sigma_px)
+        if not min(sigmas) > 0:
+            raise SpecError(f"sigma_px must be above 0, got {sigma_px}")
+        points = self.inside(size)
+        if not len(points):
+            return torch.zeros(size)
+        rows, columns = (_profiles(*profile) for profile in zip((points.y, points.x), size, sigmas, strict=True))
+        return rows.T @ (columns / len(points))
+
+    def _select(self, keep: NDArray[np.bool_]) -> Fixations:
+        duration = None if self.duration is None else self.duration[keep]
+        return Fixations(self.x[keep], self.y[keep], self.observer[keep], duration)
+
+
+def join(observers: Sequence[tuple[Floats, Floats, Floats]]) -> Fixations:
+    """Put (x, y, duration) of several observers together; an observer's number is the position in the sequence."""
+    numbers = [np.full(len(x), number) for number, (x, _, _) in enumerate(observers)]
+    nobody = np.empty(0)  # so that a picture without observers is one without fixations
+    x, y, duration = (np.concatenate([nobody, *(person[k] for person in observers)]) for k in range(3))
+    return Fixations(x, y, np.concatenate([nobody.astype(np.int64), *numbers]), duration)
+
+
+def _profiles(centres: Floats, length: int, sigma: float) -> Tensor:
+    """Return (N, length) float32 Gaussians around `centres`, each summing to 1: a soft-max, so none can underflow."""
+    distance = torch.arange(length) - torch.from_numpy(centres).float()[:, None]
+    return (distance**2 / (-2 * sigma**2)).softmax(1)

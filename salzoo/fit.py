@@ -1,0 +1,182 @@
+"""Train a model by its recipe: the job behind `salzoo fit`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
+
+from salzoo import card, hub
+from salzoo.data import SaliencyDataModule
+from salzoo.errors import SpecError
+from salzoo.model import Identity, SaliencyModel, evaluating
+from salzoo.spec import ModelSpec
+
+LICENSE = "apache-2.0"  # of what is trained here; a user's own is set with --license
+LIBRARIES = ("torch", "lightning", "timm", "torchmetrics", "kornia")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to train and where.
+
+    Args:
+        spec: The model.
+        tag: Its variant.
+        output: Folder of the run: `checkpoints/`, `logs/`, and at the end the checkpoint folder `<name>.<tag>/`.
+        options: Lightning CLI options (`--trainer.max_epochs 3`, `--model.lr 1e-3`, `--data.batch_size 8`,
+            `--config FILE`), which go over the recipe.
+        resume: `last`, or a `.ckpt` file of an earlier run; None to start anew.
+        command: As typed, for the record.
+        license: SPDX identifier of the weights that come out.
+    """
+
+    spec: ModelSpec
+    tag: str
+    output: Path
+    options: Sequence[str] = ()
+    resume: str | None = None
+    command: str = ""
+    license: str = LICENSE
+
+
+def fit(run: Run) -> Path:
+    """Train, and write the best epoch (by validation) as a checkpoint folder that `salzoo.load` takes.
+
+    Returns:
+        The checkpoint folder.
+
+    Raises:
+        SpecError: If the model has nothing to learn, or the output folder holds another run.
+    """
+    if run.spec.training == "none":
+        raise SpecError(f"{run.spec.name} has nothing to learn: `salzoo.load({run.spec.name!r})` is ready to use.")
+    checkpoints = run.output / "checkpoints"
+    if run.resume is None and (checkpoints / "last.ckpt").exists():
+        raise SpecError(f"{run.output} holds a run already: resume it with --ckpt_path last, or choose another folder.")
+    cli = parse(run)
+    cli.model.identity = Identity(run.spec.name, run.tag, _plain(cli.config["model"]))
+    if run.spec.training == "closed_form":
+        cli.trainer.strategy.connect(cli.model)
+        with evaluating(cli.model), torch.no_grad():
+            cli.model.calibrate(cli.datamodule)
+    else:
+        resume = str(checkpoints / "last.ckpt") if run.resume == "last" else run.resume
+        if resume is not None and not Path(resume).is_file():
+            raise SpecError(f"There is no checkpoint {resume} to resume from.")
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
+        _restore_best(cli)
+    if cli.trainer.is_global_zero:
+        export(cli, run)
+    return run.output / f"{run.spec.name}.{run.tag}"
+
+
+def parse(run: Run) -> LightningCLI:
+    """Build model, data and trainer from the recipe and the options; unknown keys and wrong types end the program."""
+    module, _, class_name = run.spec.class_path.rpartition(".")
+    variant = run.spec.variants[run.tag]
+    recipe = {"seed_everything": 0, **variant.recipe, "model": variant.init_args}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # sys.argv has salzoo's own words, not these
+        yaml.safe_dump(recipe, file)
+        file.flush()
+        return LightningCLI(
+            getattr(importlib.import_module(module), class_name),
+            SaliencyDataModule,
+            args=["--config", file.name, *run.options],
+            run=False,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            trainer_defaults={
+                "default_root_dir": str(run.output),
+                "logger": {
+                    "class_path": "lightning.pytorch.loggers.CSVLogger",
+                    "init_args": {"save_dir": str(run.output), "name": "logs", "version": ""},
+                },
+                "callbacks": [_best(run.output / "checkpoints")],
+                "log_every_n_steps": 10,
+            },
+        )
+
+
+def export(cli: LightningCLI, run: Run) -> None:
+    """Write the checkpoint folder: weights, config with provenance, card."""
+    model: SaliencyModel = cli.model
+    config, seed = _plain(cli.config), cli.config["seed_everything"]
+    del config["data"]["root"]  # where the data lay on this machine says nothing to others
+    model_args = {**config.pop("model"), "preprocess": _plain(vars(model.preprocess))}
+    own = ("default_root_dir", "logger", "callbacks")
+    trainer = {k: v for k, v in config["trainer"].items() if v is not None and k not in own}
+    provenance = hub.Provenance(
+        command=run.command,
+        commit=commit(),
+        seed=int(seed),
+        data=tuple(f"{name}:train" for name in cli.datamodule.sets),
+        recipe={"data": config["data"], "trainer": trainer},
+        versions={name: importlib.metadata.version(name) for name in LIBRARIES},
+    )
+    folder = run.output / f"{run.spec.name}.{run.tag}"
+    saved = hub.save(
+        model.network,
+        folder,
+        model=run.spec.name,
+        tag=run.tag,
+        init_args=model_args,
+        license=run.license,
+        provenance=provenance,
+    )
+    card.write(folder, run.spec, saved)
+
+
+def commit() -> str:
+    """Return the commit of the working folder's repository, `+changes` if it is not clean, or `unknown`."""
+    try:
+        head, changes = (
+            subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+changes" if changes else "")
+
+
+def _best(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor="val/nss",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,  # a whole epoch, so that a resumed run repeats none of it
+        enable_version_counter=False,
+    )
+
+
+def _restore_best(cli: LightningCLI) -> None:
+    best = cast("ModelCheckpoint", cli.trainer.checkpoint_callback).best_model_path
+    if best and Path(best).is_file():
+        state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
+        cli.model.load_state_dict(state)
+
+
+def _plain(value: Any) -> Any:
+    """Turn parsed configuration into JSON types."""
+    if hasattr(value, "as_dict"):
+        value = value.as_dict()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

@@ -1,0 +1,213 @@
+"""Checkpoint folders: find, verify, read, write. Laid out as a Hugging Face repository.
+
+`model.safetensors` is `network.state_dict()`, `config.json` says how to build the network, `README.md` is the card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from salzoo.errors import SpecError, WeightsError
+from salzoo.spec import Checkpoint, from_mapping, shipped
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a checkpoint: enough to make it again.
+
+    Args:
+        command: As typed.
+        commit: Of the repository; `+changes` if the tree was not clean.
+        seed: Of the run.
+        data: Data sets and splits, as `osie:train`.
+        recipe: The whole configuration of the run.
+        versions: Of the libraries that matter.
+    """
+
+    command: str
+    commit: str
+    seed: int
+    data: tuple[str, ...]
+    recipe: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of an evaluation, written by `salzoo evaluate`."""
+
+    dataset: str
+    split: str
+    images: int
+    convention: str
+    commit: str
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checkpoint's `config.json`: typed, so that an unknown key or a wrong type is an error.
+
+    Args:
+        model: Name in the registry; the class is looked up there, never imported by path.
+        tag: Of the checkpoint.
+        init_args: Arguments of the class, `preprocess` resolved.
+        sha256: Of `model.safetensors`.
+        license: SPDX identifier of the weights.
+        provenance: None for weights of unknown origin.
+        measured: Evaluation results.
+    """
+
+    model: str
+    tag: str
+    init_args: dict[str, Any]
+    sha256: str
+    license: str
+    provenance: Provenance | None = None
+    measured: tuple[Measured, ...] = ()
+
+
+def find(name: str, tag: str, checkpoint: Checkpoint) -> Path:
+    """Return the folder of a published checkpoint: `$SALZOO_HUB`, then those shipped with salzoo.
+
+    Raises:
+        WeightsError: If it is in neither; the message says where was looked.
+    """
+    places = [Path(os.environ["SALZOO_HUB"])] if os.environ.get("SALZOO_HUB") else []
+    places.append(shipped("hub"))
+    for place in places:
+        if (folder := place / f"{name}.{tag}").is_dir():
+            return folder
+    where = " or ".join(str(place / f"{name}.{tag}") for place in places)
+    raise WeightsError(
+        f"The checkpoint {name}.{tag} is not in {where}. Get a complete clone or wheel of salzoo, point $SALZOO_HUB "
+        f"at a folder that holds it (sha256 {checkpoint.sha256[:12]}...), or pass weights=None for an untrained network."
+    )
+
+
+def read_config(folder: Path) -> Config:
+    """Read and check `config.json`.
+
+    Raises:
+        WeightsError: If the folder or the file is missing.
+        SpecError: If the file is not valid JSON, or has an unknown key or a wrong type.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise WeightsError(f"{folder} is not a checkpoint folder: it has no {CONFIG}. It needs {WEIGHTS} and {CONFIG}.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SpecError(f"{path}: not valid JSON: {error}") from error
+    return from_mapping(Config, content, str(path))
+
+
+def load_weights(network: nn.Module, folder: Path, sha256: str) -> None:
+    """Load `model.safetensors` into a network, every tensor and nothing else; half precision becomes float32.
+
+    Args:
+        network: Built as `config.json` says.
+        folder: The checkpoint.
+        sha256: Expected of the file.
+
+    Raises:
+        WeightsError: If the file is missing or not the expected one, or a tensor is missing, unknown or misshapen.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise WeightsError(f"{folder} has no {WEIGHTS}. Copy the whole folder again.")
+    if (got := hash_file(path)) != sha256:
+        raise WeightsError(
+            f"{path} is damaged or was replaced: its sha256 is {got}, expected {sha256}. Copy the folder again."
+        )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    own = network.state_dict()
+    missing, unknown = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
+    misshapen = sorted(k for k in set(own) & set(tensors) if own[k].shape != tensors[k].shape)
+    if missing or unknown or misshapen:
+        raise WeightsError(
+            f"{path} does not fit the network: missing {missing[:3]} ({len(missing)}), unknown {unknown[:3]} "
+            f"({len(unknown)}), misshapen {misshapen[:3]} ({len(misshapen)}). config.json is another's."
+        )
+    network.load_state_dict(tensors)
+
+
+def save(
+    network: nn.Module,
+    folder: Path,
+    *,
+    model: str,
+    tag: str,
+    init_args: dict[str, Any],
+    license: str,
+    provenance: Provenance | None,
+    half: bool = True,
+) -> Config:
+    """Write `model.safetensors` and `config.json`; a failure leaves the folder as it was.
+
+    Args:
+        network: Its `state_dict` is what is stored.
+        folder: Made if need be.
+        model: Name in the registry.
+        tag: Of the checkpoint.
+        init_args: Arguments of the model's class; JSON types only.
+        license: SPDX identifier.
+        provenance: What made the weights.
+        half: Store floating-point parameters as float16; buffers (statistics, priors) stay float32.
+
+    Returns:
+        What was written to `config.json`.
+
+    Raises:
+        WeightsError: If a tensor is not finite, or does not survive half precision.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {}
+    parameters = {name for name, _ in network.named_parameters()}
+    for name, tensor in network.state_dict().items():
+        small = half and name in parameters and tensor.is_floating_point()
+        stored = tensor.detach().cpu().to(torch.float16 if small else tensor.dtype).contiguous()
+        if not torch.isfinite(stored.float()).all():
+            raise WeightsError(f"{name} is not finite{' in half precision' if small else ''}; nothing was written.")
+        tensors[name] = stored
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        weights = Path(scratch) / WEIGHTS
+        save_file(tensors, weights)
+        config = Config(model, tag, init_args, hash_file(weights), license, provenance)
+        write_config(Path(scratch), config)
+        for name in (WEIGHTS, CONFIG):
+            os.replace(Path(scratch) / name, folder / name)
+    return config
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write `config.json` in one step."""
+    scratch = folder / f".{CONFIG}.tmp"
+    scratch.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
+    os.replace(scratch, folder / CONFIG)
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""Layers that several papers share; what only one paper has lives in that paper's file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
+from torch import Tensor, nn
+
+from salzoo.data.fixations import Fixations
+
+
+class GaussianBlur(nn.Module):
+    """Gaussian blur whose width is learned (DeepGaze I, Kuemmerer et al. 2014, Sec. 2).
+
+    Shape: (N, 1, H, W) to the same; borders are replicated, so that a constant map stays constant.
+
+    Args:
+        sigma_px: Initial width in pixels of the map.
+        max_sigma_px: The kernel holds three of these; a larger learned width is cut off there.
+    """
+
+    def __init__(self, sigma_px: float = 1.0, max_sigma_px: float = 4.0) -> None:
+        super().__init__()
+        self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma_px)))
+        self.kernel_size = 2 * math.ceil(3 * max_sigma_px) + 1
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Blur each map."""
+        kernel = (self.kernel_size, self.kernel_size)
+        margin = self.kernel_size // 2
+        padded = F.pad(maps, (margin,) * 4, mode="replicate")
+        sigma = self.log_sigma.exp().expand(1, 2)
+        return gaussian_blur2d(padded, kernel, sigma, "constant")[..., margin:-margin, margin:-margin]
+
+
+class CentreBias(nn.Module):
+    """A log density over the frame in relative coordinates, with a learned weight.
+
+    Shape: a size (H, W) to (1, 1, H, W) log density, not normalised at that size.
+
+    Args:
+        grid: (height, width) of the stored log density.
+    """
+
+    log_density: Tensor
+
+    def __init__(self, grid: tuple[int, int] = (48, 64)) -> None:
+        super().__init__()
+        self.register_buffer("log_density", torch.zeros(1, 1, *grid))
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def fit(self, fixations: Iterable[tuple[Fixations, tuple[int, int]]], bandwidth: float) -> None:
+        """Set the log density to the kernel density estimate of `kernel_density`."""
+        grid = (self.log_density.shape[-2], self.log_density.shape[-1])
+        self.log_density.copy_(kernel_density(fixations, grid, bandwidth).log())
+
+    def forward(self, size: tuple[int, int]) -> Tensor:
+        """Return weight * log density, interpolated to `size`."""
+        resized = F.interpolate(self.log_density, size, mode="bilinear", align_corners=False)
+        return self.weight * resized
+
+
+def kernel_density(
+    fixations: Iterable[tuple[Fixations, tuple[int, int]]],
+    grid: tuple[int, int],
+    bandwidth: float,
+    uniform: float = 1e-3,
+) -> Tensor:
+    """Density of all fixations in relative coordinates, every picture counting its fixations once.
+
+    Args:
+        fixations: Points and (height, width) of each picture.
+        grid: (height, width) of the result.
+        bandwidth: Standard deviation of the Gaussian kernel, as a share of each side.
+        uniform: Share of a uniform density mixed in, so that no place is impossible.
+
+    Returns:
+        (height, width) density that sums to 1.
+    """
+    total, count = torch.zeros(grid, dtype=torch.float64), 0
+    sigma_px = (bandwidth * grid[0], bandwidth * grid[1])
+    for points, size in fixations:
+        if len(points):
+            total += len(points) * points.resized(size, grid).density(grid, sigma_px)
+            count += len(points)
+    return ((1 - uniform) * total / max(count, 1) + uniform / total.numel()).float()
+
+
+class Standardise(nn.Module):
+    """Give each channel zero mean and unit variance, with statistics measured once over training pictures.
+
+    Shape: (N, C, H, W) to the same.
+
+    Args:
+        channels: C.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Standardise."""
+        return (maps - self.mean[:, None, None]) / self.std[:, None, None]
+
+
+def fit_standardise(layers: Sequence[Standardise], batches: Iterable[Sequence[Tensor]]) -> None:
+    """Measure the channel statistics of several taps in one pass.
+
+    Args:
+        layers: One a tap.
+        batches: For each batch, the maps (N, C, H, W) of all taps.
+    """
+    first = [torch.zeros_like(layer.mean, dtype=torch.float64) for layer in layers]
+    second = [torch.zeros_like(total) for total in first]
+    pixels = [0] * len(layers)
+    for taps in batches:
+        for i, maps in enumerate(taps):
+            first[i] += maps.double().sum((0, 2, 3))
+            second[i] += maps.double().square().sum((0, 2, 3))
+            pixels[i] += maps.numel() // maps.shape[1]
+    for layer, total, squares, count in zip(layers, first, second, pixels, strict=True):
+        mean = total / count
+        layer.mean.copy_(mean)
+        layer.std.copy_((squares / count - mean.square()).clamp_min(1e-12).sqrt())

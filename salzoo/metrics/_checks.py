@@ -1,0 +1,226 @@
+"""What every metric asks of its input, and the few reductions that they share."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from salzoo.errors import ImageError, SalzooError, SpecError
+from salzoo.metrics.resize import imresize
+
+T = TypeVar("T")
+
+
+class FixationsTypeError(SalzooError, TypeError, ValueError):
+    """Fixations that are no integer counts: a wrong type, and a wrong value to whoever passed a blurred map."""
+
+
+def choose(convention: str, value: T | None, *, mit: T, pysaliency: T) -> T:
+    """Return `value` if the caller set it, else what the convention says."""
+    if convention not in ("mit", "pysaliency"):
+        raise SpecError(f"convention={convention!r} is not known; use 'mit' or 'pysaliency'")
+    if value is not None:
+        return value
+    return mit if convention == "mit" else pysaliency
+
+
+def one_of(name: str, value: object, accepted: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of the accepted words."""
+    if value not in accepted:
+        raise SpecError(f"{name}={value!r} is not known; use one of {', '.join(map(repr, accepted))}")
+
+
+def check_batch(name: str, maps: Tensor) -> None:
+    """Raise unless `maps` is a tensor of shape (N, H, W)."""
+    if not isinstance(maps, Tensor):
+        raise ImageError(f"{name} must be a torch.Tensor of shape (N, H, W), got {type(maps).__name__}")
+    if maps.ndim != 3:
+        raise ImageError(
+            f"{name} must have shape (N, H, W), got {tuple(maps.shape)}; "
+            "index one map with [None], drop a channel with [:, 0]; mixed sizes go into a metric class as a list"
+        )
+
+
+def on_cpu(maps: Tensor) -> bool:
+    """Say whether to loop over images and gather; other devices get whole batches and no data-dependent shapes."""
+    return maps.device.type == "cpu"
+
+
+def at_least_float32(maps: Tensor) -> Tensor:
+    """Cast half precision to float32 (its sums overflow) and integers to float64; move off devices without float64."""
+    if maps.device.type == "mps":
+        maps = maps.cpu()
+    if maps.dtype in (torch.float32, torch.float64):
+        return maps
+    return maps.to(torch.float32 if maps.is_floating_point() else torch.float64)
+
+
+def extrema(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the minimum and the maximum of each row of (N, M) as two (N,) tensors."""
+    if on_cpu(flat) and len(flat):  # a reduction over one dimension is 15 times slower there
+        pairs = [torch.aminmax(row) for row in flat]
+        return torch.stack([p.min for p in pairs]), torch.stack([p.max for p in pairs])
+    low, high = torch.aminmax(flat, dim=1)
+    return low, high
+
+
+def happens(mask: Tensor) -> bool:
+    """Say whether any element is true; never on `meta`, which has no values."""
+    return not mask.is_meta and bool(mask.any())
+
+
+def for_each(maps: Tensor, fixations: Tensor, name: str) -> Tensor:
+    """Return maps of the fixations' shape (N, H, W), from such maps or from one (H, W) for all images."""
+    if isinstance(maps, Tensor) and maps.ndim == 2:
+        maps = maps.expand(len(fixations), -1, -1)
+    check_batch(name, maps)
+    if maps.shape != fixations.shape:
+        raise ImageError(f"{name} {tuple(maps.shape)} and fixations {tuple(fixations.shape)} must have the same shape")
+    return maps
+
+
+def checked_prediction(
+    preds: Tensor, truth: Tensor, truth_name: str, *, resize: bool, signed: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Check predictions and return them as float32 or float64 (N, H, W), with their minima and maxima (N,).
+
+    Args:
+        preds: (N, H, W).
+        truth: (N, H, W).
+        truth_name: For the error texts.
+        resize: Whether another height and width than the truth's is accepted.
+        signed: Whether negative values mean anything to the metric.
+
+    Raises:
+        ImageError: If shapes differ without `resize`, or a value is not finite, or negative against `signed`.
+    """
+    check_batch("preds", preds)
+    check_batch(truth_name, truth)
+    if preds.shape != truth.shape and not (resize and len(preds) == len(truth)):
+        raise ImageError(
+            f"preds {tuple(preds.shape)} and {truth_name} {tuple(truth.shape)} differ in shape; "
+            "resize=True scales predictions to the truth's size as the MIT benchmark does"
+        )
+    preds = at_least_float32(preds)
+    low, high = extrema(preds.flatten(1))
+    if happens(~(torch.isfinite(low) & torch.isfinite(high))):
+        raise ImageError("preds hold NaN or infinite values, of which no metric can be taken")
+    if not signed and happens(low < 0):
+        raise ImageError(
+            f"preds hold negative values (minimum {float(low.min()):.4g}), so they are no density; "
+            "are they logits or a log-density? apply log_softmax over all pixels and pass log_density=True"
+        )
+    return preds, low, high
+
+
+def prediction(
+    preds: Tensor, truth: Tensor, truth_name: str, *, resize: bool, signed: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Check predictions as `checked_prediction` does, bring them to the truth's size and flatten them to (N, M).
+
+    Resizing may leave bicubic overshoot: values below the minimum of the original.
+    """
+    x, low, high = checked_prediction(preds, truth, truth_name, resize=resize, signed=signed)
+    if x.shape == truth.shape:
+        return x.flatten(1), low, high
+    x = imresize(x, size=(truth.shape[1], truth.shape[2])).flatten(1)
+    return x, *extrema(x)
+
+
+def check_log_density(preds: Tensor) -> None:
+    """Raise unless exp(preds) sums to 1 in each image."""
+    check_batch("preds", preds)
+    total = preds.detach().flatten(1).double().logsumexp(1)
+    if happens(~(total.abs() < 1e-2)):
+        raise ImageError(
+            f"exp(preds) sums to {float(total.exp()[0]):.4g}, not to 1: logits or a density, no log-density? "
+            "apply log_softmax over all pixels, or leave log_density=False"
+        )
+
+
+def positive_map(maps: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Check a density and flatten it: values (N, M) in float32 or float64, their minima and their maxima (N,)."""
+    check_batch(name, maps)
+    flat = at_least_float32(maps).flatten(1)
+    low, high = extrema(flat)
+    if happens(~torch.isfinite(low) | ~torch.isfinite(high) | (low < 0)):
+        raise ImageError(f"{name} must be finite and not negative, got values from {low.min()} to {high.max()}")
+    return flat, low, high
+
+
+def truth_density(density: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Check a ground-truth density and flatten it as `positive_map` does; warn if it holds only 0 and 1."""
+    flat, low, high = positive_map(density, "density")
+    maybe = (low == 0) & (high == 1)
+    if happens(maybe):
+        few = flat[:, :: max(1, flat.shape[1] // 997)]  # nearly always enough to see other values
+        if happens(maybe & (few == few.round()).all(1)) and happens(maybe & (flat == flat.round()).all(1)):
+            warnings.warn("density holds only 0 and 1; CC, SIM, KLDiv and EMD want blurred fixations", stacklevel=3)
+    return flat, low, high
+
+
+def fixation_counts(fixations: Tensor, name: str = "fixations") -> Tensor:
+    """Check integer counts of fixations and flatten them to (N, M).
+
+    Raises:
+        FixationsTypeError: If they are floating point: a blurred map gives a plausible, wrong score.
+        ImageError: If a count is negative.
+    """
+    check_batch(name, fixations)
+    if fixations.is_floating_point() or fixations.is_complex():
+        raise FixationsTypeError(
+            f"{name} must hold integer counts, got {fixations.dtype}: it looks like a density. "
+            "CC, SIM, KLDiv and EMD want the density; AUC, NSS and InfoGain want the fixations"
+        )
+    flat = fixations.flatten(1)
+    if flat.dtype == torch.bool:
+        return flat.to(torch.uint8)
+    if flat.numel() and not flat.is_meta and int(torch.aminmax(flat).min) < 0:
+        raise ImageError(f"{name} hold negative counts (minimum {int(flat.min())})")
+    return flat.cpu() if flat.device.type == "mps" else flat
+
+
+def at_fixations(counts: Tensor, *maps: Tensor, repeats: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Take the values of maps at the fixated pixels.
+
+    Args:
+        counts: (N, M).
+        maps: Each (N, M).
+        repeats: Weigh a pixel by its count; if false each fixated pixel weighs 1.
+
+    Returns:
+        Weights (N, K) in float64, 0 where an image has fewer than K fixated pixels, and the values of each map (N, K).
+        On the CPU K is the largest number of fixated pixels; elsewhere K = M and nothing is gathered.
+    """
+    if not on_cpu(counts):
+        return (counts if repeats else counts != 0).double(), maps
+    where = [torch.from_numpy((row != 0).nonzero()[0]) for row in counts.numpy()]
+    valid = torch.zeros(len(where), max((len(w) for w in where), default=1) or 1)
+    index = torch.zeros(valid.shape, dtype=torch.int64)
+    for i, w in enumerate(where):
+        index[i, : len(w)] = w
+        valid[i, : len(w)] = 1
+    weights = valid.double() * counts.gather(1, index) if repeats else valid.double()
+    return weights, tuple(m.gather(1, index) for m in maps)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of (N, K) values under weights that may all be 0: NaN then, without a NaN in the gradient of the others."""
+    total = weights.sum(1)
+    mean = (weights * values).sum(1) / total.clamp_min(1)
+    return torch.where(total > 0, mean, torch.nan)
+
+
+def settle_constant(scores: Tensor, constant: Tensor, chance: float | None, on_constant: str) -> Tensor:
+    """Give constant predictions their chance value (`None`: keep the score) or NaN, and warn."""
+    one_of("on_constant", on_constant, ("chance", "nan"))
+    if constant.is_meta or not happens(constant):
+        return scores
+    score = "at chance" if on_constant == "chance" else "NaN"
+    warnings.warn(f"constant predictions are scored {score} (on_constant={on_constant!r})", stacklevel=3)
+    if on_constant == "nan":
+        return torch.where(constant, torch.nan, scores)
+    return scores if chance is None else torch.where(constant, chance, scores)

@@ -1,0 +1,152 @@
+"""Metrics against a ground-truth density: CC, SIM, KL divergence."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from salzoo.errors import SpecError
+from salzoo.metrics._checks import check_log_density, choose, prediction, settle_constant, truth_density
+
+EPS = 2.220446049250313e-16
+
+
+def cc(
+    preds: Tensor,
+    density: Tensor,
+    *,
+    convention: str = "mit",
+    on_constant: str = "chance",
+    resize: bool = False,
+) -> Tensor:
+    """Pearson correlation over all pixels. Higher is better, -1 to 1; chance is 0.
+
+    Args:
+        preds: (N, H, W), any scale and offset.
+        density: (N, H, W), any positive scale.
+        convention: "mit" and "pysaliency" agree here.
+        on_constant: Score of a constant prediction: 0 ("chance") or NaN.
+        resize: Scale predictions of another size to the density's, as MATLAB does.
+
+    Returns:
+        (N,) float64 scores, NaN where the density is empty. Differentiable.
+    """
+    choose(convention, None, mit=0, pysaliency=0)
+    g, g_low, g_high = truth_density(density)
+    x, low, high = prediction(preds, density, "density", resize=resize)
+    x, g = x.double(), g.double()
+    x = x - x.mean(1, keepdim=True)
+    g = g - g.mean(1, keepdim=True)
+    flat = (low == high) | (g_low == g_high)
+    power = ((x * x).sum(1) * (g * g).sum(1)).masked_fill(flat, 1.0)
+    scores = ((x * g).sum(1) / power.sqrt()).masked_fill(flat, 0.0)
+    return settle_constant(scores, low == high, 0.0, on_constant).masked_fill(g_high == 0, torch.nan)
+
+
+def sim(
+    preds: Tensor,
+    density: Tensor,
+    *,
+    convention: str = "mit",
+    subtract_min: bool | None = None,
+    on_constant: str = "chance",
+    resize: bool = False,
+) -> Tensor:
+    """Histogram intersection of two maps that sum to 1 (Judd et al. 2012). Higher is better, 0 to 1.
+
+    Args:
+        preds: (N, H, W).
+        density: (N, H, W), any positive scale.
+        convention: "mit" subtracts each map's minimum first, "pysaliency" only a negative one.
+        subtract_min: Overrides that.
+        on_constant: A constant prediction counts as uniform ("chance") or scores NaN.
+        resize: Scale predictions of another size to the density's, as MATLAB does.
+
+    Returns:
+        (N,) float64 scores, NaN where the density is empty. Differentiable almost everywhere.
+    """
+    subtract_min = choose(convention, subtract_min, mit=True, pysaliency=False)
+    g, g_low, g_high = truth_density(density)
+    x, low, high = prediction(preds, density, "density", resize=resize)
+    x, g = to_sum_one(x, low, high, subtract_min), to_sum_one(g, g_low, g_high, subtract_min)
+    scores = torch.minimum(x, g).sum(1, dtype=torch.float64)
+    return settle_constant(scores, low == high, None, on_constant).masked_fill(g_high == 0, torch.nan)
+
+
+def kl_div(
+    preds: Tensor,
+    density: Tensor,
+    *,
+    convention: str = "mit",
+    eps: float | None = None,
+    minimum_value: float | None = None,
+    base: float = math.e,
+    log_density: bool = False,
+    on_constant: str = "chance",
+    resize: bool = False,
+) -> Tensor:
+    """Kullback-Leibler divergence KL(density || prediction). Lower is better, 0 is perfect, no upper limit.
+
+    `sum(g * log(eps + g / (p + eps)))` of maps that sum to 1. With both eps inside, a perfect score is about -6e-12.
+
+    Args:
+        preds: (N, H, W), not negative, any scale; or log-densities.
+        density: (N, H, W), any positive scale.
+        convention: "mit" has eps = 2.2e-16 and minimum_value = 0, "pysaliency" eps = 0 and minimum_value = 1e-20.
+        eps: Overrides that. It alone decides the score of maps with zeros.
+        minimum_value: Added to both maps before they are divided by their sums.
+        base: Of the logarithm: e for nats, 2 for bits.
+        log_density: `preds` are natural logarithms.
+        on_constant: A map of zeros counts as uniform ("chance") or scores NaN; other constants are ordinary.
+        resize: Scale predictions of another size to the density's, as MATLAB does.
+
+    Returns:
+        (N,) float64 scores, NaN where the density is empty. Differentiable.
+
+    Raises:
+        ImageError: If a prediction is negative: KL of a log-density is a plausible, wrong number.
+    """
+    eps = choose(convention, eps, mit=EPS, pysaliency=0.0)
+    minimum_value = choose(convention, minimum_value, mit=0.0, pysaliency=1e-20)
+    if base <= 1:
+        raise SpecError(f"base={base} is no base of a logarithm here; use math.e or 2")
+    if log_density:
+        check_log_density(preds)
+        preds = preds.exp()
+    g, g_low, g_high = truth_density(density)
+    x, low, high = prediction(preds, density, "density", resize=resize, signed=False)
+    x, low, high = x.clamp_min(0), low.clamp_min(0), high.clamp_min(0)
+    x = to_sum_one(x, low, high, False, minimum_value)
+    g = to_sum_one(g, g_low, g_high, False, minimum_value)
+    ratio = g / (x + eps) + eps
+    if eps == 0:
+        ratio = ratio.masked_fill(g == 0, 1.0)
+    scores = (g * ratio.log()).sum(1, dtype=torch.float64) / math.log(base)
+    return settle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
+
+
+def to_sum_one(flat: Tensor, low: Tensor, high: Tensor, subtract_min: bool, minimum_value: float = 0.0) -> Tensor:
+    """Scale each row of (N, M) to sum 1, by the rule of `sum_one_scale`; keeps the dtype."""
+    shift, factor = sum_one_scale(flat, low, high, subtract_min, minimum_value)
+    return (flat - shift[:, None].to(flat.dtype)) * factor[:, None].to(flat.dtype)
+
+
+def sum_one_scale(
+    flat: Tensor, low: Tensor, high: Tensor, subtract_min: bool, minimum_value: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Return float64 `shift` and `factor` (N,) for which `(flat - shift) * factor` sums to 1 in each row.
+
+    A row that would be constant after the shift becomes uniform.
+
+    Args:
+        flat: (N, M).
+        low: (N,) minima.
+        high: (N,) maxima.
+        subtract_min: Subtract the minimum; if false only a negative one.
+        minimum_value: Added to every pixel.
+    """
+    shift = (low if subtract_min else low.clamp_max(0)).double()
+    shift = torch.where(shift == high, shift - 1, shift) - minimum_value
+    return shift, 1 / (flat.sum(1, dtype=torch.float64) - flat.shape[1] * shift)

@@ -1,0 +1,247 @@
+"""The metrics as `torchmetrics.Metric` classes: means over images that are exact on any number of processes."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from salzoo.errors import ImageError, SpecError
+from salzoo.metrics import functional
+from salzoo.metrics._checks import one_of
+from salzoo.metrics.pool import FixationPool
+
+Maps = Tensor | Sequence[Tensor]
+
+
+class ImageMeanMetric(Metric):
+    """Mean of one score an image, or of one score a fixation.
+
+    State is three float64 sums, so memory does not grow, images may differ in size and processes add up exactly. They
+    are named after the class: equal names would let a MetricCollection merge different metrics. Images without a
+    fixation or with an empty density are skipped, counted and reported by `compute`, which is NaN if nothing is left.
+    No image may be given twice: under DDP use a sampler that does not pad.
+
+    Args:
+        average: "image", or "fixation" to weigh each image by its number of fixations (metrics of fixations only).
+        **options: Keywords of the function that scores, see there; others go to `torchmetrics.Metric`.
+
+    Raises:
+        SpecError: If an option is unknown.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    score: ClassVar[Callable[..., Tensor]]
+    key: ClassVar[str]
+    over_fixations: ClassVar[bool] = False
+
+    def __init__(self, *, average: str = "image", **options: Any) -> None:
+        known = score_options(type(self))
+        try:
+            super().__init__(**{k: v for k, v in options.items() if k not in known})
+        except ValueError as error:
+            raise SpecError(f"{type(self).__name__} takes average, {', '.join(sorted(known))}. {error}") from error
+        one_of("average", average, ("image", "fixation") if self.over_fixations else ("image",))
+        one_of("convention", options.get("convention", "mit"), ("mit", "pysaliency"))
+        self.average = average
+        self.options = {k: v for k, v in options.items() if k in known}
+        for name in ("sum", "count", "skipped"):
+            self.add_state(f"{self.key}_{name}", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def compute(self) -> Tensor:
+        """Return the mean as a float64 scalar, NaN if no image counted."""
+        total, count, skipped = (getattr(self, f"{self.key}_{name}") for name in ("sum", "count", "skipped"))
+        if skipped > 0:
+            name = type(self).__name__
+            warnings.warn(f"{name} skipped {int(skipped)} image(s): no fixation or an empty density", stacklevel=2)
+        return torch.where(count > 0, total / count, torch.nan)
+
+    def _add(self, preds: Maps, **truth: Maps) -> None:
+        """Score a batch, or a list of images of different sizes, and add it up."""
+        if not isinstance(preds, Tensor):
+            for name, maps in truth.items():
+                if len(maps) != len(preds) and not _for_all(maps):
+                    raise ImageError(f"{len(preds)} preds but {len(maps)} {name}; give one map for each image")
+            for i, image in enumerate(preds):
+                self._add(image[None], **{k: t if _for_all(t) else t[i][None] for k, t in truth.items()})
+            return
+        scores = type(self).score(preds, **truth, **self.options)
+        weights = self._weights(truth)
+        valid = weights > 0
+        self._grow("sum", (scores * weights)[valid].sum())
+        self._grow("count", weights.sum())
+        self._grow("skipped", (~valid).sum())
+
+    def _weights(self, truth: dict[str, Any]) -> Tensor:
+        """Return what each image weighs (N,), 0 for one to skip."""
+        flat: Tensor = truth["fixations" if self.over_fixations else "density"].flatten(1)
+        if self.average == "image":
+            return (flat != 0).any(1).double()
+        repeats = self.options.get("repeats")
+        if repeats is None:
+            repeats = self.options.get("convention") == "pysaliency" and "repeats" in score_options(type(self))
+        return (flat if repeats else flat != 0).sum(1).double()
+
+    def _grow(self, name: str, amount: Tensor) -> None:
+        state = getattr(self, f"{self.key}_{name}")
+        setattr(self, f"{self.key}_{name}", state + amount.detach().to(state))
+
+
+def _for_all(maps: Maps) -> bool:
+    """Say whether `maps` is one (H, W) for all images."""
+    return isinstance(maps, Tensor) and maps.ndim == 2
+
+
+def score_options(metric: type[ImageMeanMetric]) -> set[str]:
+    """Names of the keyword-only options of a metric's function."""
+    return {p.name for p in inspect.signature(metric.score).parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+
+class AUCJudd(ImageMeanMetric):
+    """Mean of `functional.auc_judd`, which describes the options. Higher is better, 0 to 1; chance is 0.5."""
+
+    higher_is_better = True
+    over_fixations = True
+    key = "auc_judd"
+    score = staticmethod(functional.auc_judd)
+
+    def update(self, preds: Maps, fixations: Maps) -> None:
+        """Add predictions (N, H, W) with integer fixation counts (N, H, W), or lists of (H, W)."""
+        self._add(preds, fixations=fixations)
+
+
+class AUCBorji(ImageMeanMetric):
+    """Mean of `functional.auc_borji`, which describes the options. Higher is better, 0 to 1; chance is 0.5."""
+
+    higher_is_better = True
+    over_fixations = True
+    key = "auc_borji"
+    score = staticmethod(functional.auc_borji)
+
+    def update(self, preds: Maps, fixations: Maps) -> None:
+        """Add predictions (N, H, W) with integer fixation counts (N, H, W), or lists of (H, W)."""
+        self._add(preds, fixations=fixations)
+
+
+class ShuffledAUC(ImageMeanMetric):
+    """Mean of `functional.shuffled_auc`, which describes the options. Higher is better, 0 to 1; chance is 0.5.
+
+    Args:
+        pool: Fixations of the whole data set; then `update` takes no `other`, and each
+            image's own fixations are left out.
+        average: As in `ImageMeanMetric`.
+        **options: As in `ImageMeanMetric`.
+    """
+
+    higher_is_better = True
+    over_fixations = True
+    key = "sauc"
+    score = staticmethod(functional.shuffled_auc)
+
+    def __init__(self, *, pool: FixationPool | None = None, average: str = "image", **options: Any) -> None:
+        super().__init__(average=average, **options)
+        self.pool = pool
+
+    def update(self, preds: Maps, fixations: Maps, other: Maps | None = None) -> None:
+        """Add predictions (N, H, W) with integer fixation counts of the images and (without a pool) of other images."""
+        if (other is None) == (self.pool is None):
+            raise SpecError(
+                "ShuffledAUC needs other images' fixations, once: `other` (N, H, W) in update, or pool=FixationPool(...); "
+                "without either leave it out: saliency_metrics(include=...)"
+            )
+        if self.pool is not None and isinstance(fixations, Tensor):
+            other = self.pool.others(fixations)
+        elif self.pool is not None:
+            other = [self.pool.others(f[None])[0] for f in fixations]
+        assert other is not None
+        self._add(preds, fixations=fixations, other=other)
+
+
+class NSS(ImageMeanMetric):
+    """Mean of `functional.nss`, which describes the options. Higher is better; chance is 0."""
+
+    is_differentiable = True
+    higher_is_better = True
+    over_fixations = True
+    key = "nss"
+    score = staticmethod(functional.nss)
+
+    def update(self, preds: Maps, fixations: Maps) -> None:
+        """Add predictions (N, H, W) with integer fixation counts (N, H, W), or lists of (H, W)."""
+        self._add(preds, fixations=fixations)
+
+
+class CC(ImageMeanMetric):
+    """Mean of `functional.cc`, which describes the options. Higher is better, -1 to 1; chance is 0."""
+
+    is_differentiable = True
+    higher_is_better = True
+    key = "cc"
+    score = staticmethod(functional.cc)
+
+    def update(self, preds: Maps, density: Maps) -> None:
+        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
+        self._add(preds, density=density)
+
+
+class SIM(ImageMeanMetric):
+    """Mean of `functional.sim`, which describes the options. Higher is better, 0 to 1."""
+
+    is_differentiable = True
+    higher_is_better = True
+    key = "sim"
+    score = staticmethod(functional.sim)
+
+    def update(self, preds: Maps, density: Maps) -> None:
+        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
+        self._add(preds, density=density)
+
+
+class KLDiv(ImageMeanMetric):
+    """Mean of `functional.kl_div`, which describes the options. Lower is better, 0 is perfect."""
+
+    is_differentiable = True
+    higher_is_better = False
+    key = "kld"
+    score = staticmethod(functional.kl_div)
+
+    def update(self, preds: Maps, density: Maps) -> None:
+        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
+        self._add(preds, density=density)
+
+
+class EMD(ImageMeanMetric):
+    """Mean of `functional.emd`, which describes the options. Lower is better, 0 is perfect; in small pixels."""
+
+    higher_is_better = False
+    key = "emd"
+    score = staticmethod(functional.emd)
+
+    def update(self, preds: Maps, density: Maps) -> None:
+        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
+        self._add(preds, density=density)
+
+
+class InfoGain(ImageMeanMetric):
+    """Mean of `functional.info_gain`, which describes the options. Higher is better, in bits; 0 is the baseline."""
+
+    is_differentiable = True
+    higher_is_better = True
+    over_fixations = True
+    key = "ig"
+    score = staticmethod(functional.info_gain)
+
+    def update(self, preds: Maps, fixations: Maps, baseline: Maps | None = None) -> None:
+        """Add predictions (N, H, W) with fixation counts (N, H, W) and a baseline density (N, H, W) or (H, W)."""
+        if baseline is None:
+            raise SpecError(
+                "InfoGain needs `baseline`, a density (N, H, W) or (H, W), in update; "
+                "without one leave it out: saliency_metrics(include=...)"
+            )
+        self._add(preds, fixations=fixations, baseline=baseline)

@@ -1,0 +1,212 @@
+"""`SaliencyModel`: the one base of every model, and the one path from pixels to a map."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast, overload
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from salzoo.backbone import pixel_statistics
+from salzoo.image import ImageLike, to_list, to_tensor
+from salzoo.metrics import saliency_metrics
+from salzoo.preprocess import Preprocess
+from salzoo.saliency_map import SaliencyMap
+
+if TYPE_CHECKING:
+    from salzoo.data import SaliencyDataModule
+    from salzoo.data.base import Batch, EvalBatch
+
+# Computed after every epoch; InfoGain needs a baseline and is part of `salzoo evaluate`.
+VALIDATION_METRICS = ("nss", "auc_judd", "cc", "sim", "kld")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model of the registry this is, and with which arguments it was built: what a checkpoint folder records."""
+
+    name: str
+    tag: str
+    init_args: dict[str, Any]
+
+
+class SaliencyModel(L.LightningModule):
+    """Predicts where people look.
+
+    A paper sets `network`, and overrides `loss`, and `to_log_density` if its maps do not end in a softmax.
+    The published weights are exactly `network.state_dict()`.
+
+    Args:
+        preprocess: What the network expects; its `mean` and `std` default to the backbone's own.
+        backbone: timm name that they are taken from.
+    """
+
+    network: nn.Module
+    identity: Identity | None = None
+
+    def __init__(self, preprocess: Preprocess, *, backbone: str | None = None) -> None:
+        super().__init__()
+        if backbone is not None and preprocess.mean is None:
+            mean, std = pixel_statistics(backbone)
+            if preprocess.channel_order == "bgr":
+                mean, std = (mean[2], mean[1], mean[0]), (std[2], std[1], std[0])
+            preprocess = replace(preprocess, mean=mean, std=std)
+        self.preprocess = preprocess
+        metrics = saliency_metrics(include=VALIDATION_METRICS)
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
+
+    # What a paper overrides.
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Scalar training loss.
+
+        Args:
+            logits: (N, 1, h, w) output of the network, at any stride.
+            batch: Pictures and truth at `preprocess.size`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no gradient training.")
+
+    def to_log_density(self, logits: Tensor) -> Tensor:
+        """(N, 1, H, W) logits to (N, H, W) natural-log density; the exp of each map sums to 1."""
+        return logits.flatten(1).log_softmax(1).view(-1, *logits.shape[-2:])
+
+    def calibrate(self, data: SaliencyDataModule) -> None:
+        """Fit what no gradient trains (a centre bias, channel statistics) to the training pictures, before training."""
+
+    def configure_optimizers(self) -> Any:
+        """AdamW under a one-cycle schedule at the rate `lr`; papers with a recipe of their own override it."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        lr = cast("float", self.lr)
+        optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=1e-2)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # The one path from pixels to a map.
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, h, w) RGB in [0, 1], at `preprocess.size`, to (N, 1, h', w') logits."""
+        logits: Tensor = self.network(self.preprocess.normalize(image))
+        return logits
+
+    def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Pictures of any sizes to log densities, each at its picture's own size.
+
+        Each picture is resized to `preprocess.size`, all go through the network as one batch, each map is brought
+        back and normalised by itself: what else is in the batch makes no difference.
+
+        Args:
+            images: (3, H, W) RGB each, uint8 or float in [0, 1].
+
+        Returns:
+            (H, W) natural-log densities.
+        """
+        inputs = torch.cat([self.preprocess.resize(as_float(image)[None]) for image in images])
+        logits = self(inputs).float()
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        with torch.autocast(self.device.type, enabled=False):  # half precision is for the network, not for densities
+            return [
+                self.to_log_density(self.preprocess.restore(one[None], size))[0]
+                for one, size in zip(logits, sizes, strict=True)
+            ]
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is a Sequence, but a path
+        self, image: ImageLike, *, batch_size: int = ..., device: str | torch.device | None = ...
+    ) -> SaliencyMap: ...
+    @overload
+    def predict(
+        self, image: Sequence[ImageLike], *, batch_size: int = ..., device: str | torch.device | None = ...
+    ) -> list[SaliencyMap]: ...
+    def predict(
+        self,
+        image: ImageLike | Sequence[ImageLike],
+        *,
+        batch_size: int = 8,
+        device: str | torch.device | None = None,
+    ) -> SaliencyMap | list[SaliencyMap]:
+        """Predict where people look in one picture or in many; the model's mode is left as it was.
+
+        Args:
+            image: A path, a PIL image, an array or a tensor as `salzoo.image.to_tensor` takes them, a list of any of
+                these of mixed sizes, or a tensor (N, 3, H, W).
+            batch_size: Pictures that go through the network at once.
+            device: Where to run; the model moves there and stays. None: where it is.
+
+        Returns:
+            One `SaliencyMap` at the picture's own size; for a list or a batch, a list of them.
+
+        Raises:
+            ImageError: If a picture cannot be read, or its shape, type or range is not accepted.
+        """
+        if device is not None:
+            self.to(device)
+        pictures, many = to_list(image)
+        maps: list[SaliencyMap] = []
+        with evaluating(self), torch.inference_mode():
+            for start in range(0, len(pictures), batch_size):
+                chunk = [to_tensor(picture).to(self.device) for picture in pictures[start : start + batch_size]]
+                maps += [SaliencyMap(log_density) for log_density in self.infer(chunk)]
+        return maps if many else maps[0]
+
+    # Lightning hooks.
+
+    def on_fit_start(self) -> None:
+        """Calibrate once; a resumed run restores the result from its checkpoint."""
+        if self.trainer.ckpt_path is None:
+            with evaluating(self), torch.no_grad():
+                self.calibrate(cast("SaliencyDataModule", self.trainer.datamodule))  # type: ignore[attr-defined]
+
+    def on_train_epoch_start(self) -> None:
+        """Make an epoch's dropout the same whether or not the run was resumed before it."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        torch.manual_seed((seed * 1_000_003 + self.current_epoch) * 1_009 + self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """One step on a stacked batch."""
+        loss = self.loss(self(as_float(batch["image"])), batch)
+        self.log("train/loss", loss, batch_size=len(batch["image"]), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
+        """Score pictures at their own sizes."""
+        self._score(batch, self.val_metrics)
+
+    def test_step(self, batch: EvalBatch, batch_idx: int) -> None:
+        """Score pictures at their own sizes."""
+        self._score(batch, self.test_metrics)
+
+    def predict_step(self, batch: EvalBatch, batch_idx: int) -> list[SaliencyMap]:
+        """Return one map a picture."""
+        return [SaliencyMap(log_density) for log_density in self.infer(batch["image"])]
+
+    def _score(self, batch: EvalBatch, metrics: MetricCollection) -> None:
+        for log_density, fixations, density in zip(
+            self.infer(batch["image"]), batch["fixations"], batch["density"], strict=True
+        ):
+            metrics.update(log_density.exp()[None], fixations=fixations[None], density=density[None])
+        self.log_dict(cast("dict[str, Any]", metrics), batch_size=len(batch["image"]), prog_bar=True)
+
+
+def as_float(image: Tensor) -> Tensor:
+    """Return pixels in [0, 1]."""
+    return image / 255 if image.dtype == torch.uint8 else image.float()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model and all its parts in eval mode for a while, then each part back into its own."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,219 @@
+"""SalGAN (Pan, Canton Ferrer, McGuinness, O'Connor, Torres, Sayrol & Giro-i-Nieto, 2017; arXiv:1701.01081).
+
+Differences from the paper:
+- Where paper and released code differ, this is the released code: the discriminator's first pooling is 4 x 4, no weight
+  decay. Its two weight-normalised layers are plain convolutions here, and it sees pixels in [0, 1], not 0 to 255.
+- timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets instead of BGR minus the Caffe mean.
+- One run holds both stages: `bootstrap_epochs` of cross-entropy, then the adversarial game.
+- The lite variant decodes EfficientNet-Lite0 (stride 16, its last stage dilated) with a narrower decoder, which stops
+  at stride 4: the loss averages over 4 x 4 pixels anyway. Both of its stages use AdamW; AdaGrad and plain SGD would
+  need the 120 epochs over 10,000 pictures of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
+from torch import Tensor, nn
+
+from salzoo import losses
+from salzoo.backbone import TimmBackbone
+from salzoo.model import SaliencyModel, as_float
+from salzoo.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from salzoo.data.base import Batch
+
+VGG16_FROZEN = ("features_0", "features_2", "features_5", "features_7", "features_10", "features_12", "features_14")
+"""conv1_1 to conv3_3: the paper and its code train only conv4 and conv5 of the encoder (Sec. 3.1)."""
+
+VGG16_DECODER = ((512, 512, 512), (512, 512, 512), (256, 256, 256), (128, 128), (64, 64))
+"""Channels of the decoder's convolutions, up-sampled x2 between blocks (Table 1, mirrored VGG-16)."""
+
+
+class SalGANNetwork(nn.Module):
+    """The generator: an encoder to stride 16 and a decoder that mirrors it.
+
+    Shape: (N, 3, H, W) normalised image, sides divisible by 16, to logits of the sigmoid map: (N, 1, H, W) with the
+    paper's five blocks, (N, 1, H / 4, W / 4) with three.
+
+    Args:
+        backbone: timm name.
+        frozen: Names of the encoder's modules that are not trained.
+        output_stride: 16 if the backbone must be dilated to keep it; None for VGG-16.
+        decoder: Channels of the 3x3 convolutions, one tuple a block; x2 nearest up-sampling between blocks.
+        pretrained_backbone: Start from ImageNet weights.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        frozen: Sequence[str],
+        output_stride: int | None,
+        decoder: Sequence[Sequence[int]],
+        pretrained_backbone: bool,
+    ) -> None:
+        super().__init__()
+        self.backbone = TimmBackbone(backbone, (16,), pretrained=pretrained_backbone, output_stride=output_stride)
+        self.backbone.freeze(*frozen)
+        channels, layers = self.backbone.channels[0], list[nn.Module]()
+        for i, block in enumerate(decoder):
+            layers += [nn.Upsample(scale_factor=2, mode="nearest")] if i else []
+            for width in block:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                channels = width
+        self.decoder = nn.Sequential(*layers, nn.Conv2d(channels, 1, 1))
+        for layer in self.decoder:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(cast("Tensor", layer.bias))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Encode and decode."""
+        (features,) = self.backbone(image)
+        logits: Tensor = self.decoder(features)
+        return logits
+
+
+class Discriminator(nn.Module):
+    """Tells true maps from generated ones, given the picture (Sec. 3.2; sizes of the released code).
+
+    Shape: map (N, 1, H, W) in [0, 1] and picture (N, 3, H, W) in [0, 1] to (N, 1) logits.
+
+    Args:
+        size: (height, width), both divisible by 16.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        convolutions: list[nn.Module] = [nn.Conv2d(4, 3, 1), nn.ReLU(), nn.Conv2d(3, 32, 3, padding=1), nn.ReLU()]
+        for channels, pool in ((32, 4), (64, 2)):
+            convolutions += [nn.MaxPool2d(pool), nn.Conv2d(channels, 64, 3, padding=1), nn.ReLU()]
+            convolutions += [nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()]
+        self.features = nn.Sequential(*convolutions, nn.MaxPool2d(2), nn.Flatten())
+        flat = size[0] // 16 * (size[1] // 16) * 64
+        self.head = nn.Sequential(nn.Linear(flat, 100), nn.Tanh(), nn.Linear(100, 2), nn.Tanh(), nn.Linear(2, 1))
+
+    def forward(self, saliency: Tensor, image: Tensor) -> Tensor:
+        """Judge."""
+        logits: Tensor = self.head(self.features(torch.cat([saliency, image], dim=1)))
+        return logits
+
+
+class SalGAN(SaliencyModel):
+    """SalGAN: cross-entropy on 4x down-sampled maps, then the same against a discriminator.
+
+    Args:
+        backbone: timm name with a map of stride 16.
+        frozen: Names of the encoder's modules that are not trained.
+        output_stride: 16 to dilate a backbone that goes deeper; None for VGG-16.
+        decoder: Channels of the decoder's blocks; five of them bring stride 16 back to 1, three to 4.
+        bootstrap_epochs: Epochs of cross-entropy alone before the adversarial game (Sec. 4: 15).
+        content_weight: Alpha of Eq. 4, the weight of the cross-entropy in the game (0.05; the code: 1/20).
+        optimizer: `paper` (SGD with momentum 0.5, then AdaGrad; Sec. 4 and code) or `adamw` with a one-cycle rate.
+        lr: Rate of the first stage.
+        adversarial_lr: Rate of both networks in the second stage (3e-4).
+        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
+        preprocess: What the network expects; the paper's size is 192 x 256.
+    """
+
+    network: SalGANNetwork
+
+    def __init__(
+        self,
+        backbone: str = "vgg16.tv_in1k",
+        frozen: tuple[str, ...] = VGG16_FROZEN,
+        output_stride: int | None = None,
+        decoder: tuple[tuple[int, ...], ...] = VGG16_DECODER,
+        bootstrap_epochs: int = 15,
+        content_weight: float = 0.05,
+        optimizer: Literal["paper", "adamw"] = "paper",
+        lr: float = 1e-3,
+        adversarial_lr: float = 3e-4,
+        pretrained_backbone: bool = False,
+        preprocess: Preprocess = Preprocess((192, 256)),
+    ) -> None:
+        super().__init__(preprocess, backbone=backbone)
+        self.automatic_optimization = False  # two networks take turns
+        self.bootstrap_epochs, self.content_weight = bootstrap_epochs, content_weight
+        self.optimizer, self.lr, self.adversarial_lr = optimizer, lr, adversarial_lr
+        self.network = SalGANNetwork(backbone, frozen, output_stride, decoder, pretrained_backbone)
+        self.stride = 2 ** (5 - len(decoder))
+        self.discriminator = Discriminator((preprocess.size[0] // self.stride, preprocess.size[1] // self.stride))
+
+    def to_log_density(self, logits: Tensor) -> Tensor:
+        """Sigmoid, the released 5x5 Gaussian, then the map divided by its sum."""
+        return _normalise_log(gaussian_blur2d(logits.sigmoid(), (5, 5), (1.1, 1.1), "replicate"))
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Binary cross-entropy on maps averaged over 4x4 pixels of the input (Eq. 2, Sec. 4.1)."""
+        return losses.bce(logits, self._target(batch), pool=max(4 // self.stride, 1))
+
+    def _target(self, batch: Batch) -> Tensor:
+        """Return the true map (N, h, w), scaled to a maximum of 1, at the resolution of the decoder."""
+        pooled = F.avg_pool2d(batch["density"], self.stride)
+        return pooled / pooled.amax((-2, -1), keepdim=True).clamp_min(1e-20)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of the first stage, or the discriminator's or the generator's turn in the second."""
+        bootstrap, discriminator, generator = cast("list[Any]", self.optimizers())
+        image = as_float(batch["image"])
+        picture, truth = F.avg_pool2d(image, self.stride), self._target(batch)[:, None]
+        if self.current_epoch < self.bootstrap_epochs:
+            loss = self.loss(self(image), batch)
+            self._step(bootstrap, loss)
+            self._schedule()
+        elif batch_idx % 2 == 0:
+            with torch.no_grad():
+                generated = self(image).sigmoid()
+            real, fake = self.discriminator(truth, picture), self.discriminator(generated, picture)
+            loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+            self._step(discriminator, loss)
+        else:
+            logits = self(image)
+            fooled = F.softplus(-self.discriminator(logits.sigmoid(), picture)).mean()
+            loss = self.content_weight * self.loss(logits, batch) + fooled  # Eq. 4
+            self._step(generator, loss)
+        name = (
+            "bootstrap" if self.current_epoch < self.bootstrap_epochs else ("discriminator", "generator")[batch_idx % 2]
+        )
+        self.log(f"train/{name}_loss", loss, batch_size=len(image), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """Three optimisers: the first stage's, the discriminator's and the generator's."""
+        generator = [p for p in self.network.parameters() if p.requires_grad]
+        discriminator = list(self.discriminator.parameters())
+        if self.optimizer == "paper":
+            return [
+                torch.optim.SGD(generator, lr=self.lr, momentum=0.5, nesterov=True),
+                torch.optim.Adagrad(discriminator, lr=self.adversarial_lr),
+                torch.optim.Adagrad(generator, lr=self.adversarial_lr),
+            ]
+        first = torch.optim.AdamW(generator, lr=self.lr, weight_decay=1e-2)
+        epochs = max(self.trainer.max_epochs or 1, 1)
+        steps = int(self.trainer.estimated_stepping_batches) * min(self.bootstrap_epochs, epochs) // epochs
+        schedule = torch.optim.lr_scheduler.OneCycleLR(first, self.lr, total_steps=max(steps, 1) + 1)
+        rest = [
+            torch.optim.AdamW(discriminator, lr=self.adversarial_lr),
+            torch.optim.AdamW(generator, lr=self.adversarial_lr),
+        ]
+        return [first, *rest], [schedule]
+
+    def _step(self, optimizer: Any, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def _schedule(self) -> None:
+        if self.optimizer == "adamw":
+            cast("Any", self.lr_schedulers()).step()
+
+
+def _normalise_log(maps: Tensor) -> Tensor:
+    """(N, 1, H, W) non-negative maps to (N, H, W) log densities."""
+    flat = maps.flatten(1).clamp_min(1e-12).log()
+    return (flat - flat.logsumexp(1, keepdim=True)).view(-1, *maps.shape[-2:])

@@ -1,0 +1,62 @@
+"""What a network expects of its input: geometry and photometry, shipped with the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from salzoo.geometry import fit_box
+
+PAD_VALUE = 128 / 255  # mid grey: close to zero after any of the field's normalisations
+
+
+@dataclass(frozen=True)  # no slots=True: LightningCLI cannot parse a slotted dataclass
+class Preprocess:
+    """Input size, fit and normalisation of a network. Part of every checkpoint's config.json.
+
+    Args:
+        size: (height, width) in pixels of the network's input.
+        fit: `squash` scales each side by its own factor; `pad` keeps the aspect and fills the rest with mid grey.
+        mean: Per channel, in `channel_order`, for images in [0, 1]; None takes the backbone's own.
+        std: Likewise.
+        channel_order: Order of the channels that the network was trained with.
+    """
+
+    size: tuple[int, int] = (192, 256)
+    fit: Literal["squash", "pad"] = "squash"
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+
+    def resize(self, image: Tensor) -> Tensor:
+        """Geometry: (N, 3, H, W) to (N, 3, *size), antialiased bilinear."""
+        top, left, height, width = fit_box((image.shape[-2], image.shape[-1]), self.size, self.fit)
+        resized = F.interpolate(image, (height, width), mode="bilinear", align_corners=False, antialias=True)
+        bottom, right = self.size[0] - top - height, self.size[1] - left - width
+        return F.pad(resized, (left, right, top, bottom), value=PAD_VALUE) if self.fit == "pad" else resized
+
+    def restore(self, maps: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Undo `resize` on the network's output: (N, 1, h, w) at any stride to (N, 1, *image_size)."""
+        top, left, height, width = fit_box(image_size, self.size, self.fit)
+        if (height, width) != self.size:
+            maps = F.interpolate(maps, self.size, mode="bilinear", align_corners=False)
+            maps = maps[..., top : top + height, left : left + width]
+        return F.interpolate(maps, image_size, mode="bilinear", align_corners=False)
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """Photometry: (N, 3, h, w) RGB in [0, 1] to what the first convolution saw in training."""
+        if self.channel_order == "bgr":
+            image = image.flip(1)
+        if self.mean is None or self.std is None:
+            return image
+        mean, std = image.new_tensor(self.mean), image.new_tensor(self.std)
+        return (image - mean[:, None, None]) / std[:, None, None]
+
+
+def resize_density(density: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a density (h, w) to another size (H, W): bilinear, positive, summing to 1 again."""
+    resized = F.interpolate(density[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    return resized / resized.sum()

@@ -1,0 +1,160 @@
+"""Names to models: `list_models`, `info`, `load`."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from salzoo import hub
+from salzoo.errors import SpecError, UnknownModelError
+from salzoo.spec import ModelSpec, arguments, read_spec, spec_names
+
+if TYPE_CHECKING:
+    from salzoo.model import SaliencyModel
+
+
+def list_models(pattern: str = "*", *, trained: bool = False) -> list[str]:
+    """Return the sorted names of the zoo's models. Imports no torch.
+
+    Args:
+        pattern: Glob that the name must match.
+        trained: Only models that `load` takes without training: with published weights, or with nothing to learn.
+
+    Example:
+        >>> list_models("deepgaze2")
+        ['deepgaze2']
+    """
+    names = [name for name in spec_names() if fnmatch.fnmatchcase(name, pattern)]
+    return [name for name in names if read_spec(name).loadable] if trained else names
+
+
+def resolve(name: str) -> tuple[ModelSpec, str]:
+    """Return the spec and the tag that `model` or `model.tag` means.
+
+    Args:
+        name: As typed; case, "-" and spaces make no difference.
+
+    Raises:
+        UnknownModelError: With the nearest names, or the model's tags.
+    """
+    model, _, tag = name.lower().replace("-", "_").replace(" ", "_").partition(".")
+    names = spec_names()
+    if model not in names:
+        near = ", ".join(map(repr, difflib.get_close_matches(model, names, n=3, cutoff=0.5)))
+        hint = f" Did you mean {near}?" if near else ""
+        raise UnknownModelError(f"Unknown model {name!r}.{hint} `salzoo list` shows all {len(names)}.")
+    spec = read_spec(model)
+    if tag and tag not in spec.variants:
+        raise UnknownModelError(f"{model} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
+    return spec, tag or spec.default
+
+
+def info(name: str) -> dict[str, Any]:
+    """Return what is known of a model, as JSON types: paper, variants, checkpoints, licence, numbers.
+
+    Args:
+        name: `model` or `model.tag`.
+
+    Raises:
+        UnknownModelError: If there is none.
+    """
+    spec, tag = resolve(name)
+    content = asdict(spec)
+    del content["tiny"]
+    variant = spec.variants[tag]
+    preprocess, backbone = variant.init_args.get("preprocess"), variant.init_args.get("backbone")
+    content |= {"tag": tag, "backbone": backbone, "preprocess": preprocess, "license": None, "measured": []}
+    content["checkpoints"] = {t: asdict(v.checkpoint) for t, v in spec.variants.items() if v.checkpoint is not None}
+    if variant.checkpoint is not None:
+        config = hub.read_config(hub.find(spec.name, tag, variant.checkpoint))
+        content |= {"license": config.license, "preprocess": config.init_args.get("preprocess")}
+        content["measured"] = [asdict(row) for row in config.measured]
+    return content
+
+
+def load(name: str | Path, *, weights: str | None = "default", **init_args: Any) -> SaliencyModel:
+    """Return a model in eval mode.
+
+    Args:
+        name: `model`, `model.tag`, or the path of a checkpoint folder (`model.safetensors` and `config.json`).
+        weights: `default` for the published ones; None for an untrained network, the only way to random weights.
+        init_args: Arguments of the model's class that replace the variant's, with `weights=None` only. With a
+            `backbone` and no tag, the variant of that backbone is taken if there is one.
+
+    Returns:
+        A LightningModule. Its `predict` takes any picture.
+
+    Raises:
+        UnknownModelError: If there is no such model or tag; the message suggests near ones.
+        WeightsError: If weights are missing or damaged, or do not fit.
+        SpecError: If an argument is unknown or of the wrong type.
+    """
+    if weights not in ("default", None):
+        raise SpecError(f"weights={weights!r} is not accepted: 'default' loads the published weights, None loads none.")
+    if weights is not None and init_args:
+        raise SpecError(f"{', '.join(init_args)} changes the network, so no published weights fit: add weights=None.")
+    if _is_folder(name):
+        if weights is None:
+            raise SpecError(f"{name} is a checkpoint folder; load a name with weights=None for an untrained network.")
+        return _load_folder(Path(name))
+    spec, tag = resolve(str(name))
+    if weights is None:
+        if "backbone" in init_args and "." not in str(name):
+            tag = next(
+                (t for t, v in spec.variants.items() if v.init_args.get("backbone") == init_args["backbone"]), tag
+            )
+        return build(spec, tag, init_args)
+    return _load_published(spec, tag)
+
+
+def build(spec: ModelSpec, tag: str, init_args: dict[str, Any]) -> SaliencyModel:
+    """Return an untrained model: the variant's arguments, replaced by `init_args` where given.
+
+    Raises:
+        SpecError: If an argument is unknown or of the wrong type.
+    """
+    from salzoo.model import Identity
+
+    module, _, class_name = spec.class_path.rpartition(".")
+    cls = getattr(importlib.import_module(module), class_name)
+    merged = {**spec.variants[tag].init_args, **init_args}
+    model = cast("SaliencyModel", cls(**arguments(cls, merged, f"{spec.name}.{tag}")))
+    model.identity = Identity(spec.name, tag, merged)
+    return model.eval()
+
+
+def _is_folder(name: str | Path) -> bool:
+    return isinstance(name, Path) or "/" in name or "\\" in name or (Path(name).is_dir() and name not in spec_names())
+
+
+def _load_published(spec: ModelSpec, tag: str) -> SaliencyModel:
+    checkpoint = spec.variants[tag].checkpoint
+    if checkpoint is not None:
+        return _load_folder(hub.find(spec.name, tag, checkpoint), checkpoint.sha256)
+    if spec.training == "none":
+        return build(spec, tag, {})
+    there = f"weights exist for {', '.join(spec.loadable)}" if spec.loadable else "no weights are published for it"
+    raise UnknownModelError(
+        f"{spec.name}.{tag} has no published weights ({there}); weights=None gives the untrained network, "
+        f"`salzoo fit {spec.name}.{tag}` trains it."
+    )
+
+
+def _load_folder(folder: Path, sha256: str | None = None) -> SaliencyModel:
+    config = hub.read_config(folder)
+    if config.model not in spec_names():
+        raise SpecError(f"{folder}: config.json names the model {config.model!r}, which this zoo does not have.")
+    spec = read_spec(config.model)
+    tag = config.tag if config.tag in spec.variants else spec.default
+    model = build(spec, tag, _offline(config.init_args))
+    hub.load_weights(model.network, folder, sha256 or config.sha256)
+    return model
+
+
+def _offline(init_args: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint holds the backbone's weights: never fetch them again."""
+    return {**init_args, **({"pretrained_backbone": False} if "pretrained_backbone" in init_args else {})}

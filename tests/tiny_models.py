@@ -1,0 +1,81 @@
+"""Every model of the zoo, small enough to build in milliseconds: the `tiny` arguments of its YAML."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+import salzoo
+from salzoo import card, hub
+from salzoo.model import SaliencyModel
+from salzoo.spec import read_spec
+
+NAMES = salzoo.list_models()
+GRADIENT = [name for name in NAMES if read_spec(name).training == "gradient"]
+LEARNED = [name for name in NAMES if read_spec(name).training != "none"]
+
+FAST = (
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.max_epochs=2",
+    "--trainer.limit_train_batches=2",
+    "--data.batch_size=4",
+)
+"""Options of a fit that takes a second."""
+
+
+def build(name: str, **init_args: object) -> SaliencyModel:
+    """Return the miniature with seeded weights, and maps far from flat."""
+    model = salzoo.load(name, weights=None, **{**read_spec(name).tiny, **init_args})
+    fill(model.network)
+    return model
+
+
+def fill(network: nn.Module) -> None:
+    """Set every tensor by its position and size alone, the same on any machine and in any torch.
+
+    Weights of layers are noise as large as He's initialisation makes it; vectors, scalars and statistics are noise
+    around the whole number that they start from (0 for biases, 1 for scales and variances).
+    """
+    parameters = dict(network.named_parameters())
+    for k, (name, tensor) in enumerate(network.state_dict().items()):
+        if not tensor.is_floating_point():
+            continue
+        noise = torch.from_numpy(np.random.default_rng(k).uniform(-1, 1, tuple(tensor.shape)))
+        if name in parameters and tensor.ndim > 1:
+            tensor.copy_(noise * math.sqrt(6 / tensor[0].numel()))
+        else:
+            tensor.copy_(tensor.double().round() + noise / 4)
+
+
+def save(model: SaliencyModel, folder: Path) -> Path:
+    """Write a model as `salzoo fit` does, and return the folder."""
+    identity = model.identity
+    assert identity is not None
+    arguments = {**identity.init_args, "preprocess": vars(model.preprocess)}
+    config = hub.save(
+        model.network,
+        folder,
+        model=identity.name,
+        tag=identity.tag,
+        init_args=json.loads(json.dumps(arguments)),
+        license="apache-2.0",
+        provenance=hub.Provenance("salzoo fit", "0" * 40, 0, ("osie:train",), {"data": {}}, {"torch": "2"}),
+    )
+    card.write(folder, read_spec(identity.name), config)
+    return folder
+
+
+def fit_words(name: str, root: Path, output: Path) -> list[str]:
+    """Return the words after `salzoo` that train a miniature of `name` for two epochs of two batches, into `output`."""
+    output.mkdir(parents=True, exist_ok=True)
+    config = output / "tiny.yaml"
+    config.write_text(yaml.safe_dump({"model": read_spec(name).tiny}), encoding="utf-8")
+    return ["fit", name, "--data", "osie", "--root", str(root), "-o", str(output), f"--config={config}", *FAST]
