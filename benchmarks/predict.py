@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 import salzoo
+from salzoo.allocator import keep_memory
 from salzoo.image import find_images, to_tensor
 from salzoo.model import as_float
 from salzoo.predict import predict_files
@@ -53,6 +54,7 @@ def made(folder: Path, count: int) -> list[Path]:
 
 def throughput(name: str, paths: list[Path], arguments: argparse.Namespace, output: Path) -> dict[str, object]:
     """Pictures a second of both, the median of all rounds, and the ratio round by round."""
+    keep_memory()  # as the command does
     model = salzoo.load(name)
     size = arguments.batch_size
     inputs = torch.cat([model.preprocess.resize(as_float(to_tensor(path))[None]) for path in paths])

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from salzoo.allocator import keep_memory
 from salzoo.errors import SalzooError, SpecError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and arguments.run is not _fit:
         parser.error(f"unknown argument {rest[0]}")
     arguments.rest, arguments.words = rest, words
+    keep_memory()
     try:
         code: int = arguments.run(arguments)
     except (UnknownModelError, SpecError) as error:

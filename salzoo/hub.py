@@ -92,7 +92,7 @@ def find(name: str, tag: str, checkpoint: Checkpoint) -> Path:
     where = " or ".join(str(place / f"{name}.{tag}") for place in places)
     raise WeightsError(
         f"The checkpoint {name}.{tag} is not in {where}. Get a complete clone or wheel of salzoo, point $SALZOO_HUB "
-        f"at a folder that holds it (sha256 {checkpoint.sha256[:12]}...), or pass weights=None for an untrained network."
+        f"at a folder that holds it (sha256 {checkpoint.sha256[:12]}...), or pass weights=None for an untrained one."
     )
 
 
