@@ -4,7 +4,7 @@ Differences from the paper:
 - The trunk's weights are timm's ImageNet weights, not the rescaled "normalised VGG-19" of Gatys et al.: channel
   statistics measured on the training pictures (`Standardise`) take the place of the rescaling.
 - AdamW with a one-cycle rate instead of the SFO optimiser.
-- The lite variant reads EfficientNet-Lite maps at strides 8, 16 and 32 instead of five layers of VGG-19, with softplus
+- The lite variant reads five stages of EfficientNet-Lite instead of five layers of VGG-19, with softplus
   (as DeepGaze IIE) instead of ReLU, and is trained on the three sets at once.
 - One read-out instead of a mixture of ten cross-validated ones.
 """
@@ -71,9 +71,13 @@ class DeepGazeIINetwork(nn.Module):
         self.centre_bias = CentreBias()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Read the taps out."""
-        size = (image.shape[-2] // self.stride, image.shape[-1] // self.stride)
-        maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
+        """Read the taps out; under autocast only the trunk runs in half precision, log densities need more."""
+        features = [m.float() for m in self.backbone(image)]
+        with torch.autocast(image.device.type, enabled=False):
+            return self._read(features, (image.shape[-2] // self.stride, image.shape[-1] // self.stride))
+
+    def _read(self, features: list[Tensor], size: tuple[int, int]) -> Tensor:
+        maps = [standardise(m) for standardise, m in zip(self.standardise, features, strict=True)]
         x = self._first(maps, size)
         for layer in list(self.readout)[1:]:
             x = layer(self.dropout(self.activation(x)))
