@@ -1,24 +1,23 @@
 """Time salzoo's metrics and pysaliency's on the same 600x800 maps in one process, one thread.
 
-python benchmarks/metrics.py                      synthetic maps and fixations
-python benchmarks/metrics.py --root path/to/OSIE  fixations of OSIE; predictions are blurred fixations of half the observers' pixels
+    python benchmarks/metrics.py                        synthetic fixations
+    python benchmarks/metrics.py --root path/to/osie    fixations of OSIE
 
-Prints JSON: for each metric the CPU and wall milliseconds per image of either library and the mean score. pysaliency 0.2.22
-needs setuptools < 81 and numpy < 2.4; without it only salzoo is timed. CPU time is what to compare: wall time has other people's load.
+Predictions are made here in both cases. Prints JSON: for each metric the CPU and wall milliseconds per image of either
+library and the mean score. salzoo gets float32 maps, as models predict them, pysaliency once these and once float64,
+which it was written for. pysaliency 0.2.22 needs setuptools < 81 and numpy < 2.4; without it only salzoo is timed.
+Compare CPU time: wall time has other people's load in it.
 """
 
 from __future__ import annotations
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[variable] = "1"  # before numpy and torch read them
-
 import argparse
 import json
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,45 +54,45 @@ def blurred(counts: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian_filter(counts.astype(np.float64), sigma, mode="constant")
 
 
-def build(fixations: torch.Tensor, images: int, dtype: type, rng: np.random.Generator) -> dict[str, Any]:
+def build(fixations: torch.Tensor, images: int, rng: np.random.Generator) -> dict[str, Any]:
     """Predictions, densities, a centre bias and the pool of all images' fixations."""
     counts = fixations[:images].numpy()
     centre = blurred(fixations[images:].sum(0).numpy(), 30)
-    centre = (centre / centre.sum() + 1e-8).astype(dtype)
+    centre = (centre / centre.sum() + 1e-8).astype(np.float32)
     preds = []
     for c in counts:
         seen = blurred(c * (rng.random(c.shape) < 0.5), 40)
         noise = gaussian_filter(rng.standard_normal(c.shape), 12)
         preds.append(seen / seen.max() + 0.4 * centre / centre.max() + 1.5 * (noise - noise.min()) + 0.01)
+    pool = FixationPool(fixations)
     return {
-        "preds": torch.from_numpy(np.stack(preds).astype(dtype)),
-        "fixations": fixations[:images],
-        "density": torch.from_numpy(np.stack([blurred(c, 24) / c.sum() for c in counts]).astype(dtype)),
+        "preds": torch.from_numpy(np.stack(preds).astype(np.float32)),
+        "fixations": fixations[:images].to(torch.int16),  # as salzoo.data has them
+        "density": torch.from_numpy(np.stack([blurred(c, 24) / c.sum() for c in counts]).astype(np.float32)),
         "baseline": torch.from_numpy(centre),
-        "other": FixationPool(fixations).others(fixations[:images]),
+        "other": (pool.counts(HEIGHT, WIDTH) - fixations[:images]).to(torch.int16),
+        "everyone": pool,
+        "pool": fixations,
     }
 
 
-def salzoo_calls(data: dict[str, Any], convention: str) -> dict[str, Callable[[int], float]]:
-    """One call an image for each metric."""
+def salzoo_calls(data: dict[str, Any], convention: str, batch: int) -> dict[str, Callable[[], float]]:
+    """Mean score of each metric."""
 
-    def call(name: str, *keys: str, **options: Any) -> Callable[[int], float]:
-        function = getattr(functional, name)
-        return lambda i: float(
-            function(
-                data["preds"][i : i + 1],
-                **{k: data[k] if data[k].ndim == 2 else data[k][i : i + 1] for k in keys},
-                convention=convention,
-                **options,
-            )
-        )
+    def call(name: str, *keys: str, **options: Any) -> Callable[[], float]:
+        function = partial(getattr(functional, name), convention=convention, **options)
+        whole = {"baseline", "everyone"}
+        parts = [slice(i, i + batch) for i in range(0, len(data["preds"]), batch)]
+        inputs = [(data["preds"][p], *(data[k] if k in whole else data[k][p] for k in keys)) for p in parts]
+        return lambda: torch.cat([function(*maps) for maps in inputs]).mean().item()
 
     return {
         "auc": call("auc_judd", "fixations"),
         "judd": call(
             "auc_judd", "fixations", thresholds="fixations", negatives="unfixated", repeats=True, ties="trapezoid"
         ),
-        "sauc": call("shuffled_auc", "fixations", "other"),
+        "sauc": call("shuffled_auc", "fixations", "everyone"),
+        "sauc_from_maps": call("shuffled_auc", "fixations", "other"),
         "nss": call("nss", "fixations"),
         "cc": call("cc", "density"),
         "sim": call("sim", "density"),
@@ -104,85 +103,85 @@ def salzoo_calls(data: dict[str, Any], convention: str) -> dict[str, Callable[[i
     }
 
 
-def pysaliency_calls(data: dict[str, Any]) -> dict[str, Callable[[int], float]]:
+def pysaliency_calls(data: dict[str, Any], dtype: torch.dtype) -> dict[str, Callable[[], float]]:
     """The same metrics through pysaliency's own methods; its maps are ready in memory."""
     import pysaliency
     from pysaliency.models import SaliencyMapNormalizingModel
-
-    def points(counts: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        y, x = counts.nonzero(as_tuple=True)
-        repeat = counts[y, x]
-        return x.repeat_interleave(repeat).numpy(), y.repeat_interleave(repeat).numpy()
+    from pysaliency.saliency_map_models import FullShuffledNonfixationProvider
 
     class Stored(pysaliency.SaliencyMapModel):
-        def __init__(self, array: torch.Tensor) -> None:
+        def __init__(self, maps: torch.Tensor) -> None:
             super().__init__(caching=False)
-            self.array = array.numpy()
+            self.maps = maps.to(dtype).numpy()
 
-        def _saliency_map(self, stimulus: Any) -> np.ndarray:
-            return self.array
+        def _saliency_map(self, stimulus: np.ndarray) -> np.ndarray:
+            return self.maps[int(stimulus[0, 0, 0]) * 256 + int(stimulus[0, 0, 1])]
 
-    n = len(data["preds"])
-    stimuli = [pysaliency.Stimuli([np.full((HEIGHT, WIDTH), i, np.uint8)]) for i in range(n)]
-    preds, gold = [Stored(p) for p in data["preds"]], [Stored(g) for g in data["density"]]
-    spots = [points(c) for c in data["fixations"]]
-    others = [points(c) for c in data["other"]]
-    fixations = [
-        pysaliency.FixationTrains.from_fixation_trains([x], [y], [np.arange(len(x))], [0], [0]) for x, y in spots
-    ]
-    normal = [SaliencyMapNormalizingModel(p, minimum_value=1e-20) for p in preds]
-    base = SaliencyMapNormalizingModel(Stored(data["baseline"]), minimum_value=1e-20)
+    images = len(data["preds"])
+    colours = [np.array([n // 256, n % 256, 0], np.uint8) for n in range(len(data["pool"]))]
+    stimuli = pysaliency.Stimuli([np.broadcast_to(c, (HEIGHT, WIDTH, 3)) for c in colours])  # numbered by their colour
+    n, y, x = data["pool"].nonzero(as_tuple=True)
+    n, y, x = (v.repeat_interleave(data["pool"][n, y, x]).numpy() for v in (n, y, x))
+    everyone = pysaliency.Fixations.create_without_history(x, y, n)
+    shown, own = stimuli[:images], everyone[n < images]
+    preds, gold = Stored(data["preds"]), Stored(data["density"])
+    density = SaliencyMapNormalizingModel(preds, minimum_value=1e-20)
+    baseline = SaliencyMapNormalizingModel(Stored(data["baseline"].expand_as(data["preds"])), minimum_value=1e-20)
+
+    def shuffled() -> float:
+        provider = FullShuffledNonfixationProvider(stimuli, everyone)
+        return preds.AUC(stimuli, own, nonfixations=provider, average="image")
+
     return {
-        "auc": lambda i: preds[i].AUC(stimuli[i], fixations[i], average="image"),
-        "judd": lambda i: preds[i].AUC_Judd(stimuli[i], fixations[i], jitter=False),
-        "sauc": lambda i: preds[i].AUC(stimuli[i], fixations[i], nonfixations=lambda *_: others[i], average="image"),
-        "nss": lambda i: preds[i].NSS(stimuli[i], fixations[i], average="image"),
-        "cc": lambda i: preds[i].CC(stimuli[i], gold[i]),
-        "sim": lambda i: preds[i].SIM(stimuli[i], gold[i]),
-        "kld": lambda i: preds[i].KLDiv(stimuli[i], gold[i]),
-        "ig": lambda i: normal[i].information_gain(stimuli[i], fixations[i], base, average="image"),
+        "auc": lambda: preds.AUC(shown, own, average="image"),
+        "judd": lambda: preds.AUC_Judd(shown, own, jitter=False),
+        "sauc": shuffled,
+        "nss": lambda: preds.NSS(shown, own, average="image"),
+        "cc": lambda: preds.CC(shown, gold),
+        "sim": lambda: preds.SIM(shown, gold),
+        "kld": lambda: preds.KLDiv(shown, gold),
+        "ig": lambda: density.information_gain(shown, own, baseline, average="image"),
     }
 
 
-def measure(call: Callable[[int], float], images: int) -> tuple[float, float, float]:
-    """CPU ms, wall ms and mean score an image."""
+def measure(call: Callable[[], float], images: int) -> tuple[float, float, float]:
+    """CPU ms and wall ms an image, and the mean score."""
     cpu, wall = time.process_time(), time.perf_counter()
-    scores = [call(i) for i in range(images)]
-    scale = 1e3 / images
-    return (time.process_time() - cpu) * scale, (time.perf_counter() - wall) * scale, float(np.mean(scores))
+    score = float(call())
+    return (time.process_time() - cpu) * 1e3 / images, (time.perf_counter() - wall) * 1e3 / images, score
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", help="folder of OSIE; synthetic fixations without it")
     parser.add_argument("--images", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=5, help="images in one call of salzoo")
     parser.add_argument("--rounds", type=int, default=3, help="the fastest round of each counts")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(0)
     fixations = osie_fixations(options.root) if options.root else synthetic_fixations(700, rng)
-    data = build(fixations, options.images, getattr(np, options.dtype), rng)
-    sides = {"salzoo": salzoo_calls(data, "pysaliency"), "salzoo_mit": salzoo_calls(data, "mit")}
-    del sides["salzoo_mit"]["judd"]
+    data = build(fixations, options.images, rng)
+    sides = {f"salzoo_{c}": salzoo_calls(data, c, options.batch) for c in ("pysaliency", "mit")}
     try:
-        sides["pysaliency"] = pysaliency_calls(data)
+        for dtype in (torch.float32, torch.float64):
+            sides[str(dtype).replace("torch.", "pysaliency_")] = pysaliency_calls(data, dtype)
     except ImportError as error:
-        print(f"pysaliency is not timed: {error}")
+        print(f"pysaliency is not timed: {error}", file=sys.stderr)
     best: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for _ in range(options.rounds + 1):  # the first round warms caches and compilers up
+    for _ in range(options.rounds + 1):  # the first round also warms caches and compilers up
         for side, calls in sides.items():
             for name, call in calls.items():
                 row = best.setdefault(name, {})
                 row[side] = min(row.get(side, (np.inf, 0.0, 0.0)), measure(call, options.images))
+    best["sauc_from_maps"] = best["sauc"] | best["sauc_from_maps"]
     table: dict[str, dict[str, Any]] = {}
     for name, row in best.items():
         table[name] = {s: {"cpu_ms": round(c, 3), "wall_ms": round(w, 3), "score": v} for s, (c, w, v) in row.items()}
-        if "pysaliency" in row:
-            table[name]["speedup_cpu"] = round(row["pysaliency"][0] / row["salzoo"][0], 2)
-    pool = int(data["other"][0].sum())
-    setting = {"images": options.images, "size": [HEIGHT, WIDTH], "dtype": options.dtype, "sauc_pool_fixations": pool}
+        for side in row.keys() & {"pysaliency_float32", "pysaliency_float64"}:
+            table[name]["faster_than_" + side] = round(row[side][0] / row["salzoo_pysaliency"][0], 2)
+    setting = {"images": options.images, "size": [HEIGHT, WIDTH], "sauc_pool_images": len(fixations) - 1}
     print(json.dumps({**setting, "metrics": table}, indent=1))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from salzoo import card, hub
 from salzoo.data import load_dataset
-from salzoo.evaluate import Table, evaluate
+from salzoo.evaluate import Table, evaluate, predictor
 from salzoo.fit import commit
 from salzoo.spec import read_spec, spec_names
 from salzoo.zoo import load
@@ -36,12 +36,12 @@ def main() -> None:
         for tag, v in read_spec(name).variants.items()
         if v.checkpoint is not None
     ]
-    models = {name: load(name) for name in shipped}
+    predictors = {name: predictor(load(name)) for name in shipped}
     at = commit()
     tables = []
     for name in SETS:
-        table = evaluate(models, load_dataset(name, arguments.root, arguments.split))
-        print(table, flush=True)
+        table = evaluate(predictors, load_dataset(name, arguments.root, arguments.split))
+        print(table.to_markdown(), flush=True)
         tables.append(table)
     if arguments.split == "test":
         publish(tables, shipped, at)
@@ -58,7 +58,7 @@ def publish(tables: list[Table], shipped: list[str], at: str) -> None:
         folder = REPOSITORY / "hub" / name
         measured = tuple(
             hub.Measured(
-                t.dataset, t.split, t.images, t.convention, at, {k: round(v, 5) for k, v in t.rows[name].items()}
+                t.dataset, t.split, len(t.images), t.convention, at, {k: round(v, 5) for k, v in t.rows[name].items()}
             )
             for t in tables
         )
@@ -67,7 +67,7 @@ def publish(tables: list[Table], shipped: list[str], at: str) -> None:
     readme = REPOSITORY / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]
-    body = "\n\n".join(str(table) for table in tables)
+    body = "\n\n".join(table.to_markdown() for table in tables)
     note = f"Measured by `make table` at commit `{at[:12]}`; nothing is sampled, so there is no seed."
     readme.write_text(f"{before}{MARKERS[0]}\n{body}\n\n{note}\n{MARKERS[1]}{after}", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 import math
@@ -14,6 +15,8 @@ import timm
 import torch
 from timm.layers.format import Format
 from timm.models import create_feature_extractor
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from salzoo.errors import SpecError, WeightsError
@@ -45,9 +48,9 @@ class TimmBackbone(nn.Module):
 
     Args:
         name: timm name, `vgg16.tv_in1k` or `tf_efficientnet_lite0`.
-        taps: Either strides (`(8, 16, 32)`: the last map at each, for any architecture that timm makes features of) or
-            names as in `model.named_modules()` (`("features.28", "features.29")`: the output of each, a convolution's
-            before its ReLU; for architectures that torch.fx can trace).
+        taps: Either rising strides (`(8, 16, 32)`: the last map at each, for any architecture that timm makes features
+            of) or names as in `model.named_modules()` (`("features.28", "features.29")`: the output of each, a
+            convolution's before its ReLU; for architectures that torch.fx can trace).
         pretrained: Start from ImageNet weights: see `load_packaged` for those that need no network; all others come
             from the Hugging Face Hub through timm.
         output_stride: Largest stride, kept by dilating later convolutions (8 or 16; not every architecture can).
@@ -67,7 +70,7 @@ class TimmBackbone(nn.Module):
     ) -> None:
         super().__init__()
         if not timm.is_model(name.partition(".")[0]):
-            near = ", ".join(timm.list_models(f"*{name[:4]}*")[:5]) or "timm.list_models() lists all"
+            near = ", ".join(difflib.get_close_matches(name, timm.list_models())) or "none, see timm.list_models()"
             raise SpecError(f"timm {timm.__version__} has no model {name!r}; near: {near}.")
         by_stride = all(isinstance(tap, int) for tap in taps)
         options: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
@@ -75,7 +78,9 @@ class TimmBackbone(nn.Module):
             options |= {"features_only": True, "out_indices": _indices(name, taps, options)}
         packaged = find_packaged(name) if pretrained else None
         self.trunk = _create(name, pretrained and packaged is None, options)
-        if not by_stride:
+        if by_stride:
+            _drop_stages_after(self.trunk)
+        else:
             self.trunk = _extract(self.trunk, name, taps)
         if packaged is not None:
             load_packaged(self.trunk, name, packaged)
@@ -179,6 +184,8 @@ def _indices(name: str, taps: Sequence[int | str], options: dict[str, Any]) -> t
     for tap in taps:
         if tap not in index:
             raise SpecError(f"{name} has no map of stride {tap}; it has {sorted(index)}.")
+    if list(taps) != sorted(set(taps)):
+        raise SpecError(f"taps by stride must rise, each once; got {list(taps)}.")
     return tuple(index[tap] for tap in taps)
 
 
@@ -199,6 +206,12 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     return model
 
 
+def _drop_stages_after(trunk: Any) -> None:
+    """Drop the stages after the last tap in place; timm's EfficientNet and MobileNetV3 keep and run them in vain."""
+    if isinstance(trunk, EfficientNetFeatures | MobileNetV3Features):
+        trunk.blocks = trunk.blocks[: trunk.feature_info.get_dicts()[-1]["stage"]]
+
+
 def _extract(model: nn.Module, name: str, taps: Sequence[int | str]) -> nn.Module:
     """Cut a model after named modules; what no tap needs is dropped."""
     modules = dict(model.named_modules())
@@ -207,5 +220,10 @@ def _extract(model: nn.Module, name: str, taps: Sequence[int | str]) -> nn.Modul
             raise SpecError(f"{name} has no module {tap!r}; modules are called {', '.join(list(modules)[2:9])}, ...")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # dropout in the part that is cut off
-        trunk: nn.Module = create_feature_extractor(model, {str(tap): str(i) for i, tap in enumerate(taps)})
+        try:
+            trunk: nn.Module = create_feature_extractor(model, {str(tap): str(i) for i, tap in enumerate(taps)})
+        except Exception as error:  # torch.fx raises what the model's own code does when it is run on symbols
+            raise SpecError(
+                f"torch.fx cannot tap {name} at {', '.join(map(str, taps))}: {error} Take strides instead of names."
+            ) from error
     return trunk

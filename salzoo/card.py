@@ -6,7 +6,8 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from salzoo.hub import Config, Measured, read_config
+from salzoo.hub import Config, Measured, read_config, write_text
+from salzoo.metrics import METRICS
 from salzoo.spec import ModelSpec, shipped
 
 SETS = {
@@ -15,9 +16,6 @@ SETS = {
     "scene500": "Scene500 (Liang et al. 2015)",
 }
 """Data sets and their papers, as the cards cite them."""
-
-HIGHER_IS_BETTER = {"auc_judd": True, "nss": True, "cc": True, "sim": True, "kld": False, "ig": True}
-"""The metrics of a card, in the order of its table, with their direction."""
 
 
 def render(spec: ModelSpec, config: Config) -> str:
@@ -34,7 +32,7 @@ def render(spec: ModelSpec, config: Config) -> str:
         pipeline_tag="image-to-image",
         tags=["saliency", "fixation-prediction", "eye-tracking", "lightning"],
         datasets=sorted({row.dataset for row in config.measured}),
-        metrics=list(HIGHER_IS_BETTER) if config.measured else None,
+        metrics=list(METRICS) if config.measured else None,
         model_name=name if config.measured else None,
         eval_results=[result for row in config.measured for result in _results(row)] or None,
     )
@@ -53,8 +51,8 @@ def render(spec: ModelSpec, config: Config) -> str:
 
 
 def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:
-    """Write `README.md` of a checkpoint folder."""
-    (folder / "README.md").write_text(render(spec, config or read_config(folder)), encoding="utf-8")
+    """Write `README.md` of a checkpoint folder, in one step."""
+    write_text(folder / "README.md", render(spec, config or read_config(folder)))
 
 
 def _results(row: Measured) -> list[EvalResult]:
@@ -72,17 +70,17 @@ def _results(row: Measured) -> list[EvalResult]:
             source_url="https://github.com/salzoo/salzoo",
         )
         for metric, value in row.scores.items()
-        if metric in HIGHER_IS_BETTER
+        if metric in METRICS
     ]
 
 
 def _measured_table(config: Config) -> str:
     if not config.measured:
         return ""
-    names = [name for name in HIGHER_IS_BETTER if any(name in row.scores for row in config.measured)]
+    names = [name for name in METRICS if any(name in row.scores for row in config.measured)]
     head = (
         "| data set | split | images | "
-        + " | ".join(f"{n} {'↑' if HIGHER_IS_BETTER[n] else '↓'}" for n in names)
+        + " | ".join(f"{n} {'↑' if METRICS[n].higher_is_better else '↓'}" for n in names)
         + " |"
     )
     rule = "|---" * (3 + len(names)) + "|"

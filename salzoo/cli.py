@@ -82,11 +82,20 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=_positive, default=2, metavar="N", help="threads that read and write")
 
     sub = command("evaluate", _evaluate, "Models and baselines by metrics on a data set.")
-    sub.add_argument("name", nargs="+", metavar="NAME", help="models, model.tags or checkpoint folders")
+    sub.add_argument("name", nargs="*", metavar="NAME", help="models, model.tags or checkpoint folders")
+    sub.add_argument(
+        "--maps", action="append", default=[], type=Path, metavar="DIR", help="maps that any tool wrote (png, npy, mat)"
+    )
     _add_data(sub, required=True)
     sub.add_argument("--split", default="test", choices=("train", "val", "test", "all"))
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    sub.add_argument("--convention", choices=("mit", "pysaliency"), default="mit", help="of all metrics, default mit")
+    sub.add_argument(
+        "--metric-specific", action="store_true", help="score, of each density, the map that is best for each metric"
+    )
+    sub.add_argument("--intervals", action="store_true", help="print half the 95 %% bootstrap interval of each mean")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the table there as JSON")
+    sub.add_argument("--csv", type=Path, metavar="FILE", help="write the score of every picture there")
 
     sub = command(
         "fit", _fit, "Train a model by its recipe; all Lightning CLI options go over it (--trainer.max_epochs 3)."
@@ -170,15 +179,33 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if not arguments.name and not arguments.maps:
+        raise SpecError("nothing to evaluate: name a model, or a folder of maps with --maps DIR.")
     from salzoo.data import load_dataset
 
     dataset: FixationDataset = load_dataset(arguments.data, arguments.root, arguments.split)
-    from salzoo.evaluate import evaluate
+    from salzoo.evaluate import evaluate, map_predictor, predictor
+    from salzoo.map_files import MapFolder
 
-    table = evaluate({name: _load(name, arguments.device) for name in arguments.name}, dataset)
-    print(table)
+    predictors, notes = {}, []
+    for folder in arguments.maps:
+        maps = MapFolder(folder, dataset.names)
+        predictors[str(folder)] = map_predictor(maps)
+        if maps.eight_bit:
+            notes.append(f"Warning: {folder} has 8-bit maps; their rounding changes kld, ig and the AUCs.")
+    predictors |= {name: predictor(_load(name, arguments.device)) for name in arguments.name}
+    table = evaluate(
+        predictors,
+        dataset,
+        convention=arguments.convention,
+        metric_specific=arguments.metric_specific,
+        notes=tuple(notes),
+    )
+    print(table.to_markdown(intervals=arguments.intervals))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(table.to_json(), indent=2) + "\n", encoding="utf-8")
+    if arguments.csv is not None:
+        table.write_csv(arguments.csv)
     return 0
 
 
@@ -186,6 +213,8 @@ def _fit(arguments: argparse.Namespace) -> int:
     from salzoo.zoo import resolve
 
     spec, tag = resolve(arguments.name)
+    from lightning.pytorch.utilities import rank_zero_only
+
     from salzoo.fit import Run, fit
 
     options = list(arguments.rest)
@@ -196,7 +225,7 @@ def _fit(arguments: argparse.Namespace) -> int:
     output = arguments.output or Path("runs") / f"{spec.name}.{tag}"
     command = shlex.join(["salzoo", *arguments.words])
     folder = fit(Run(spec, tag, output, options, arguments.ckpt_path, command, arguments.license))
-    print(f"Wrote {folder}; `salzoo predict PICTURE -m {folder} -o DIR` uses it.")
+    rank_zero_only(print)(f"Wrote {folder}; `salzoo predict PICTURE -m {folder} -o DIR` uses it.")
     return 0
 
 

@@ -1,34 +1,42 @@
-"""Models and baselines by metrics on a data set: the job behind `salzoo evaluate`."""
+"""Models, baselines and other tools' maps by metrics on a data set: the job behind `salzoo evaluate`."""
 
 from __future__ import annotations
 
+import csv
+import inspect
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from salzoo.data import FixationDataset
+from salzoo.data import FixationDataset, Item
+from salzoo.errors import SpecError
 from salzoo.layers import kernel_density
-from salzoo.metrics import functional as metrics
+from salzoo.map_files import MapFolder
+from salzoo.metrics import METRICS, FixationPool, functional, metric_maps
 from salzoo.model import SaliencyModel, evaluating
 from salzoo.preprocess import resize_density
 
-GOLD_METRICS = ("nss", "auc_judd")
-"""What the row `gold` has: the others are defined against the map of all observers, not of one."""
+Convention = Literal["mit", "pysaliency"]
+Predictor = Callable[[int, Item], Tensor]
+"""Index and item of a picture to its (H, W) map: a density, or any non-negative map."""
 
-Score = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-Scores = dict[str, dict[str, list[Tensor]]]  # row to metric to one value a picture
-METRICS: dict[str, Score] = {  # of (N, H, W) prediction, counts, density, baseline
-    "auc_judd": lambda p, f, d, b: metrics.auc_judd(p, f),
-    "nss": lambda p, f, d, b: metrics.nss(p, f),
-    "cc": lambda p, f, d, b: metrics.cc(p, d),
-    "sim": lambda p, f, d, b: metrics.sim(p, d),
-    "kld": lambda p, f, d, b: metrics.kl_div(p, d),
-    "ig": lambda p, f, d, b: metrics.info_gain(p, f, b),
+TRUTH = {
+    name: [p.name for p in inspect.signature(metric.score).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    for name, metric in METRICS.items()
+    if name != "emd" or find_spec("ot") is not None  # its solver is an extra: salzoo[emd]
 }
+"""Metric to what it compares a prediction with."""
+
+GOLD_METRICS = ("auc_judd", "nss")
+"""What the row `gold` has: the others are defined against all observers' fixations, not against one's."""
 
 
 @dataclass(frozen=True)
@@ -38,114 +46,200 @@ class Table:
     Args:
         dataset: Name of the set.
         split: Of the set.
-        images: Number of pictures.
+        images: Names of the pictures.
         convention: Of the metrics.
         baseline: What information gain is measured against.
-        rows: Row name to metric to mean over pictures.
+        scores: Row to metric to one score a picture; NaN where the metric is not defined on it.
+        notes: Warnings that belong to the numbers.
     """
 
     dataset: str
     split: str
-    images: int
+    images: tuple[str, ...]
     convention: str
     baseline: str
-    rows: dict[str, dict[str, float]]
+    scores: dict[str, dict[str, list[float]]]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def rows(self) -> dict[str, dict[str, float]]:
+        """Row to metric to the mean over pictures."""
+        return {row: {m: float(np.nanmean(v)) for m, v in scores.items()} for row, scores in self.scores.items()}
+
+    def intervals(self, seed: int = 0, draws: int = 2000) -> dict[str, dict[str, tuple[float, float]]]:
+        """Row to metric to the 95 % bootstrap interval of the mean over pictures.
+
+        Args:
+            seed: Of the draws.
+            draws: Number of resampled sets of pictures; the same for every row, so that rows can be compared.
+        """
+        chosen = np.random.default_rng(seed).integers(len(self.images), size=(draws, len(self.images)))
+
+        def interval(values: list[float]) -> tuple[float, float]:
+            low, high = np.percentile(np.nanmean(np.asarray(values)[chosen], 1), (2.5, 97.5))
+            return float(low), float(high)
+
+        return {row: {m: interval(v) for m, v in scores.items()} for row, scores in self.scores.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as JSON types, with the direction of each metric."""
-        from salzoo.card import HIGHER_IS_BETTER
+        content = asdict(self)
+        del content["scores"]
+        content |= {"images": len(self.images), "rows": self.rows, "intervals": self.intervals()}
+        return content | {"higher_is_better": {name: METRICS[name].higher_is_better for name in METRICS}}
 
-        return {**asdict(self), "higher_is_better": HIGHER_IS_BETTER}
+    def write_csv(self, path: Path) -> None:
+        """Write one line a row and picture."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("row", "image", *METRICS))
+            for row, scores in self.scores.items():
+                columns = [scores.get(name, [float("nan")] * len(self.images)) for name in METRICS]
+                writer.writerows((row, *line) for line in zip(self.images, *columns, strict=True))
 
-    def __str__(self) -> str:
-        """Return the table as Markdown."""
-        from salzoo.card import HIGHER_IS_BETTER
+    def to_markdown(self, *, intervals: bool = False) -> str:
+        """Return the table as Markdown, with half the 95 % interval behind each mean if asked."""
+        spread = self.intervals() if intervals else {}
 
-        head = " | ".join(f"{name} {'↑' if HIGHER_IS_BETTER[name] else '↓'}" for name in METRICS)
+        def cell(row: str, name: str) -> str:
+            if name not in self.scores[row]:
+                return "–"
+            low, high = spread.get(row, {}).get(name, (0.0, 0.0))
+            return f"{self.rows[row][name]:.3f}" + (f" ± {(high - low) / 2:.3f}" if intervals else "")
+
+        arrows = [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in METRICS]
         lines = [
-            f"{self.dataset} {self.split}, {self.images} pictures, convention {self.convention}, "
+            f"{self.dataset} {self.split}, {len(self.images)} pictures, convention {self.convention}, "
             f"ig over {self.baseline}",
+            *self.notes,
             "",
-            f"| {self.dataset} | {head} |",
+            f"| {self.dataset} | {' | '.join(arrows)} |",
             "|---" * (len(METRICS) + 1) + "|",
+            *(f"| {row} | {' | '.join(cell(row, name) for name in METRICS)} |" for row in self.scores),
         ]
-        for row, scores in self.rows.items():
-            cells = [f"{scores[name]:.3f}" if name in scores else "–" for name in METRICS]
-            lines.append(f"| {row} | {' | '.join(cells)} |")
         return "\n".join(lines)
 
 
-def evaluate(models: dict[str, SaliencyModel], dataset: FixationDataset, *, progress: bool | None = None) -> Table:
-    """Score models beside the baselines `uniform`, `centre_bias` and `gold` on every picture at its own size.
+def evaluate(
+    predictors: dict[str, Predictor],
+    dataset: FixationDataset,
+    *,
+    convention: Convention = "mit",
+    metric_specific: bool = False,
+    notes: tuple[str, ...] = (),
+    progress: bool | None = None,
+) -> Table:
+    """Score predictions beside the baselines `gold`, `centre_bias` and `uniform` on every picture at its own size.
 
     `centre_bias` is the density of all fixations of the set's training split, and the baseline of information gain.
     `gold` is what people reach on each other: each observer is predicted by the blurred fixations of all others,
-    averaged over observers, then over pictures. A model named like a baseline takes its row.
+    averaged over observers, then over pictures. A predictor named like a baseline takes its row. The negatives of
+    shuffled AUC are the fixations of all other pictures of the split.
 
     Args:
-        models: Row name to model.
+        predictors: Row name to predictor.
         dataset: One split of a set.
+        convention: Of all metrics.
+        metric_specific: Score, of each prediction taken as a density, the map that is best for each metric
+            (`salzoo.metrics.metric_maps`; derived for the `mit` convention), as Kuemmerer et al. (ECCV 2018) propose.
+        notes: Warnings to print with the table.
         progress: Show a bar; None: if a person is watching.
     """
-    centre = _centre_bias(dataset)
-    sums: Scores = {}
+    if metric_specific and convention != "mit":
+        raise SpecError(f"metric-specific maps are derived for the convention 'mit', not for {convention!r}.")
+    centre, fixations = _centre_bias(dataset)
+    pool = FixationPool(dataset.fixations(i).counts(dataset.size(i)) for i in range(len(dataset)))
+    rows = [*predictors, *(row for row in ("gold", "centre_bias", "uniform") if row not in predictors)]
+    scores: dict[str, dict[str, list[float]]] = {row: {} for row in rows}
     for i in tqdm(range(len(dataset)), unit="picture", disable=None if progress is None else not progress):
         item = dataset[i]
         size = (item["image"].shape[-2], item["image"].shape[-1])
         baseline = resize_density(centre, size)
-        predictions = {"uniform": torch.full(size, 1 / (size[0] * size[1])), "centre_bias": baseline}
-        for name, model in models.items():
-            with evaluating(model), torch.inference_mode():
-                predictions[name] = model.infer([item["image"].to(model.device)])[0].exp().cpu()
-        for name, prediction in predictions.items():
-            scores = _score(prediction, item["fixations"], item["density"], baseline)
-            _add(sums, name, scores)
-        _add(sums, "gold", _gold(dataset, i, size))
-    means = {
-        row: {name: float(torch.cat(values).nanmean()) for name, values in scores.items()}
-        for row, scores in sums.items()
-    }
-    order = [*models, *(row for row in ("gold", "centre_bias", "uniform") if row not in models)]
+        maps = {"uniform": torch.full(size, 1 / (size[0] * size[1])), "centre_bias": baseline}
+        maps |= {name: predict(i, item) for name, predict in predictors.items()}
+        for name, prediction in maps.items():
+            best = dict.fromkeys(METRICS, prediction)
+            if metric_specific and name != "uniform":
+                sigma = dataset.sigma(size)
+                best = metric_maps(prediction, centre_bias=baseline, sigma_px=sigma, n_fixations=fixations)
+            _append(scores[name], _score(best, item, baseline, pool, convention))
+        if "gold" not in predictors:
+            _append(scores["gold"], _gold(dataset, i, size, convention))
     return Table(
         dataset=dataset.name_of_set,
         split=dataset.split,
-        images=len(dataset),
-        convention="mit",
+        images=tuple(dataset.names),
+        convention=convention,
         baseline=f"the centre bias of {dataset.name_of_set}:train",
-        rows={row: means[row] for row in order},
+        scores=scores,
+        notes=notes,
     )
 
 
-def _centre_bias(dataset: FixationDataset) -> Tensor:
+def predictor(model: SaliencyModel) -> Predictor:
+    """Return a model as a predictor of densities."""
+
+    def predict(_: int, item: Item) -> Tensor:
+        with evaluating(model), torch.inference_mode():
+            return model.infer([item["image"].to(model.device)])[0].exp().cpu()
+
+    return predict
+
+
+def map_predictor(folder: MapFolder) -> Predictor:
+    """Return another tool's maps as a predictor."""
+    return lambda index, item: folder.read(index, (item["image"].shape[-2], item["image"].shape[-1]))
+
+
+def _centre_bias(dataset: FixationDataset) -> tuple[Tensor, int]:
+    """Return the density of the training split's fixations, and their mean number a picture."""
     train = dataset.sibling("train")
-    points = ((train.fixations(i), train.size(i)) for i in range(len(train)))
-    return kernel_density(points, (60, 80), bandwidth=0.03)
+    points = [(train.fixations(i), train.size(i)) for i in range(len(train))]
+    mean = round(sum(len(seen) for seen, _ in points) / len(points))
+    return kernel_density(points, (60, 80), bandwidth=0.03), max(mean, 1)
 
 
-def _score(prediction: Tensor, fixations: Tensor, density: Tensor, baseline: Tensor) -> dict[str, Tensor]:
-    p, f, d, b = (t[None] for t in (prediction, fixations, density, baseline))
-    return {name: score(p, f, d, b) for name, score in METRICS.items()}
+def _score(
+    maps: dict[str, Tensor], item: Item, baseline: Tensor, pool: FixationPool, convention: Convention
+) -> dict[str, float]:
+    """Score one picture; `maps` has the prediction for each metric."""
+    truth: dict[str, Any] = {
+        "fixations": item["fixations"][None],
+        "density": item["density"][None],
+        "other": pool,
+        "baseline": baseline[None],
+    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*constant.*")  # the row `uniform` is
+        return {
+            name: float(METRICS[name].score(one[None], **{k: truth[k] for k in TRUTH[name]}, convention=convention))
+            for name, one in maps.items()
+            if name in TRUTH
+        }
 
 
-def _gold(dataset: FixationDataset, index: int, size: tuple[int, int]) -> dict[str, Tensor]:
-    """Scores of each observer's fixations under the density of all the others', averaged over observers."""
-    scores = list(_left_out(dataset, index, size))
-    return {name: torch.cat([s[name] for s in scores]).nanmean()[None] for name in GOLD_METRICS} if scores else {}
+def _gold(dataset: FixationDataset, index: int, size: tuple[int, int], convention: Convention) -> dict[str, float]:
+    """Score each observer's fixations under the density of all the others', and average over observers."""
+    scores = list(_left_out(dataset, index, size, convention))
+    return {name: float(np.mean([s[name] for s in scores])) if scores else float("nan") for name in GOLD_METRICS}
 
 
-def _left_out(dataset: FixationDataset, index: int, size: tuple[int, int]) -> Iterator[dict[str, Tensor]]:
-    points = dataset.fixations(index)
-    sigma = size[0] / 25
-    observers = sorted(set(points.observer.tolist()))
-    own = {k: points.of(k) for k in observers}
-    mass = {k: len(own[k]) * own[k].density(size, sigma) for k in observers}
-    total = torch.stack(list(mass.values())).sum(0) if mass else None
-    for k in observers:
-        if total is not None and len(own[k]) < len(points):
-            others, counts = (total - mass[k]).clamp_min(0)[None], own[k].counts(size)[None]
-            yield {"nss": metrics.nss(others, counts), "auc_judd": metrics.auc_judd(others, counts)}
+def _left_out(
+    dataset: FixationDataset, index: int, size: tuple[int, int], convention: Convention
+) -> Iterator[dict[str, float]]:
+    points, sigma = dataset.fixations(index), size[0] / 25
+    own = {observer: points.of(observer) for observer in sorted(set(points.observer.tolist()))}
+    mass = {observer: len(seen) * seen.density(size, sigma) for observer, seen in own.items()}
+    for observer, seen in own.items():
+        if len(seen) < len(points):
+            others = torch.stack([m for k, m in mass.items() if k != observer]).sum(0)[None]
+            counts = seen.counts(size)[None]
+            yield {
+                "auc_judd": float(functional.auc_judd(others, counts, convention=convention)),
+                "nss": float(functional.nss(others, counts, convention=convention)),
+            }
 
 
-def _add(sums: Scores, row: str, scores: dict[str, Tensor]) -> None:
+def _append(row: dict[str, list[float]], scores: dict[str, float]) -> None:
     for name, value in scores.items():
-        sums.setdefault(row, {}).setdefault(name, []).append(value)
+        row.setdefault(name, []).append(value)

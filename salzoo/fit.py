@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import torch
 import yaml
+from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 
@@ -75,7 +76,9 @@ def fit(run: Run) -> Path:
         resume = str(checkpoints / "last.ckpt") if run.resume == "last" else run.resume
         if resume is not None and not Path(resume).is_file():
             raise SpecError(f"There is no checkpoint {resume} to resume from.")
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
         _restore_best(cli)
     if cli.trainer.is_global_zero:
         export(cli, run)
@@ -83,7 +86,11 @@ def fit(run: Run) -> Path:
 
 
 def parse(run: Run) -> LightningCLI:
-    """Build model, data and trainer from the recipe and the options; unknown keys and wrong types end the program."""
+    """Build model, data and trainer from the recipe and the options.
+
+    Raises:
+        SpecError: On an unknown option, or a value of the wrong type.
+    """
     module, _, class_name = run.spec.class_path.rpartition(".")
     variant = run.spec.variants[run.tag]
     recipe = {"seed_everything": 0, **variant.recipe, "model": variant.init_args}
@@ -91,24 +98,35 @@ def parse(run: Run) -> LightningCLI:
         warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # sys.argv has salzoo's own words, not these
         yaml.safe_dump(recipe, file)
         file.flush()
-        return LightningCLI(
-            getattr(importlib.import_module(module), class_name),
-            SaliencyDataModule,
-            args=["--config", file.name, *run.options],
-            run=False,
-            save_config_callback=None,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            trainer_defaults={
-                "default_root_dir": str(run.output),
-                "logger": {
-                    "class_path": "lightning.pytorch.loggers.CSVLogger",
-                    "init_args": {"save_dir": str(run.output), "name": "logs", "version": ""},
-                },
-                "callbacks": [_best(run.output / "checkpoints")],
-                "log_every_n_steps": 10,
+        try:
+            return _cli(
+                run, getattr(importlib.import_module(module), class_name), ["--config", file.name, *run.options]
+            )
+        except ArgumentError as error:
+            reason = " ".join(str(error).split())
+            raise SpecError(f"{run.spec.name}.{run.tag}: {reason}") from error
+
+
+def _cli(run: Run, model_class: type[SaliencyModel], words: list[str]) -> LightningCLI:
+    return LightningCLI(
+        model_class,
+        SaliencyDataModule,
+        args=words,
+        parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+        run=False,
+        save_config_callback=None,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        trainer_defaults={
+            "default_root_dir": str(run.output),
+            "logger": {
+                "class_path": "lightning.pytorch.loggers.CSVLogger",
+                "init_args": {"save_dir": str(run.output), "name": "logs"},  # a new version_N after a resume
             },
-        )
+            "callbacks": _checkpoints(run.output / "checkpoints"),
+            "log_every_n_steps": 10,
+        },
+    )
 
 
 def export(cli: LightningCLI, run: Run) -> None:
@@ -152,16 +170,17 @@ def commit() -> str:
     return head + ("+changes" if changes else "")
 
 
-def _best(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor="val/nss",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,  # a whole epoch, so that a resumed run repeats none of it
-        enable_version_counter=False,
-    )
+def _checkpoints(folder: Path) -> list[Any]:
+    """Return what saves the best epoch, and what saves the last: `save_last` would write it after better ones only."""
+    each: dict[str, Any] = {
+        "dirpath": folder,
+        "save_on_train_epoch_end": True,  # a whole epoch, so that a resumed run repeats none of it
+        "enable_version_counter": False,
+    }
+    return [
+        ModelCheckpoint(filename="best", monitor="val/nss", mode="max", **each),
+        ModelCheckpoint(filename="last", **each),
+    ]
 
 
 def _restore_best(cli: LightningCLI) -> None:

@@ -202,9 +202,14 @@ def save(
 
 def write_config(folder: Path, config: Config) -> None:
     """Write `config.json` in one step."""
-    scratch = folder / f".{CONFIG}.tmp"
-    scratch.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
-    os.replace(scratch, folder / CONFIG)
+    write_text(folder / CONFIG, json.dumps(asdict(config), indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it appears whole or not at all."""
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(text, encoding="utf-8")
+    os.replace(scratch, path)
 
 
 def hash_file(path: Path) -> str:

@@ -159,15 +159,17 @@ class SaliencyModel(L.LightningModule):
     # Lightning hooks.
 
     def on_fit_start(self) -> None:
-        """Calibrate once; a resumed run restores the result from its checkpoint."""
+        """Train in train mode, whatever `load` left; calibrate once, a resumed run restores it from its checkpoint."""
+        self.train()
         if self.trainer.ckpt_path is None:
             with evaluating(self), torch.no_grad():
                 self.calibrate(cast("SaliencyDataModule", self.trainer.datamodule))  # type: ignore[attr-defined]
 
-    def on_train_epoch_start(self) -> None:
-        """Make an epoch's dropout the same whether or not the run was resumed before it."""
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make a step's dropout depend on nothing before it: the same whether or not the run was resumed."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        torch.manual_seed((seed * 1_000_003 + self.current_epoch) * 1_009 + self.global_rank)
+        step = (seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx
+        torch.manual_seed((step * 1_009 + self.global_rank) % 2**63)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One step on a stacked batch."""

@@ -58,10 +58,13 @@ def predict_files(
         progress: Show a bar; None: if a person is watching.
 
     Raises:
-        SpecError: If two pictures would write the same file.
+        SpecError: If two pictures would write the same file, or the folder cannot be made.
     """
     _refuse_collisions(paths)
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"cannot make the folder {output}: {error.strerror}; choose another.") from error
     report = Report()
     with (
         ThreadPoolExecutor(max(workers, 1)) as pool,

@@ -165,6 +165,9 @@ def _build_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
             return _build(kind, value, where)
         except SpecError as error:
             errors.append(error)
+    if all(kind in (bool, int, float, str, types.NoneType) for kind in kinds):
+        names = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in kinds)
+        raise SpecError(f"{where}: got {value!r} ({type(value).__name__}), expected {names}.")
     raise errors[0]
 
 

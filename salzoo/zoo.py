@@ -63,7 +63,7 @@ def info(name: str) -> dict[str, Any]:
         UnknownModelError: If there is none.
     """
     spec, tag = resolve(name)
-    content = asdict(spec)
+    content = asdict(spec) | {"reported": [asdict(row) for row in spec.reported]}
     del content["tiny"]
     variant = spec.variants[tag]
     preprocess, backbone = variant.init_args.get("preprocess"), variant.init_args.get("backbone")

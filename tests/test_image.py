@@ -244,7 +244,7 @@ def test_to_list(chw: torch.Tensor, rgb: np.ndarray) -> None:
 # ---- refusals: files
 
 
-def refused(image: Any, *words: str) -> None:  # noqa: ANN401 - anything a caller may try
+def refused(image: Any, *words: str) -> None:
     """Both readers refuse it with an `ImageError` that holds all the words."""
     for read in (to_tensor, to_array):
         with pytest.raises(ImageError) as caught:

@@ -23,6 +23,7 @@ from salzoo.metrics.modules import (
     ShuffledAUC,
     score_options,
 )
+from salzoo.metrics.optimal import metric_maps
 from salzoo.metrics.pool import FixationPool
 from salzoo.metrics.resize import imresize
 
@@ -79,5 +80,6 @@ __all__ = [
     "ImageMeanMetric",
     "functional",
     "imresize",
+    "metric_maps",
     "saliency_metrics",
 ]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from salzoo.errors import ImageError, SalzooError, SpecError
+from salzoo.errors import ImageError, SpecError
 from salzoo.metrics.resize import imresize
 
 T = TypeVar("T")
-
-
-class FixationsTypeError(SalzooError, TypeError, ValueError):
-    """Fixations that are no integer counts: a wrong type, and a wrong value to whoever passed a blurred map."""
+Array = NDArray[Any]
 
 
 def choose(convention: str, value: T | None, *, mit: T, pysaliency: T) -> T:
@@ -60,10 +59,12 @@ def at_least_float32(maps: Tensor) -> Tensor:
 
 def extrema(flat: Tensor) -> tuple[Tensor, Tensor]:
     """Return the minimum and the maximum of each row of (N, M) as two (N,) tensors."""
-    if on_cpu(flat) and len(flat):  # a reduction over one dimension is 15 times slower there
-        pairs = [torch.aminmax(row) for row in flat]
-        return torch.stack([p.min for p in pairs]), torch.stack([p.max for p in pairs])
-    low, high = torch.aminmax(flat, dim=1)
+    if not on_cpu(flat) or flat.requires_grad:
+        low, high = torch.aminmax(flat, dim=1)
+        return low, high
+    # On the CPU numpy takes 0.05 ms where a reduction of torch over one dimension takes 1.2.
+    pairs = [(row.min(), row.max()) for row in flat.numpy()]
+    low, high = torch.from_numpy(np.array(pairs, dtype=flat.numpy().dtype).reshape(-1, 2)).unbind(1)
     return low, high
 
 
@@ -72,13 +73,13 @@ def happens(mask: Tensor) -> bool:
     return not mask.is_meta and bool(mask.any())
 
 
-def for_each(maps: Tensor, fixations: Tensor, name: str) -> Tensor:
+def for_each(maps: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
     """Return maps of the fixations' shape (N, H, W), from such maps or from one (H, W) for all images."""
     if isinstance(maps, Tensor) and maps.ndim == 2:
-        maps = maps.expand(len(fixations), -1, -1)
+        maps = maps.expand(shape[0], -1, -1)
     check_batch(name, maps)
-    if maps.shape != fixations.shape:
-        raise ImageError(f"{name} {tuple(maps.shape)} and fixations {tuple(fixations.shape)} must have the same shape")
+    if maps.shape != shape:
+        raise ImageError(f"{name} {tuple(maps.shape)} and fixations {tuple(shape)} must have the same shape")
     return maps
 
 
@@ -106,7 +107,7 @@ def checked_prediction(
         )
     preds = at_least_float32(preds)
     low, high = extrema(preds.flatten(1))
-    if happens(~(torch.isfinite(low) & torch.isfinite(high))):
+    if happens(~torch.isfinite(high - low)):
         raise ImageError("preds hold NaN or infinite values, of which no metric can be taken")
     if not signed and happens(low < 0):
         raise ImageError(
@@ -146,7 +147,7 @@ def positive_map(maps: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
     check_batch(name, maps)
     flat = at_least_float32(maps).flatten(1)
     low, high = extrema(flat)
-    if happens(~torch.isfinite(low) | ~torch.isfinite(high) | (low < 0)):
+    if happens(~torch.isfinite(high) | ~(low >= 0)):
         raise ImageError(f"{name} must be finite and not negative, got values from {low.min()} to {high.max()}")
     return flat, low, high
 
@@ -160,51 +161,6 @@ def truth_density(density: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if happens(maybe & (few == few.round()).all(1)) and happens(maybe & (flat == flat.round()).all(1)):
             warnings.warn("density holds only 0 and 1; CC, SIM, KLDiv and EMD want blurred fixations", stacklevel=3)
     return flat, low, high
-
-
-def fixation_counts(fixations: Tensor, name: str = "fixations") -> Tensor:
-    """Check integer counts of fixations and flatten them to (N, M).
-
-    Raises:
-        FixationsTypeError: If they are floating point: a blurred map gives a plausible, wrong score.
-        ImageError: If a count is negative.
-    """
-    check_batch(name, fixations)
-    if fixations.is_floating_point() or fixations.is_complex():
-        raise FixationsTypeError(
-            f"{name} must hold integer counts, got {fixations.dtype}: it looks like a density. "
-            "CC, SIM, KLDiv and EMD want the density; AUC, NSS and InfoGain want the fixations"
-        )
-    flat = fixations.flatten(1)
-    if flat.dtype == torch.bool:
-        return flat.to(torch.uint8)
-    if flat.numel() and not flat.is_meta and int(torch.aminmax(flat).min) < 0:
-        raise ImageError(f"{name} hold negative counts (minimum {int(flat.min())})")
-    return flat.cpu() if flat.device.type == "mps" else flat
-
-
-def at_fixations(counts: Tensor, *maps: Tensor, repeats: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Take the values of maps at the fixated pixels.
-
-    Args:
-        counts: (N, M).
-        maps: Each (N, M).
-        repeats: Weigh a pixel by its count; if false each fixated pixel weighs 1.
-
-    Returns:
-        Weights (N, K) in float64, 0 where an image has fewer than K fixated pixels, and the values of each map (N, K).
-        On the CPU K is the largest number of fixated pixels; elsewhere K = M and nothing is gathered.
-    """
-    if not on_cpu(counts):
-        return (counts if repeats else counts != 0).double(), maps
-    where = [torch.from_numpy((row != 0).nonzero()[0]) for row in counts.numpy()]
-    valid = torch.zeros(len(where), max((len(w) for w in where), default=1) or 1)
-    index = torch.zeros(valid.shape, dtype=torch.int64)
-    for i, w in enumerate(where):
-        index[i, : len(w)] = w
-        valid[i, : len(w)] = 1
-    weights = valid.double() * counts.gather(1, index) if repeats else valid.double()
-    return weights, tuple(m.gather(1, index) for m in maps)
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:

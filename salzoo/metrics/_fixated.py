@@ -9,10 +9,8 @@ from torch import Tensor
 
 from salzoo.errors import ImageError
 from salzoo.metrics._checks import (
-    at_fixations,
     check_log_density,
     choose,
-    fixation_counts,
     for_each,
     happens,
     positive_map,
@@ -20,7 +18,8 @@ from salzoo.metrics._checks import (
     settle_constant,
     weighted_mean,
 )
-from salzoo.metrics._density import EPS, sum_one_scale
+from salzoo.metrics._density import EPS, centred, covariance, shifted, sum_one_shift
+from salzoo.metrics._fixations import Counts
 
 
 def nss(
@@ -52,15 +51,14 @@ def nss(
     """
     ddof = choose(convention, ddof, mit=1, pysaliency=0)
     repeats = choose(convention, repeats, mit=False, pysaliency=True)
-    counts = fixation_counts(fixations)
+    counts = Counts(fixations)
     x, low, high = prediction(preds, fixations, "fixations", resize=resize)
-    x = x.double()
-    x = x - x.mean(1, keepdim=True)
+    x, mean = centred(x)
     constant = low == high  # not std == 0: that of 0.1 everywhere is one rounding error
-    variance = (x * x).sum(1) / (x.shape[1] - ddof)
+    variance = covariance(x, mean, x, mean) / (x.shape[1] - ddof)
     std = variance.masked_fill(constant, 1.0).sqrt()
-    weights, (values,) = at_fixations(counts, x, repeats=repeats)
-    scores = weighted_mean(values, weights) / std
+    weights, (values,) = counts.at(x, repeats=repeats)
+    scores = (weighted_mean(values.double(), weights) - mean) / std
     empty = scores.isnan()
     return settle_constant(scores, constant, 0.0, on_constant).masked_fill(empty, torch.nan)
 
@@ -110,31 +108,35 @@ def info_gain(
     eps = 0.0 if log_density else choose(convention, eps, mit=EPS, pysaliency=0.0)
     subtract_min = not log_density and choose(convention, subtract_min, mit=True, pysaliency=False)
     minimum_value = 0.0 if log_density else choose(convention, minimum_value, mit=0.0, pysaliency=1e-20)
-    counts = fixation_counts(fixations)
+    counts = Counts(fixations)
 
-    def probability(at: Tensor, shift: Tensor, factor: Tensor) -> Tensor:
-        return eps + (at.double() - shift[:, None]) * factor[:, None]
-
-    b, b_low, b_high = positive_map(for_each(baseline, fixations, "baseline"), "baseline")
+    b, b_low, b_high = positive_map(for_each(baseline, fixations.shape, "baseline"), "baseline")
     if log_density:
         x = _log_density(preds, fixations, resize)
         constant = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     else:
         x, low, high = prediction(preds, fixations, "fixations", resize=resize, signed=False)
         constant = low == high
-    weights, (x_at, b_at) = at_fixations(counts, x, b, repeats=repeats)
-    b_at = probability(b_at, *sum_one_scale(b, b_low, b_high, subtract_min, minimum_value)).masked_fill(weights == 0, 1)
+    weights, (x_at, b_at) = counts.at(x, b, repeats=repeats)
+    b_at = eps + _probability(b_at, b, sum_one_shift(b_low, b_high, subtract_min, minimum_value))
+    b_at = b_at.masked_fill(weights == 0, 1)
     if happens(b_at == 0):
         raise ImageError("baseline is 0 at a fixation, so the gain is infinite; smooth the baseline or pass eps > 0")
     if log_density:
-        log_p = x_at.double()
+        log_p = x_at
     else:
-        p_at = probability(x_at, *sum_one_scale(x, low, high, subtract_min, minimum_value))
+        p_at = eps + _probability(x_at, x, sum_one_shift(low, high, subtract_min, minimum_value))
         log_p = p_at.masked_fill(weights == 0, 1).log()
     gain = (log_p - b_at.log()).masked_fill(weights == 0, 0)
     scores = weighted_mean(gain, weights) / math.log(2)
     empty = weights.sum(1) == 0
     return settle_constant(scores, constant, None, on_constant).masked_fill(empty, torch.nan)
+
+
+def _probability(values: Tensor, flat: Tensor, shift: Tensor) -> Tensor:
+    """Scale values (N, K) of maps (N, M) as if the shifted maps were divided by their sums, in float64."""
+    total = shifted(flat, shift).sum(1).double()
+    return (values.double() - shift.double()[:, None]) / total[:, None]
 
 
 def _log_density(preds: Tensor, fixations: Tensor, resize: bool) -> Tensor:

@@ -15,7 +15,6 @@ from salzoo.errors import SalzooError, SpecError
 from salzoo.metrics._checks import check_log_density, checked_prediction, choose, settle_constant, truth_density
 from salzoo.metrics.resize import imresize
 
-
 Array = NDArray[np.float64]
 
 

@@ -13,10 +13,11 @@ from torchmetrics import Metric
 
 from salzoo.errors import ImageError, SpecError
 from salzoo.metrics import functional
-from salzoo.metrics._checks import one_of
+from salzoo.metrics._checks import extrema, one_of
 from salzoo.metrics.pool import FixationPool
 
 Maps = Tensor | Sequence[Tensor]
+"""(N, H, W), or (H, W) of different sizes."""
 
 
 class ImageMeanMetric(Metric):
@@ -62,7 +63,7 @@ class ImageMeanMetric(Metric):
             warnings.warn(f"{name} skipped {int(skipped)} image(s): no fixation or an empty density", stacklevel=2)
         return torch.where(count > 0, total / count, torch.nan)
 
-    def _add(self, preds: Maps, **truth: Maps) -> None:
+    def _add(self, preds: Maps, **truth: Any) -> None:
         """Score a batch, or a list of images of different sizes, and add it up."""
         if not isinstance(preds, Tensor):
             for name, maps in truth.items():
@@ -82,7 +83,7 @@ class ImageMeanMetric(Metric):
         """Return what each image weighs (N,), 0 for one to skip."""
         flat: Tensor = truth["fixations" if self.over_fixations else "density"].flatten(1)
         if self.average == "image":
-            return (flat != 0).any(1).double()
+            return (extrema(flat)[1] > 0).double()
         repeats = self.options.get("repeats")
         if repeats is None:
             repeats = self.options.get("convention") == "pysaliency" and "repeats" in score_options(type(self))
@@ -93,9 +94,9 @@ class ImageMeanMetric(Metric):
         setattr(self, f"{self.key}_{name}", state + amount.detach().to(state))
 
 
-def _for_all(maps: Maps) -> bool:
-    """Say whether `maps` is one (H, W) for all images."""
-    return isinstance(maps, Tensor) and maps.ndim == 2
+def _for_all(maps: Any) -> bool:
+    """Say whether one (H, W), or a pool, is for all images."""
+    return isinstance(maps, FixationPool) or (isinstance(maps, Tensor) and maps.ndim == 2)
 
 
 def score_options(metric: type[ImageMeanMetric]) -> set[str]:
@@ -152,15 +153,10 @@ class ShuffledAUC(ImageMeanMetric):
         """Add predictions (N, H, W) with integer fixation counts of the images and (without a pool) of other images."""
         if (other is None) == (self.pool is None):
             raise SpecError(
-                "ShuffledAUC needs other images' fixations, once: `other` (N, H, W) in update, or pool=FixationPool(...); "
-                "without either leave it out: saliency_metrics(include=...)"
+                "ShuffledAUC needs other images' fixations: `other` (N, H, W) in update, or pool=FixationPool(...) "
+                "when made, not both; without either leave it out: saliency_metrics(include=...)"
             )
-        if self.pool is not None and isinstance(fixations, Tensor):
-            other = self.pool.others(fixations)
-        elif self.pool is not None:
-            other = [self.pool.others(f[None])[0] for f in fixations]
-        assert other is not None
-        self._add(preds, fixations=fixations, other=other)
+        self._add(preds, fixations=fixations, other=self.pool if other is None else other)
 
 
 class NSS(ImageMeanMetric):

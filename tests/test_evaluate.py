@@ -1,0 +1,159 @@
+"""`evaluate` on a miniature of OSIE: every number against one that is worked out another way."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from PIL import Image
+
+import salzoo
+from salzoo.cli import main
+from salzoo.data import load_dataset
+from salzoo.errors import ImageError, SpecError
+from salzoo.evaluate import evaluate, map_predictor, predictor
+from salzoo.map_files import MapFolder
+from salzoo.metrics import METRICS, functional
+
+
+@pytest.fixture(scope="module")
+def osie(tiny_data):
+    return load_dataset("osie", tiny_data, "test")
+
+
+@pytest.fixture(scope="module")
+def truth_maps(osie, tmp_path_factory):
+    """Maps that know the answer, with a floor."""
+    folder = tmp_path_factory.mktemp("maps")
+    for i, name in enumerate(osie.names):
+        np.save(folder / name.replace(".jpg", ".npy"), osie[i]["density"].numpy() + 1e-5)
+    return folder
+
+
+def test_baselines(osie):
+    table = evaluate({}, osie, progress=False)
+    assert list(table.rows) == ["gold", "centre_bias", "uniform"]
+    assert table.rows["uniform"]["nss"] == 0
+    assert table.rows["uniform"]["auc_judd"] == 0.5
+    assert table.rows["centre_bias"]["ig"] == 0
+    assert set(table.rows["uniform"]) == set(METRICS)
+
+
+def test_gold_is_each_observer_from_the_others(osie):
+    by_hand = []
+    for i in range(len(osie)):
+        points, size = osie.fixations(i), osie.size(i)
+        scores = []
+        for observer in np.unique(points.observer):
+            others, own = points._select(points.observer != observer), points.of(observer)
+            if len(others):
+                density = others.density(size, size[0] / 25)
+                scores.append(functional.nss(density[None], own.counts(size)[None]).item())
+        by_hand.append(np.mean(scores))
+    table = evaluate({}, osie, progress=False)
+    assert table.rows["gold"]["nss"] == pytest.approx(np.mean(by_hand), rel=1e-5)
+
+
+def test_scores_of_a_model_are_those_of_its_saved_maps(osie, tmp_path):
+    model = salzoo.load("centre_bias", weights=None)
+    model.network.prior.log_density.copy_(torch.randn(1, 1, 60, 80, generator=torch.Generator().manual_seed(1)))
+    for i, name in enumerate(osie.names):
+        model.predict(osie.image(i)).save(tmp_path / f"{name[:-4]}.npy")
+    rows = {"model": predictor(model), "maps": map_predictor(MapFolder(tmp_path, osie.names))}
+    table = evaluate(rows, osie, progress=False)
+    for name in METRICS:
+        assert table.rows["model"][name] == pytest.approx(table.rows["maps"][name], rel=1e-4, abs=1e-6), name
+
+
+def test_knowing_the_answer_beats_the_centre_bias_on_every_metric(osie, truth_maps):
+    table = evaluate({"maps": map_predictor(MapFolder(truth_maps, osie.names))}, osie, progress=False)
+    for name, metric in METRICS.items():
+        better = table.rows["maps"][name] - table.rows["centre_bias"][name]
+        assert better * (1 if metric.higher_is_better else -1) > 0, name
+
+
+def test_metric_specific_maps_of_a_sharp_density(osie):
+    def sharp(i, item):
+        size = osie.size(i)
+        return osie.fixations(i).density(size, osie.sigma(size) / 3) + 1e-6
+
+    plain, best = (evaluate({"sharp": sharp}, osie, metric_specific=flag, progress=False) for flag in (False, True))
+    for name in ("cc", "sim", "kld"):  # the truth is blurred, and so is the best map
+        better = best.rows["sharp"][name] - plain.rows["sharp"][name]
+        assert better * (1 if METRICS[name].higher_is_better else -1) > 0, name
+    with pytest.raises(SpecError, match="mit"):
+        evaluate({}, osie, convention="pysaliency", metric_specific=True, progress=False)
+
+
+def test_convention_reaches_every_metric(osie, truth_maps):
+    rows = {"maps": map_predictor(MapFolder(truth_maps, osie.names))}
+    mit, other = (evaluate(rows, osie, convention=c, progress=False) for c in ("mit", "pysaliency"))
+    changed = {name for name in METRICS if mit.rows["maps"][name] != other.rows["maps"][name]}
+    assert changed >= {"auc_judd", "sauc", "nss", "kld", "ig"}
+
+
+def test_intervals_and_csv(osie, truth_maps, tmp_path):
+    table = evaluate({"maps": map_predictor(MapFolder(truth_maps, osie.names))}, osie, progress=False)
+    assert table.intervals() == table.intervals()
+    assert table.intervals(seed=1) != table.intervals()
+    for row, means in table.rows.items():
+        for name, mean in means.items():
+            low, high = table.intervals()[row][name]
+            assert low - 1e-9 <= mean <= high + 1e-9
+    table.write_csv(tmp_path / "scores.csv")
+    lines = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    nss = [float(line["nss"]) for line in lines if line["row"] == "maps"]
+    assert len(nss) == len(osie)
+    assert np.mean(nss) == pytest.approx(table.rows["maps"]["nss"])
+
+
+def test_maps_of_other_tools(osie, tmp_path):
+    names = osie.names[:3]
+    size = osie.size(0)
+    small = np.random.default_rng(0).random((size[0] // 2, size[1] // 2))
+    Image.fromarray((small * 255).astype(np.uint8)).save(tmp_path / f"{names[0][:-4]}.png")
+    scipy.io.savemat(tmp_path / f"{names[1][:-4]}.mat", {"salMap": small})
+    np.savez(tmp_path / f"{names[2][:-4]}.npz", density=small, log_density=np.log(small + 1))
+    folder = MapFolder(tmp_path, names)
+    assert folder.eight_bit
+    for i in range(3):
+        one = folder.read(i, size)
+        assert one.shape == size
+        assert one.min() >= 0
+    assert folder.read(1, small.shape).numpy() == pytest.approx(small)
+    assert folder.read(2, small.shape).numpy() == pytest.approx(small)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda p: p.write_bytes(b"broken"), "cannot be read"),
+        (lambda p: np.save(p, np.full((4, 4), np.nan)), "finite"),
+        (lambda p: np.save(p, np.full((4, 4), -2.0)), "log densities"),
+        (lambda p: np.save(p, np.ones((4, 4, 3))), "shape"),
+    ],
+)
+def test_bad_maps(osie, tmp_path, content, message):
+    content(tmp_path / f"{osie.names[0][:-4]}.npy")
+    with pytest.raises(ImageError, match=message):
+        MapFolder(tmp_path, osie.names[:1]).read(0, (4, 4))
+    with pytest.raises(ImageError, match=f"no map for {len(osie) - 1} of {len(osie)}"):
+        MapFolder(tmp_path, osie.names)
+
+
+def test_command(tiny_data, osie, truth_maps, tmp_path, capsys):
+    words = ["evaluate", "uniform", "--maps", str(truth_maps), "--data", "osie", "--root", str(tiny_data)]
+    files = ["--json", str(tmp_path / "t.json"), "--csv", str(tmp_path / "t.csv"), "--intervals"]
+    assert main([*words, *files]) == 0
+    printed = capsys.readouterr().out
+    assert "convention mit" in printed
+    assert "nss ↑" in printed
+    assert "kld ↓" in printed
+    content = json.loads((tmp_path / "t.json").read_text())
+    assert content["convention"] == "mit"
+    assert content["higher_is_better"]["emd"] is False
+    assert content["images"] == len(osie)
+    assert set(content["rows"]) == {str(truth_maps), "uniform", "gold", "centre_bias"}
+    assert main(["evaluate", "--data", "osie", "--root", str(tiny_data)]) == 2

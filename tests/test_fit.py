@@ -1,0 +1,195 @@
+"""Training through the command line, in real processes where that matters: kill and resume, two devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+
+import salzoo
+from salzoo import hub
+from salzoo.cli import main
+from salzoo.data import SaliencyDataModule
+from salzoo.fit import commit
+
+EPOCHS = 8
+
+
+def start(words: list[str], **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "salzoo", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=Path(salzoo.__file__).parents[1], **pipes, **options)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("deepgaze2", ["--model.dropout=0.5"]),
+        ("salgan", ["--model.bootstrap_epochs=4"]),  # killed in the first stage, resumed across into the second
+    ],
+)
+def test_a_killed_and_resumed_run_gives_the_same_weights(
+    name: str, options: list[str], tiny_data: Path, tmp_path: Path
+) -> None:
+    def words(folder: str) -> list[str]:
+        return [*tiny_models.fit_words(name, tiny_data, tmp_path / folder), *options, f"--trainer.max_epochs={EPOCHS}"]
+
+    last = tmp_path / "killed/checkpoints/last.ckpt"
+    process = start(words("killed"))
+    for _ in range(6000):
+        if last.exists() or process.poll() is not None:
+            break
+        time.sleep(0.01)
+    process.kill()
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, output
+    assert not list((tmp_path / "killed").glob("*/config.json")), "it was killed before the end"
+    assert 0 < torch.load(last, weights_only=False)["epoch"] + 1 < EPOCHS
+
+    assert main([*words("killed"), "--ckpt_path", "last"]) == 0
+    assert main(words("whole")) == 0
+    resumed, whole = (
+        torch.load(tmp_path / folder / "checkpoints/last.ckpt", weights_only=False) for folder in ("killed", "whole")
+    )
+    assert resumed["epoch"] == whole["epoch"] == EPOCHS - 1
+    assert same(resumed["state_dict"], whole["state_dict"])
+    assert same(resumed["optimizer_states"], whole["optimizer_states"])
+    folders = [tmp_path / folder / f"{name}.lite" for folder in ("killed", "whole")]
+    assert hub.read_config(folders[0]).sha256 == hub.read_config(folders[1]).sha256
+
+
+def same(a: object, b: object) -> bool:
+    """Compare nested dicts and lists of tensors bit by bit."""
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return isinstance(b, list | tuple) and len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def test_the_seed_decides(tiny_data: Path, tmp_path: Path) -> None:
+    sums = []
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path / folder)
+        assert main([*words, f"--seed_everything={seed}"]) == 0
+        config = hub.read_config(tmp_path / folder / "deepgaze2.lite")
+        assert config.provenance is not None
+        assert config.provenance.seed == seed
+        sums.append(config.sha256)
+    assert sums[0] == sums[1] != sums[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [("deepgaze2", "ddp"), ("salgan", "ddp_find_unused_parameters_true")],  # two networks take turns in SalGAN
+)
+def test_two_processes(name: str, strategy: str, tiny_data: Path, tmp_path: Path) -> None:
+    words = tiny_models.fit_words(name, tiny_data, tmp_path)
+    process = start([*words, "--trainer.devices=2", f"--trainer.strategy={strategy}"], start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 0, output
+    assert "MEMBER: 2/2" in output, "the second process ran"
+    assert output.count(f"Wrote {tmp_path / name}.lite") == 1
+    folder = tmp_path / f"{name}.lite"
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert salzoo.load(folder).predict(np.zeros((9, 12), np.uint8)).shape == (9, 12)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_run_is_not_overwritten(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
+    assert main(words) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "holds a run already: resume it with --ckpt_path last, or choose another folder" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_resume_needs_a_run(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
+    assert main([*words, "--ckpt_path", "last"]) == 2
+    assert "last.ckpt to resume from" in capsys.readouterr().err
+    assert main([*words, "--ckpt_path", str(tmp_path / "other.ckpt")]) == 2
+    assert "other.ckpt to resume from" in capsys.readouterr().err
+
+
+def test_the_best_epoch_is_exported(tiny_data: Path, tmp_path: Path) -> None:
+    """A rate that ruins the weights after the first epochs: what is exported is not the last."""
+    words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
+    assert main([*words, "--trainer.max_epochs=4", "--model.lr=3"]) == 0
+    best, last = (torch.load(tmp_path / f"checkpoints/{n}.ckpt", weights_only=False) for n in ("best", "last"))
+    assert best["epoch"] < last["epoch"] == 3
+    exported = salzoo.load(tmp_path / "deepgaze2.lite").network.state_dict()
+    key = "readout.0.weight"
+    assert torch.equal(exported[key], best["state_dict"][f"network.{key}"].half().float())
+
+
+def test_closed_form(tiny_data: Path, tmp_path: Path) -> None:
+    words = tiny_models.fit_words("centre_bias", tiny_data, tmp_path)
+    assert main(words) == 0
+    model = salzoo.load(tmp_path / "centre_bias.lite")
+    density = model.network.prior.log_density.exp()[0, 0]
+    assert density.shape == (12, 16)
+    assert density.sum().item() == pytest.approx(1, abs=1e-5)
+
+    expected = torch.zeros(12, 16)  # at 3 % of a side a kernel hardly leaves its cell: nearly a histogram
+    for points, (height, width) in SaliencyDataModule("osie", tiny_data).train_points():
+        rows, columns = (points.y + 0.5) / height * 12, (points.x + 0.5) / width * 16
+        for row, column in zip(rows.astype(int).clip(0, 11), columns.astype(int).clip(0, 15), strict=True):
+            expected[row, column] += 1
+    expected /= expected.sum()
+    assert torch.corrcoef(torch.stack([density.flatten(), expected.flatten()]))[0, 1] > 0.9
+    config = hub.read_config(tmp_path / "centre_bias.lite")
+    assert config.provenance is not None
+    assert config.provenance.data == ("osie:train",)
+    assert config.init_args["grid"] == [12, 16]
+
+
+def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_path: Path) -> None:
+    words = tiny_models.fit_words("salgan", tiny_data, tmp_path)
+    words[words.index("osie")] = "scene500,eyecrowd"
+    assert main([*words, "--model.lr=0.01", "--data.augment.crop=0.2", "--license", "cc-by-4.0"]) == 0
+    folder = tmp_path / "salgan.lite"
+    config = hub.read_config(folder)
+    assert config.provenance is not None
+    assert config.provenance.data == ("scene500:train", "eyecrowd:train")
+    recipe = config.provenance.recipe
+    assert recipe["data"]["augment"] == {"flip": 0.5, "crop": 0.2}
+    assert recipe["trainer"]["max_epochs"] == 2
+    assert (config.init_args["lr"], config.license) == (0.01, "cc-by-4.0")
+    assert config.provenance.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert str(tiny_data) not in json.dumps(recipe), "where the data lay is nobody's business"
+    assert "license: cc-by-4.0" in (folder / "README.md").read_text()
+
+
+def test_the_commit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert commit() == "unknown"
+
+    def git(*words: str) -> str:
+        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *name, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-m", "first")
+    assert commit() == git("rev-parse", "HEAD")
+    (tmp_path / "file").write_text("2")
+    assert commit() == git("rev-parse", "HEAD") + "+changes"

@@ -1,0 +1,226 @@
+"""Names to models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+
+import salzoo
+from salzoo import hub, zoo
+from salzoo.errors import SalzooError, SpecError, UnknownModelError, WeightsError
+from salzoo.spec import Checkpoint, ModelSpec, read_spec
+
+
+def test_list_models() -> None:
+    names = salzoo.list_models()
+    assert names == sorted(names)
+    assert {"centre_bias", "deepgaze2", "salgan", "uniform"} <= set(names)
+    assert salzoo.list_models("*gaze2") == ["deepgaze2"]
+    assert salzoo.list_models("[us]*n*m") == ["uniform"]
+    assert salzoo.list_models("nothing*") == []
+
+
+def test_list_models_trained() -> None:
+    trained = salzoo.list_models(trained=True)
+    assert "uniform" in trained, "nothing to learn"
+    for name in salzoo.list_models():
+        weights = any(variant.checkpoint for variant in read_spec(name).variants.values())
+        assert (name in trained) == (weights or read_spec(name).training == "none")
+    assert salzoo.list_models("s*", trained=True) == [name for name in trained if name.startswith("s")]
+
+
+def test_list_models_gives_a_new_list() -> None:
+    salzoo.list_models().clear()
+    assert salzoo.list_models()
+
+
+@pytest.mark.parametrize("name", tiny_models.NAMES)
+def test_info_has_json_types_and_the_promised_keys(name: str) -> None:
+    content = salzoo.info(name)
+    assert json.loads(json.dumps(content))["name"] == name
+    promised = {"paper", "backbone", "preprocess", "checkpoints", "license", "reported", "measured", "variants", "tag"}
+    assert promised <= set(content)
+    assert "tiny" not in content
+    assert content["tag"] == read_spec(name).default
+
+
+def test_info_of_a_tag() -> None:
+    content = salzoo.info("salgan.paper")
+    assert (content["tag"], content["backbone"]) == ("paper", "vgg16.tv_in1k")
+    assert content["paper"]["year"] == 2017
+    assert content["reported"][0]["metric"] == "nss"
+
+
+@pytest.mark.parametrize("name", ["salgan", "SalGAN", "SALGAN.Lite", "salgan.lite"])
+def test_case_makes_no_difference(name: str) -> None:
+    spec, tag = zoo.resolve(name)
+    assert (spec.name, tag) == ("salgan", "lite")
+
+
+@pytest.mark.parametrize("name", ["centre-bias", "Centre Bias", "centre_bias"])
+def test_separators_make_no_difference(name: str) -> None:
+    assert zoo.resolve(name)[0].name == "centre_bias"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("deepgaze", r"Unknown model 'deepgaze'. Did you mean 'deepgaze2'\? `salzoo list` shows all \d+\."),
+        ("salgann.lite", r"Unknown model 'salgann.lite'. Did you mean 'salgan'"),
+        ("qqqqq", r"Unknown model 'qqqqq'. `salzoo list` shows all"),
+        ("salgan.large", r"salgan has no variant 'large'; it has lite, paper\."),
+    ],
+)
+def test_unknown_names(name: str, words: str) -> None:
+    for function in (salzoo.load, salzoo.info):
+        with pytest.raises(UnknownModelError, match=f"^{words}") as caught:
+            function(name)
+        assert isinstance(caught.value, KeyError)
+
+
+def test_weights_none_is_the_only_way_to_random_weights() -> None:
+    assert salzoo.load("uniform").network is not None
+    with pytest.raises(
+        UnknownModelError, match=r"salgan.paper has no published weights .*weights=None.*salzoo fit salgan.paper"
+    ):
+        salzoo.load("salgan.paper")
+    with pytest.raises(SpecError, match=r"lr changes the network, so no published weights fit: add weights=None"):
+        salzoo.load("salgan", lr=1.0)
+    with pytest.raises(SpecError, match="weights='imagenet' is not accepted: 'default' loads the published weights"):
+        salzoo.load("salgan", weights="imagenet")
+
+
+def test_weights_none_takes_arguments() -> None:
+    model = salzoo.load("centre_bias", weights=None, grid=(12, 16))
+    assert model.network.prior.log_density.shape == (1, 1, 12, 16)
+    assert not model.training
+
+
+def test_a_backbone_without_a_tag_takes_the_variant_of_that_backbone() -> None:
+    with torch.device("meta"):
+        model = salzoo.load("salgan", weights=None, backbone="vgg16.tv_in1k", pretrained_backbone=False)
+        other = salzoo.load("salgan.lite", weights=None, backbone="test_resnet", pretrained_backbone=False, frozen=())
+    assert model.identity.tag == "paper"
+    assert (model.optimizer, len(model.network.decoder)) == ("paper", 31)
+    assert other.identity.tag == "lite"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"colour": 1}, "salgan.lite: unknown key 'colour'; accepted keys are adversarial_lr, backbone"),
+        ({"lr": "fast"}, r"salgan.lite.lr: got 'fast' \(str\), expected float"),
+        (
+            {"preprocess": {"size": [1, 2, 3]}},
+            r"salgan.lite.preprocess.size: got \[1, 2, 3\], expected a list of 2 values",
+        ),
+        ({"optimizer": "adam"}, r"salgan.lite.optimizer: got 'adam', accepted is one of \['paper', 'adamw'\]"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        salzoo.load("salgan", weights=None, **arguments)
+
+
+def test_folders_load_by_path_and_by_text(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = torch.linspace(0, 1, 3 * 30 * 40).reshape(3, 30, 40)
+    expected = salzoo.load(tiny_checkpoint).predict(picture).density
+    monkeypatch.chdir(tiny_checkpoint.parent)
+    for name in (str(tiny_checkpoint), tiny_checkpoint.name, f"./{tiny_checkpoint.name}", f"{tiny_checkpoint}/"):
+        model = salzoo.load(name)
+        assert (model.identity.name, model.training) == ("deepgaze2", False)
+        np.testing.assert_array_equal(model.predict(picture).density, expected)
+
+
+def test_a_folder_with_the_name_of_a_model_does_not_shadow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uniform").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert salzoo.load("uniform").identity.name == "uniform"
+
+
+def test_folder_errors(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"nowhere is not a checkpoint folder: it has no config.json"):
+        salzoo.load(tmp_path / "nowhere")
+    with pytest.raises(SpecError, match="is a checkpoint folder; load a name with weights=None"):
+        salzoo.load(tiny_checkpoint, weights=None)
+    content = json.loads((tiny_checkpoint / hub.CONFIG).read_text())
+    (tiny_checkpoint / hub.CONFIG).write_text(json.dumps({**content, "model": "toy"}))
+    with pytest.raises(SpecError, match=r"config.json names the model 'toy', which this zoo does not have"):
+        salzoo.load(tiny_checkpoint)
+
+
+@pytest.fixture
+def published(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Publish deepgaze2.lite: the YAML names it, and a hub folder, which is returned, holds it."""
+    hub_folder = tmp_path / "shipped"
+    folder = Path(shutil.copytree(tiny_checkpoint, hub_folder / "deepgaze2.lite"))
+    checkpoint = Checkpoint(hub.read_config(folder).sha256, "apache-2.0")
+    spec = read_spec("deepgaze2")
+    variant = dataclasses.replace(spec.variants["lite"], checkpoint=checkpoint)
+    changed: ModelSpec = dataclasses.replace(spec, variants={**spec.variants, "lite": variant})
+    monkeypatch.setattr(zoo, "read_spec", lambda name: changed if name == "deepgaze2" else read_spec(name))
+    monkeypatch.setattr(hub, "shipped", lambda name: hub_folder)
+    return hub_folder
+
+
+def test_a_published_checkpoint_loads_by_name(published: Path) -> None:
+    assert "deepgaze2" in salzoo.list_models(trained=True)
+    model = salzoo.load("deepgaze2")
+    content = salzoo.info("deepgaze2")
+    assert content["license"] == "apache-2.0"
+    assert content["preprocess"]["size"] == list(model.preprocess.size) == [64, 96]
+    assert list(content["checkpoints"]) == ["lite"]
+
+
+def test_salzoo_hub_comes_before_what_is_shipped(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
+    assert salzoo.load("deepgaze2").identity.name == "deepgaze2"  # not in there: falls through
+    shutil.copytree(published / "deepgaze2.lite", tmp_path / "mine" / "deepgaze2.lite")
+    shutil.rmtree(published / "deepgaze2.lite")
+    assert salzoo.load("deepgaze2").identity.name == "deepgaze2"
+    (tmp_path / "mine/deepgaze2.lite" / hub.WEIGHTS).write_bytes(b"other weights")
+    with pytest.raises(WeightsError, match=r"mine/deepgaze2.lite/model.safetensors is damaged or was replaced"):
+        salzoo.load("deepgaze2")
+
+
+def test_a_published_checkpoint_is_held_to_the_sum_in_the_yaml(published: Path) -> None:
+    """Weights and config.json replaced together are still not the published ones."""
+    hub_model = tiny_models.build("deepgaze2", hidden=[4, 4])
+    tiny_models.save(hub_model, published / "deepgaze2.lite")
+    salzoo.load(published / "deepgaze2.lite")
+    with pytest.raises(WeightsError, match="damaged or was replaced"):
+        salzoo.load("deepgaze2")
+
+
+def test_a_missing_checkpoint_says_where_it_was_sought(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(published / "deepgaze2.lite")
+    monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
+    with pytest.raises(
+        WeightsError, match=r"not in .*mine/deepgaze2.lite or .*shipped/deepgaze2.lite.*SALZOO_HUB.*weights=None"
+    ):
+        salzoo.load("deepgaze2")
+    with pytest.raises(SalzooError, match="not in"):
+        salzoo.info("deepgaze2")
+
+
+def test_weights_none_needs_no_checkpoint(published: Path) -> None:
+    shutil.rmtree(published)
+    assert tiny_models.build("deepgaze2").predict(torch.zeros(3, 9, 9)).shape == (9, 9)
+
+
+def test_unknown_attributes_of_the_package() -> None:
+    with pytest.raises(AttributeError, match="module 'salzoo' has no attribute 'colour'"):
+        salzoo.colour  # noqa: B018
+    assert salzoo.SaliencyModel.__name__ == "SaliencyModel"
+    assert salzoo.metrics.__name__ == "salzoo.metrics"
