@@ -69,7 +69,6 @@ def fit(run: Run) -> Path:
     cli = parse(run)
     cli.model.identity = Identity(run.spec.name, run.tag, _plain(cli.config["model"]))
     if run.spec.training == "closed_form":
-        cli.trainer.strategy.connect(cli.model)
         with evaluating(cli.model), torch.no_grad():
             cli.model.calibrate(cli.datamodule)
     else:

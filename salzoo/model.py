@@ -49,6 +49,8 @@ class SaliencyModel(L.LightningModule):
 
     network: nn.Module
     identity: Identity | None = None
+    calibrated = False
+    """Whether the network came with fitted statistics, on which its weights rely; `load` of a checkpoint sets it."""
 
     def __init__(self, preprocess: Preprocess, *, backbone: str | None = None) -> None:
         super().__init__()
@@ -159,9 +161,9 @@ class SaliencyModel(L.LightningModule):
     # Lightning hooks.
 
     def on_fit_start(self) -> None:
-        """Train in train mode, whatever `load` left; calibrate once, a resumed run restores it from its checkpoint."""
+        """Train in train mode, whatever `load` left; calibrate a new network, not a resumed or a published one."""
         self.train()
-        if self.trainer.ckpt_path is None:
+        if self.trainer.ckpt_path is None and not self.calibrated:
             with evaluating(self), torch.no_grad():
                 self.calibrate(cast("SaliencyDataModule", self.trainer.datamodule))  # type: ignore[attr-defined]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from salzoo import hub
-from salzoo.errors import SpecError, UnknownModelError
+from salzoo.errors import SpecError, UnknownModelError, WeightsError
 from salzoo.spec import ModelSpec, arguments, read_spec, spec_names
 
 if TYPE_CHECKING:
@@ -97,6 +97,10 @@ def load(name: str | Path, *, weights: str | None = "default", **init_args: Any)
         raise SpecError(f"weights={weights!r} is not accepted: 'default' loads the published weights, None loads none.")
     if weights is not None and init_args:
         raise SpecError(f"{', '.join(init_args)} changes the network, so no published weights fit: add weights=None.")
+    if str(name).startswith("hf://"):
+        raise WeightsError(
+            f"{name}: this version does not load from the Hub; download the repository and name its folder."
+        )
     if _is_folder(name):
         if weights is None:
             raise SpecError(f"{name} is a checkpoint folder; load a name with weights=None for an untrained network.")
@@ -138,7 +142,7 @@ def _load_published(spec: ModelSpec, tag: str) -> SaliencyModel:
     if spec.training == "none":
         return build(spec, tag, {})
     there = f"weights exist for {', '.join(spec.loadable)}" if spec.loadable else "no weights are published for it"
-    raise UnknownModelError(
+    raise WeightsError(
         f"{spec.name}.{tag} has no published weights ({there}); weights=None gives the untrained network, "
         f"`salzoo fit {spec.name}.{tag}` trains it."
     )
@@ -152,6 +156,7 @@ def _load_folder(folder: Path, sha256: str | None = None) -> SaliencyModel:
     tag = config.tag if config.tag in spec.variants else spec.default
     model = build(spec, tag, _offline(config.init_args))
     hub.load_weights(model.network, folder, sha256 or config.sha256)
+    model.calibrated = True
     return model
 
 

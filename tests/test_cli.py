@@ -64,7 +64,6 @@ def usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["predict", "PHOTOS", "-m", "uniform", "-o", "out", "--batch-size", "x"], "'x' is not a whole number"),
         (["predict", "PHOTOS", "-m", "uniform", "-o", "out", "--workers", "0"], "--workers"),
         (["predict", "PHOTOS", "-m", "uniform", "-o", "out", "--colour"], "unknown argument --colour"),
-        (["predict", "PHOTOS", "-m", "salgan.paper", "-o", "out"], "no published weights"),
         (["evaluate", "uniform", "--data", "osie"], "--root"),
         (["evaluate", "uniform", "--data", "osle", "--root", "."], "unknown data set 'osle'; did you mean 'osie'?"),
         (["fit"], "NAME"),

@@ -88,7 +88,7 @@ def test_unknown_names(name: str, words: str) -> None:
 def test_weights_none_is_the_only_way_to_random_weights() -> None:
     assert salzoo.load("uniform").network is not None
     with pytest.raises(
-        UnknownModelError, match=r"salgan.paper has no published weights .*weights=None.*salzoo fit salgan.paper"
+        WeightsError, match=r"salgan.paper has no published weights .*weights=None.*salzoo fit salgan.paper"
     ):
         salzoo.load("salgan.paper")
     with pytest.raises(SpecError, match=r"lr changes the network, so no published weights fit: add weights=None"):

@@ -26,7 +26,7 @@ EPS = 2.220446049250313e-16
 
 
 def image_by_image(score: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Let the CPU score one image after the other: a batch of maps does not fit its cache and takes up to 3 times longer."""
+    """Let the CPU score one image after the other: a batch does not fit its cache and takes up to 3 times as long."""
 
     @wraps(score)
     def scores(preds: Tensor, density: Tensor, **options: Any) -> Tensor:

@@ -84,10 +84,9 @@ class Counts:
 
 
 def nonzero(row: Array) -> NDArray[np.intp]:
-    """Indices of what is not 0; where that is little, looking at 8 pixels at once takes a third of the time."""
+    """Indices of what is not 0; where that is little, looking at 8 elements at once takes a third of the time."""
     mask = row != 0
-    if len(mask) % 8 or np.count_nonzero(mask) * 64 > len(mask):
+    if len(mask) % 8 or np.count_nonzero(mask) * 12 > len(mask):
         return np.flatnonzero(mask)
-    words = np.flatnonzero(mask.view(np.uint64) != 0)
-    near = (words[:, None] * 8 + np.arange(8)).ravel()
+    near = (nonzero(mask.view(np.uint64))[:, None] * 8 + np.arange(8)).ravel()
     return np.compress(mask[near], near)

@@ -149,7 +149,7 @@ def rank_among_pixels(
 
 
 def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Array) -> tuple[Array, Array]:
-    """Rank values by a histogram, and sort only what shares a bin with one: a third to two thirds of the time of sorting.
+    """Rank values by a histogram, and sort only what shares a bin with one: about half the time of sorting all.
 
     Exact: rounding is monotonic, so the order of bins never contradicts the order of values.
     """
