@@ -66,8 +66,6 @@ def _results(row: Measured) -> list[EvalResult]:
             metric_type=metric,
             metric_name=metric,
             metric_value=round(value, 4),
-            source_name=f"salzoo evaluate at {row.commit[:12]}",
-            source_url="https://github.com/salzoo/salzoo",
         )
         for metric, value in row.scores.items()
         if metric in METRICS

@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SalzooError as error:
         print(f"salzoo: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `salzoo info x | head`
+        sys.stderr.close()
+        return 1
     except KeyboardInterrupt:
         print("salzoo: interrupted", file=sys.stderr)
         return 130
@@ -57,8 +60,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"salzoo {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    def command(name: str, run: Any, text: str, under: Any = commands) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = under.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.set_defaults(run=run)
         return sub
 
@@ -106,6 +109,18 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--ckpt_path", metavar="last|FILE", help="resume an earlier run")
     sub.add_argument(
         "--license", metavar="SPDX", default="apache-2.0", help="licence of the weights, default apache-2.0"
+    )
+
+    sub = commands.add_parser("data", help="Data sets, also your own.", allow_abbrev=False)
+    actions = sub.add_subparsers(metavar="ACTION", required=True)
+    sub = command("check", _check, "What is understood of a data set, what is dropped and what looks wrong.", actions)
+    sub.add_argument("root", type=Path, metavar="ROOT", help="the set's folder, or the one that holds it")
+    sub.add_argument(
+        "--data", default="folder", metavar="SET", help="name of the set, default folder: a study of yours"
+    )
+    sub.add_argument("--split", default="all", choices=("train", "val", "test", "all"))
+    sub.add_argument(
+        "-o", "--output", type=Path, metavar="PNG", help="contact sheet, default check_SET.png; a dot a fixation"
     )
     return parser
 
@@ -181,10 +196,14 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     if not arguments.name and not arguments.maps:
         raise SpecError("nothing to evaluate: name a model, or a folder of maps with --maps DIR.")
+    for file in (arguments.json, arguments.csv):  # before an hour of scoring
+        if file is not None and not file.parent.is_dir():
+            raise SpecError(f"there is no folder {file.parent} to write {file.name} into.")
     from salzoo.data import load_dataset
 
     dataset: FixationDataset = load_dataset(arguments.data, arguments.root, arguments.split)
-    from salzoo.evaluate import evaluate, map_predictor, predictor
+    from salzoo.evaluate import evaluate, map_predictor, overlap, predictor
+    from salzoo.hub import write_text
     from salzoo.map_files import MapFolder
 
     predictors, notes = {}, []
@@ -193,7 +212,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         predictors[str(folder)] = map_predictor(maps)
         if maps.eight_bit:
             notes.append(f"Warning: {folder} has 8-bit maps; their rounding changes kld, ig and the AUCs.")
-    predictors |= {name: predictor(_load(name, arguments.device)) for name in arguments.name}
+    for name in arguments.name:
+        model = _load(name, arguments.device)
+        predictors[name] = predictor(model)
+        if seen := overlap(model.trained_on, dataset):
+            notes.append(f"Warning: {name} was trained on {', '.join(seen)}: its row is no test.")
     table = evaluate(
         predictors,
         dataset,
@@ -203,9 +226,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     )
     print(table.to_markdown(intervals=arguments.intervals))
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(table.to_json(), indent=2) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(table.to_json(), indent=2) + "\n")
     if arguments.csv is not None:
-        table.write_csv(arguments.csv)
+        write_text(arguments.csv, table.to_csv())
     return 0
 
 
@@ -225,7 +248,25 @@ def _fit(arguments: argparse.Namespace) -> int:
     output = arguments.output or Path("runs") / f"{spec.name}.{tag}"
     command = shlex.join(["salzoo", *arguments.words])
     folder = fit(Run(spec, tag, output, options, arguments.ckpt_path, command, arguments.license))
+    if folder is None:
+        print("The rehearsal went well; nothing was written.")
+        return 0
     rank_zero_only(print)(f"Wrote {folder}; `salzoo predict PICTURE -m {folder} -o DIR` uses it.")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from salzoo.data import load_dataset
+    from salzoo.data.check import check, contact_sheet
+
+    dataset = load_dataset(arguments.data, arguments.root, arguments.split)
+    print(check(dataset).to_text())
+    path = arguments.output or Path(f"check_{arguments.data}.png")
+    try:
+        contact_sheet(dataset).save(path)
+    except (OSError, ValueError) as error:  # ValueError: a suffix that Pillow does not know
+        raise SpecError(f"the contact sheet cannot be written to {path}: {error}") from error
+    print(f"{'contact sheet:':13} {path}")
     return 0
 
 

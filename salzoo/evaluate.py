@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import inspect
+import io
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -50,6 +50,7 @@ class Table:
         convention: Of the metrics.
         baseline: What information gain is measured against.
         scores: Row to metric to one score a picture; NaN where the metric is not defined on it.
+        metric_specific: Whether each metric scored the map that is best for it.
         notes: Warnings that belong to the numbers.
     """
 
@@ -59,6 +60,7 @@ class Table:
     convention: str
     baseline: str
     scores: dict[str, dict[str, list[float]]]
+    metric_specific: bool = False
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -86,31 +88,32 @@ class Table:
         content = asdict(self)
         del content["scores"]
         content |= {"images": len(self.images), "rows": self.rows, "intervals": self.intervals()}
-        return content | {"higher_is_better": {name: METRICS[name].higher_is_better for name in METRICS}}
+        return content | {"higher_is_better": {name: METRICS[name].higher_is_better for name in TRUTH}}
 
-    def write_csv(self, path: Path) -> None:
-        """Write one line a row and picture."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("row", "image", *METRICS))
-            for row, scores in self.scores.items():
-                columns = [scores.get(name, [float("nan")] * len(self.images)) for name in METRICS]
-                writer.writerows((row, *line) for line in zip(self.images, *columns, strict=True))
+    def to_csv(self) -> str:
+        """Return one line a row and picture."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("row", "image", *METRICS))
+        for row, scores in self.scores.items():
+            columns = [scores.get(name, [float("nan")] * len(self.images)) for name in METRICS]
+            writer.writerows((row, *line) for line in zip(self.images, *columns, strict=True))
+        return file.getvalue()
 
     def to_markdown(self, *, intervals: bool = False) -> str:
         """Return the table as Markdown, with half the 95 % interval behind each mean if asked."""
-        spread = self.intervals() if intervals else {}
+        spread, means = self.intervals() if intervals else {}, self.rows
 
         def cell(row: str, name: str) -> str:
             if name not in self.scores[row]:
                 return "–"
             low, high = spread.get(row, {}).get(name, (0.0, 0.0))
-            return f"{self.rows[row][name]:.3f}" + (f" ± {(high - low) / 2:.3f}" if intervals else "")
+            return f"{means[row][name]:.3f}" + (f" ± {(high - low) / 2:.3f}" if intervals else "")
 
         arrows = [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in METRICS]
         lines = [
             f"{self.dataset} {self.split}, {len(self.images)} pictures, convention {self.convention}, "
-            f"ig over {self.baseline}",
+            f"ig over {self.baseline}" + (", each metric with its own best map" if self.metric_specific else ""),
             *self.notes,
             "",
             f"| {self.dataset} | {' | '.join(arrows)} |",
@@ -147,6 +150,7 @@ def evaluate(
     """
     if metric_specific and convention != "mit":
         raise SpecError(f"metric-specific maps are derived for the convention 'mit', not for {convention!r}.")
+    dataset.require_fixations()
     centre, fixations = _centre_bias(dataset)
     pool = FixationPool(dataset.fixations(i).counts(dataset.size(i)) for i in range(len(dataset)))
     rows = [*predictors, *(row for row in ("gold", "centre_bias", "uniform") if row not in predictors)]
@@ -172,7 +176,8 @@ def evaluate(
         convention=convention,
         baseline=f"the centre bias of {dataset.name_of_set}:train",
         scores=scores,
-        notes=notes,
+        metric_specific=metric_specific,
+        notes=notes if "emd" in TRUTH else (*notes, 'Without emd: its solver comes with `pip install "salzoo[emd]"`.'),
     )
 
 
@@ -184,6 +189,23 @@ def predictor(model: SaliencyModel) -> Predictor:
             return model.infer([item["image"].to(model.device)])[0].exp().cpu()
 
     return predict
+
+
+def overlap(trained_on: tuple[str, ...], dataset: FixationDataset) -> list[str]:
+    """Return those training sets and splits that hold pictures of the evaluated split.
+
+    Editions of a set (salicon2015, salicon2017) count as the same pictures.
+    """
+
+    def pictures(name: str) -> str:
+        return name.rstrip("0123456789")
+
+    def same(name: str, split: str) -> bool:
+        return pictures(name) == pictures(dataset.name_of_set) and (
+            split == dataset.split or "all" in (split, dataset.split)
+        )
+
+    return [entry for entry in trained_on if same(*entry.split(":", 1))]
 
 
 def map_predictor(folder: MapFolder) -> Predictor:
@@ -227,7 +249,7 @@ def _gold(dataset: FixationDataset, index: int, size: tuple[int, int], conventio
 def _left_out(
     dataset: FixationDataset, index: int, size: tuple[int, int], convention: Convention
 ) -> Iterator[dict[str, float]]:
-    points, sigma = dataset.fixations(index), size[0] / 25
+    points, sigma = dataset.fixations(index), dataset.sigma(size)
     own = {observer: points.of(observer) for observer in sorted(set(points.observer.tolist()))}
     mass = {observer: len(seen) * seen.density(size, sigma) for observer, seen in own.items()}
     for observer, seen in own.items():

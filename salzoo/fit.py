@@ -18,6 +18,7 @@ from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 
+import salzoo
 from salzoo import card, hub
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import SpecError
@@ -52,11 +53,11 @@ class Run:
     license: str = LICENSE
 
 
-def fit(run: Run) -> Path:
+def fit(run: Run) -> Path | None:
     """Train, and write the best epoch (by validation) as a checkpoint folder that `salzoo.load` takes.
 
     Returns:
-        The checkpoint folder.
+        The checkpoint folder; None after a rehearsal with `--trainer.fast_dev_run`, which writes none.
 
     Raises:
         SpecError: If the model has nothing to learn, or the output folder holds another run.
@@ -64,11 +65,14 @@ def fit(run: Run) -> Path:
     if run.spec.training == "none":
         raise SpecError(f"{run.spec.name} has nothing to learn: `salzoo.load({run.spec.name!r})` is ready to use.")
     checkpoints = run.output / "checkpoints"
-    if run.resume is None and (checkpoints / "last.ckpt").exists():
+    folder = run.output / f"{run.spec.name}.{run.tag}"
+    if run.resume is None and ((checkpoints / "last.ckpt").exists() or (folder / "config.json").exists()):
         raise SpecError(f"{run.output} holds a run already: resume it with --ckpt_path last, or choose another folder.")
     cli = parse(run)
     cli.model.identity = Identity(run.spec.name, run.tag, _plain(cli.config["model"]))
     if run.spec.training == "closed_form":
+        if run.resume is not None:
+            raise SpecError(f"{run.spec.name} is fitted in one pass: there is nothing to resume with --ckpt_path.")
         with evaluating(cli.model), torch.no_grad():
             cli.model.calibrate(cli.datamodule)
     else:
@@ -79,9 +83,11 @@ def fit(run: Run) -> Path:
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
             cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
         _restore_best(cli)
+    if cli.config["trainer"]["fast_dev_run"]:
+        return None
     if cli.trainer.is_global_zero:
         export(cli, run)
-    return run.output / f"{run.spec.name}.{run.tag}"
+    return folder
 
 
 def parse(run: Run) -> LightningCLI:
@@ -158,14 +164,17 @@ def export(cli: LightningCLI, run: Run) -> None:
 
 
 def commit() -> str:
-    """Return the commit of the working folder's repository, `+changes` if it is not clean, or `unknown`."""
+    """Return the commit of the repository that salzoo runs from, `+changes` if it is not clean; else its version."""
+    here = str(Path(__file__).parent)
     try:
+        tracked = ["git", "-C", here, "ls-files", "--error-unmatch", "fit.py"]
+        subprocess.run(tracked, capture_output=True, check=True)  # not some repository that salzoo is installed inside
         head, changes = (
-            subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=True).stdout.strip()
             for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
         )
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return f"salzoo {salzoo.__version__}"
     return head + ("+changes" if changes else "")
 
 

@@ -78,21 +78,27 @@ class Config:
     measured: tuple[Measured, ...] = ()
 
 
+def own_folder(name: str, tag: str) -> Path | None:
+    """Return the user's own checkpoint folder of that name in `$SALZOO_HUB`, if there is one."""
+    place = os.environ.get("SALZOO_HUB")
+    folder = Path(place).expanduser() / f"{name}.{tag}" if place else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
 def find(name: str, tag: str, checkpoint: Checkpoint) -> Path:
-    """Return the folder of a published checkpoint: `$SALZOO_HUB`, then those shipped with salzoo.
+    """Return the folder of a published checkpoint: the user's own, then the one shipped with salzoo.
 
     Raises:
         WeightsError: If it is in neither; the message says where was looked.
     """
-    places = [Path(os.environ["SALZOO_HUB"])] if os.environ.get("SALZOO_HUB") else []
-    places.append(shipped("hub"))
-    for place in places:
-        if (folder := place / f"{name}.{tag}").is_dir():
-            return folder
-    where = " or ".join(str(place / f"{name}.{tag}") for place in places)
+    folder = own_folder(name, tag) or shipped("hub") / f"{name}.{tag}"
+    if folder.is_dir():
+        return folder
+    own = f" (SALZOO_HUB={os.environ['SALZOO_HUB']})" if os.environ.get("SALZOO_HUB") else ""
     raise WeightsError(
-        f"The checkpoint {name}.{tag} is not in {where}. Get a complete clone or wheel of salzoo, point $SALZOO_HUB "
-        f"at a folder that holds it (sha256 {checkpoint.sha256[:12]}...), or pass weights=None for an untrained one."
+        f"The checkpoint {name}.{tag} is not in {shipped('hub')}{own}. Get a complete clone or wheel of salzoo, point "
+        f"$SALZOO_HUB at a folder that holds {name}.{tag}/ (sha256 {checkpoint.sha256[:12]}...), or pass weights=None "
+        "for an untrained one."
     )
 
 
@@ -100,8 +106,8 @@ def read_config(folder: Path) -> Config:
     """Read and check `config.json`.
 
     Raises:
-        WeightsError: If the folder or the file is missing.
-        SpecError: If the file is not valid JSON, or has an unknown key or a wrong type.
+        WeightsError: If the folder or the file is missing, the file is not valid JSON, or has an unknown key or a wrong
+            type.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -109,8 +115,11 @@ def read_config(folder: Path) -> Config:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SpecError(f"{path}: not valid JSON: {error}") from error
-    return from_mapping(Config, content, str(path))
+        raise WeightsError(f"{path}: not valid JSON: {error}. Copy the folder again.") from error
+    try:
+        return from_mapping(Config, content, str(path))
+    except SpecError as error:
+        raise WeightsError(str(error)) from error
 
 
 def load_weights(network: nn.Module, folder: Path, sha256: str) -> None:
@@ -193,6 +202,7 @@ def save(
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         weights = Path(scratch) / WEIGHTS
         save_file(tensors, weights)
+        weights.chmod(0o644)  # safetensors keeps its files to their owner
         config = Config(model, tag, init_args, hash_file(weights), license, provenance)
         write_config(Path(scratch), config)
         for name in (WEIGHTS, CONFIG):

@@ -116,14 +116,20 @@ def find_images(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
     patterns that the shell should not expand are quoted. A picture, for folders and patterns, is a file with one of
     `IMAGE_SUFFIXES`, in either case.
 
+    A file that is not there is listed too, for whoever reads it to report, as long as something else is there.
+
     Raises:
-        ImageError: If an input exists nowhere, or holds or matches no picture.
+        ImageError: If no input exists, or a folder or pattern holds or matches no picture.
     """
     found: dict[str, Path] = {}
     for item in inputs:
         for path in _expand(Path(item).expanduser()):
             found.setdefault(os.path.abspath(path), path)
-    return list(found.values())
+    paths = list(found.values())
+    if not any(path.exists() for path in paths):
+        where = f"check the name (a relative path starts at '{Path.cwd()}')"
+        raise ImageError(f"no such file or folder: '{paths[0]}'; {where}" if paths else "no picture was named")
+    return paths
 
 
 def _expand(path: Path) -> list[Path]:
@@ -138,7 +144,7 @@ def _expand(path: Path) -> list[Path]:
             f"folder '{path}' holds no picture ({suffixes}); to search its subfolders too pass '{path / '**' / '*'}'"
         )
     if not glob.has_magic(str(path)):
-        raise ImageError(f"no such file or folder: '{path}'; check the name (a relative path starts at '{Path.cwd()}')")
+        return [path]
     matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
     if pictures := _pictures(matches):
         return pictures

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from salzoo.backbone import pixel_statistics
+from salzoo.errors import SpecError
 from salzoo.image import ImageLike, to_list, to_tensor
 from salzoo.metrics import saliency_metrics
 from salzoo.preprocess import Preprocess
@@ -48,9 +49,12 @@ class SaliencyModel(L.LightningModule):
     """
 
     network: nn.Module
+    lr: float
     identity: Identity | None = None
     calibrated = False
     """Whether the network came with fitted statistics, on which its weights rely; `load` of a checkpoint sets it."""
+    trained_on: tuple[str, ...] = ()
+    """Data sets and splits as `osie:train`; `load` of a checkpoint sets it."""
 
     def __init__(self, preprocess: Preprocess, *, backbone: str | None = None) -> None:
         super().__init__()
@@ -77,7 +81,7 @@ class SaliencyModel(L.LightningModule):
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """(N, 1, H, W) logits to (N, H, W) natural-log density; the exp of each map sums to 1."""
-        return logits.flatten(1).log_softmax(1).view(-1, *logits.shape[-2:])
+        return normalise_log(logits)
 
     def calibrate(self, data: SaliencyDataModule) -> None:
         """Fit what no gradient trains (a centre bias, channel statistics) to the training pictures, before training."""
@@ -85,10 +89,9 @@ class SaliencyModel(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW under a one-cycle schedule at the rate `lr`; papers with a recipe of their own override it."""
         parameters = [p for p in self.parameters() if p.requires_grad]
-        lr = cast("float", self.lr)
-        optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=1e-2)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # The one path from pixels to a map.
@@ -101,8 +104,8 @@ class SaliencyModel(L.LightningModule):
     def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Pictures of any sizes to log densities, each at its picture's own size.
 
-        Each picture is resized to `preprocess.size`, all go through the network as one batch, each map is brought
-        back and normalised by itself: what else is in the batch makes no difference.
+        Each picture is resized as `preprocess` says, those of one input size go through the network as one batch, each
+        map is brought back and normalised by itself: what else is in the batch makes no difference.
 
         Args:
             images: (3, H, W) RGB each, uint8 or float in [0, 1].
@@ -110,14 +113,18 @@ class SaliencyModel(L.LightningModule):
         Returns:
             (H, W) natural-log densities.
         """
-        inputs = torch.cat([self.preprocess.resize(as_float(image)[None]) for image in images])
-        logits = self(inputs).float()
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        with torch.autocast(self.device.type, enabled=False):  # half precision is for the network, not for densities
-            return [
-                self.to_log_density(self.preprocess.restore(one[None], size))[0]
-                for one, size in zip(logits, sizes, strict=True)
-            ]
+        inputs = [self.preprocess.resize(as_float(image)[None]) for image in images]
+        maps: dict[int, Tensor] = {}
+        for size in dict.fromkeys(x.shape for x in inputs):
+            alike = [i for i, x in enumerate(inputs) if x.shape == size]
+            logits = self(torch.cat([inputs[i] for i in alike])).float()
+            with torch.autocast(
+                self.device.type, enabled=False
+            ):  # half precision is for the network, not for densities
+                for i, one in zip(alike, logits, strict=True):
+                    restored = self.preprocess.restore(one[None], (images[i].shape[-2], images[i].shape[-1]))
+                    maps[i] = self.to_log_density(restored)[0]
+        return [maps[i] for i in range(len(images))]
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a Sequence, but a path
@@ -136,6 +143,8 @@ class SaliencyModel(L.LightningModule):
     ) -> SaliencyMap | list[SaliencyMap]:
         """Predict where people look in one picture or in many; the model's mode is left as it was.
 
+        Safe in several threads at once for a model in eval mode, as `load` returns it.
+
         Args:
             image: A path, a PIL image, an array or a tensor as `salzoo.image.to_tensor` takes them, a list of any of
                 these of mixed sizes, or a tensor (N, 3, H, W).
@@ -148,6 +157,8 @@ class SaliencyModel(L.LightningModule):
         Raises:
             ImageError: If a picture cannot be read, or its shape, type or range is not accepted.
         """
+        if batch_size < 1:
+            raise SpecError(f"batch_size={batch_size} is not accepted: at least 1.")
         if device is not None:
             self.to(device)
         pictures, many = to_list(image)
@@ -164,12 +175,19 @@ class SaliencyModel(L.LightningModule):
         """Train in train mode, whatever `load` left; calibrate a new network, not a resumed or a published one."""
         self.train()
         if self.trainer.ckpt_path is None and not self.calibrated:
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            if data is None:
+                raise SpecError(
+                    "trainer.fit needs datamodule=SaliencyDataModule(...): a new network is fitted to it first."
+                )
             with evaluating(self), torch.no_grad():
-                self.calibrate(cast("SaliencyDataModule", self.trainer.datamodule))  # type: ignore[attr-defined]
+                self.calibrate(data)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make a step's dropout depend on nothing before it: the same whether or not the run was resumed."""
-        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        if "PL_GLOBAL_SEED" not in os.environ:  # nobody called seed_everything, as `salzoo fit` does
+            return
+        seed = int(os.environ["PL_GLOBAL_SEED"])
         step = (seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx
         torch.manual_seed((step * 1_009 + self.global_rank) % 2**63)
 
@@ -197,6 +215,12 @@ class SaliencyModel(L.LightningModule):
         ):
             metrics.update(log_density.exp()[None], fixations=fixations[None], density=density[None])
         self.log_dict(cast("dict[str, Any]", metrics), batch_size=len(batch["image"]), prog_bar=True)
+
+
+def normalise_log(logits: Tensor) -> Tensor:
+    """(N, 1, H, W) logits to (N, H, W) log densities; exact also for maps of a hundred megapixels."""
+    flat = logits.flatten(1)  # log_softmax loses a percent of the mass there
+    return (flat - flat.logsumexp(1, keepdim=True)).view(-1, *logits.shape[-2:])
 
 
 def as_float(image: Tensor) -> Tensor:

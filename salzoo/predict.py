@@ -18,6 +18,8 @@ from salzoo.model import SaliencyModel
 from salzoo.saliency_map import SaliencyMap
 
 Format = Literal["png", "npy", "tiff", "overlay"]
+BATCH_PIXELS = 50_000_000
+"""Of decoded pictures that wait or go through the network together: large pictures come in smaller batches."""
 SUFFIX: dict[Format, str] = {"png": ".png", "npy": ".npy", "tiff": ".tiff", "overlay": "_overlay.jpg"}
 
 
@@ -58,9 +60,10 @@ def predict_files(
         progress: Show a bar; None: if a person is watching.
 
     Raises:
-        SpecError: If two pictures would write the same file, or the folder cannot be made.
+        SpecError: If two pictures would write the same file, a map would replace a picture, or the folder cannot be
+            made.
     """
-    _refuse_collisions(paths)
+    _refuse_collisions(paths, output, formats)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,14 +78,18 @@ def predict_files(
             maps = model.predict([image for _, image in batch], batch_size=batch_size)
             for (path, image), saliency_map in zip(batch, maps, strict=True):
                 pending.append((path, pool.submit(_write, saliency_map, image, output / path.stem, formats)))
-            while len(pending) > 2 * batch_size:
+            while len(pending) > batch_size:
                 _collect(*pending.popleft(), report, bar)
         while pending:
             _collect(*pending.popleft(), report, bar)
     return report
 
 
-def _refuse_collisions(paths: Sequence[Path]) -> None:
+def _refuse_collisions(paths: Sequence[Path], output: Path, formats: Sequence[Format]) -> None:
+    pictures = {path.resolve() for path in paths}
+    targets = (output / (path.stem + SUFFIX[kind]) for path in paths for kind in formats)
+    if lost := next((target for target in targets if target.resolve() in pictures), None):
+        raise SpecError(f"the map {lost} would replace the picture: choose another output folder than {output}.")
     seen: dict[str, Path] = {}
     for path in paths:
         if other := seen.get(path.stem):
@@ -96,8 +103,13 @@ def _read_ahead(
     """Yield decoded pictures in order, with the next ones being decoded in the pool."""
     waiting: deque[tuple[Path, Future[Tensor]]] = deque()
     todo = iter(paths)
+
+    def pixels(futures: Iterable[tuple[Path, Future[Tensor]]]) -> int:
+        done = (future for _, future in futures if future.done() and future.exception() is None)
+        return sum(future.result()[0].numel() for future in done)
+
     while True:
-        while len(waiting) < ahead and (path := next(todo, None)) is not None:
+        while len(waiting) < ahead and pixels(waiting) < BATCH_PIXELS and (path := next(todo, None)) is not None:
             waiting.append((path, pool.submit(to_tensor, path)))
         if not waiting:
             return
@@ -113,7 +125,7 @@ def _batches(pictures: Iterable[tuple[Path, Tensor]], size: int) -> Iterator[lis
     batch: list[tuple[Path, Tensor]] = []
     for picture in pictures:
         batch.append(picture)
-        if len(batch) == size:
+        if len(batch) == size or sum(image[0].numel() for _, image in batch) > BATCH_PIXELS:
             yield batch
             batch = []
     if batch:

@@ -8,9 +8,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from salzoo.geometry import fit_box
-
-PAD_VALUE = 128 / 255  # mid grey: close to zero after any of the field's normalisations
+from salzoo.errors import SpecError
+from salzoo.geometry import PAD_GREY, Fit, fit_box, frame_size
 
 
 @dataclass(frozen=True)  # no slots=True: LightningCLI cannot parse a slotted dataclass
@@ -19,29 +18,41 @@ class Preprocess:
 
     Args:
         size: (height, width) in pixels of the network's input.
-        fit: `squash` scales each side by its own factor; `pad` keeps the aspect and fills the rest with mid grey.
+        fit: `squash` scales each side by its own factor; `pad` keeps the aspect and fills the rest with mid grey;
+            `aspect` gives each picture an input of its own aspect and of the area of `size` (`frame_size`), for
+            networks that take any size. Training batches are of one size: with `aspect` pictures are squashed there.
         mean: Per channel, in `channel_order`, for images in [0, 1]; None takes the backbone's own.
         std: Likewise.
         channel_order: Order of the channels that the network was trained with.
+
+    Raises:
+        SpecError: If only one of `mean` and `std` is given.
     """
 
     size: tuple[int, int] = (192, 256)
-    fit: Literal["squash", "pad"] = "squash"
+    fit: Fit = "squash"
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     channel_order: Literal["rgb", "bgr"] = "rgb"
 
+    def __post_init__(self) -> None:
+        """Check that the normalisation is whole."""
+        if (self.mean is None) != (self.std is None):
+            raise SpecError(f"preprocess: give mean and std, or neither; got mean={self.mean}, std={self.std}.")
+
     def resize(self, image: Tensor) -> Tensor:
-        """Geometry: (N, 3, H, W) to (N, 3, *size), antialiased bilinear."""
-        top, left, height, width = fit_box((image.shape[-2], image.shape[-1]), self.size, self.fit)
+        """Geometry: (N, 3, H, W) to (N, 3, h, w) of the frame, antialiased bilinear."""
+        image_size = (image.shape[-2], image.shape[-1])
+        frame = frame_size(image_size, self.size, self.fit)
+        top, left, height, width = fit_box(image_size, frame, self.fit)
         resized = F.interpolate(image, (height, width), mode="bilinear", align_corners=False, antialias=True)
-        bottom, right = self.size[0] - top - height, self.size[1] - left - width
-        return F.pad(resized, (left, right, top, bottom), value=PAD_VALUE) if self.fit == "pad" else resized
+        bottom, right = frame[0] - top - height, frame[1] - left - width
+        return F.pad(resized, (left, right, top, bottom), value=PAD_GREY / 255) if self.fit == "pad" else resized
 
     def restore(self, maps: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Undo `resize` on the network's output: (N, 1, h, w) at any stride to (N, 1, *image_size)."""
-        top, left, height, width = fit_box(image_size, self.size, self.fit)
-        if (height, width) != self.size:
+        if self.fit == "pad":
+            top, left, height, width = fit_box(image_size, self.size, self.fit)
             maps = F.interpolate(maps, self.size, mode="bilinear", align_corners=False)
             maps = maps[..., top : top + height, left : left + width]
         return F.interpolate(maps, image_size, mode="bilinear", align_corners=False)

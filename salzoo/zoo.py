@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import importlib
+import inspect
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -41,6 +42,13 @@ def resolve(name: str) -> tuple[ModelSpec, str]:
     Raises:
         UnknownModelError: With the nearest names, or the model's tags.
     """
+    spec, tag = _split(name)
+    if tag not in spec.variants:
+        raise UnknownModelError(f"{spec.name} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
+    return spec, tag
+
+
+def _split(name: str) -> tuple[ModelSpec, str]:
     model, _, tag = name.lower().replace("-", "_").replace(" ", "_").partition(".")
     names = spec_names()
     if model not in names:
@@ -48,8 +56,6 @@ def resolve(name: str) -> tuple[ModelSpec, str]:
         hint = f" Did you mean {near}?" if near else ""
         raise UnknownModelError(f"Unknown model {name!r}.{hint} `salzoo list` shows all {len(names)}.")
     spec = read_spec(model)
-    if tag and tag not in spec.variants:
-        raise UnknownModelError(f"{model} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
     return spec, tag or spec.default
 
 
@@ -104,43 +110,57 @@ def load(name: str | Path, *, weights: str | None = "default", **init_args: Any)
     if _is_folder(name):
         if weights is None:
             raise SpecError(f"{name} is a checkpoint folder; load a name with weights=None for an untrained network.")
-        return _load_folder(Path(name))
+        return _load_folder(Path(name).expanduser())
+    if weights is not None:
+        return _load_published(str(name))
     spec, tag = resolve(str(name))
-    if weights is None:
-        if "backbone" in init_args and "." not in str(name):
-            tag = next(
-                (t for t, v in spec.variants.items() if v.init_args.get("backbone") == init_args["backbone"]), tag
-            )
-        return build(spec, tag, init_args)
-    return _load_published(spec, tag)
+    if "backbone" in init_args and "." not in str(name):
+        same = [t for t, v in spec.variants.items() if v.init_args.get("backbone") == init_args["backbone"]]
+        tag = next(iter(same), tag)
+    return build(spec, tag, {**_offline(spec, spec.variants[tag].init_args), **init_args})
 
 
 def build(spec: ModelSpec, tag: str, init_args: dict[str, Any]) -> SaliencyModel:
-    """Return an untrained model: the variant's arguments, replaced by `init_args` where given.
+    """Return an untrained model in eval mode.
 
     Raises:
         SpecError: If an argument is unknown or of the wrong type.
     """
     from salzoo.model import Identity
 
-    module, _, class_name = spec.class_path.rpartition(".")
-    cls = getattr(importlib.import_module(module), class_name)
-    merged = {**spec.variants[tag].init_args, **init_args}
-    model = cast("SaliencyModel", cls(**arguments(cls, merged, f"{spec.name}.{tag}")))
-    model.identity = Identity(spec.name, tag, merged)
+    cls = _model_class(spec)
+    model = cast("SaliencyModel", cls(**arguments(cls, init_args, f"{spec.name}.{tag}")))
+    model.identity = Identity(spec.name, tag, init_args)
     return model.eval()
 
 
+def _model_class(spec: ModelSpec) -> Any:
+    module, _, name = spec.class_path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
 def _is_folder(name: str | Path) -> bool:
-    return isinstance(name, Path) or "/" in name or "\\" in name or (Path(name).is_dir() and name not in spec_names())
+    """A name of the registry is never a folder, whatever lies in the working directory."""
+    if isinstance(name, Path) or "/" in name or "\\" in name:
+        return True
+    try:
+        _split(name)
+    except UnknownModelError:
+        return Path(name).is_dir()
+    return False
 
 
-def _load_published(spec: ModelSpec, tag: str) -> SaliencyModel:
+def _load_published(name: str) -> SaliencyModel:
+    """Load from `$SALZOO_HUB`, whose folders are the user's own word, else what the registry pins."""
+    spec, tag = _split(name)
+    if (own := hub.own_folder(spec.name, tag)) is not None:
+        return _load_folder(own)
+    spec, tag = resolve(name)
     checkpoint = spec.variants[tag].checkpoint
     if checkpoint is not None:
         return _load_folder(hub.find(spec.name, tag, checkpoint), checkpoint.sha256)
     if spec.training == "none":
-        return build(spec, tag, {})
+        return build(spec, tag, spec.variants[tag].init_args)
     there = f"weights exist for {', '.join(spec.loadable)}" if spec.loadable else "no weights are published for it"
     raise WeightsError(
         f"{spec.name}.{tag} has no published weights ({there}); weights=None gives the untrained network, "
@@ -151,15 +171,16 @@ def _load_published(spec: ModelSpec, tag: str) -> SaliencyModel:
 def _load_folder(folder: Path, sha256: str | None = None) -> SaliencyModel:
     config = hub.read_config(folder)
     if config.model not in spec_names():
-        raise SpecError(f"{folder}: config.json names the model {config.model!r}, which this zoo does not have.")
+        raise WeightsError(f"{folder}: config.json names the model {config.model!r}, which this zoo does not have.")
     spec = read_spec(config.model)
-    tag = config.tag if config.tag in spec.variants else spec.default
-    model = build(spec, tag, _offline(config.init_args))
+    model = build(spec, config.tag, _offline(spec, config.init_args))
     hub.load_weights(model.network, folder, sha256 or config.sha256)
     model.calibrated = True
+    model.trained_on = () if config.provenance is None else config.provenance.data
     return model
 
 
-def _offline(init_args: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint holds the backbone's weights: never fetch them again."""
-    return {**init_args, **({"pretrained_backbone": False} if "pretrained_backbone" in init_args else {})}
+def _offline(spec: ModelSpec, init_args: dict[str, Any]) -> dict[str, Any]:
+    """Never fetch a backbone's weights: a checkpoint holds them, and an untrained network has none unless asked."""
+    takes = "pretrained_backbone" in inspect.signature(_model_class(spec)).parameters
+    return {**init_args, "pretrained_backbone": False} if takes else init_args

@@ -276,3 +276,27 @@ def test_help_and_version_exit_with_0(words: list[str], capsys: pytest.CaptureFi
         main(words)
     assert not end.value.code
     assert "salzoo" in capsys.readouterr().out
+
+
+def test_a_map_never_replaces_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    assert main(["predict", str(tmp_path / "a.png"), "-m", "uniform", "-o", str(tmp_path)]) == 2
+    assert "would replace the picture" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_a_missing_picture_among_others_is_named_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "a.png")
+    words = [
+        "predict",
+        str(tmp_path / "a.png"),
+        str(tmp_path / "gone.png"),
+        "-m",
+        "uniform",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    assert main(words) == 1
+    assert (tmp_path / "out" / "a.png").is_file()
+    assert "gone.png" in capsys.readouterr().err

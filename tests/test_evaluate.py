@@ -13,7 +13,7 @@ import salzoo
 from salzoo.cli import main
 from salzoo.data import load_dataset
 from salzoo.errors import ImageError, SpecError
-from salzoo.evaluate import evaluate, map_predictor, predictor
+from salzoo.evaluate import evaluate, map_predictor, overlap, predictor
 from salzoo.map_files import MapFolder
 from salzoo.metrics import METRICS, functional
 
@@ -94,7 +94,7 @@ def test_convention_reaches_every_metric(osie, truth_maps):
     assert changed >= {"auc_judd", "sauc", "nss", "kld", "ig"}
 
 
-def test_intervals_and_csv(osie, truth_maps, tmp_path):
+def test_intervals_and_csv(osie, truth_maps):
     table = evaluate({"maps": map_predictor(MapFolder(truth_maps, osie.names))}, osie, progress=False)
     assert table.intervals() == table.intervals()
     assert table.intervals(seed=1) != table.intervals()
@@ -102,8 +102,7 @@ def test_intervals_and_csv(osie, truth_maps, tmp_path):
         for name, mean in means.items():
             low, high = table.intervals()[row][name]
             assert low - 1e-9 <= mean <= high + 1e-9
-    table.write_csv(tmp_path / "scores.csv")
-    lines = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    lines = list(csv.DictReader(table.to_csv().splitlines()))
     nss = [float(line["nss"]) for line in lines if line["row"] == "maps"]
     assert len(nss) == len(osie)
     assert np.mean(nss) == pytest.approx(table.rows["maps"]["nss"])
@@ -157,3 +156,12 @@ def test_command(tiny_data, osie, truth_maps, tmp_path, capsys):
     assert content["images"] == len(osie)
     assert set(content["rows"]) == {str(truth_maps), "uniform", "gold", "centre_bias"}
     assert main(["evaluate", "--data", "osie", "--root", str(tiny_data)]) == 2
+
+
+def test_training_pictures_are_told(tiny_data):
+    sets = ("osie:train", "eyecrowd:train")
+    assert overlap(sets, load_dataset("osie", tiny_data, "train")) == ["osie:train"]
+    assert overlap(sets, load_dataset("osie", tiny_data, "all")) == ["osie:train"]
+    assert overlap(sets, load_dataset("osie", tiny_data, "test")) == []
+    assert overlap(("osie:all",), load_dataset("osie", tiny_data, "test")) == ["osie:all"]
+    assert overlap(sets, load_dataset("scene500", tiny_data, "train")) == []

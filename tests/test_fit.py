@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from lightning.pytorch import Trainer
 
 import salzoo
 from salzoo import hub
@@ -193,3 +194,16 @@ def test_the_commit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert commit() == git("rev-parse", "HEAD")
     (tmp_path / "file").write_text("2")
     assert commit() == git("rev-parse", "HEAD") + "+changes"
+
+
+def test_a_published_network_is_trained_on_with_its_own_statistics(tiny_data: Path, tmp_path: Path) -> None:
+    folder = tiny_models.save(tiny_models.build("deepgaze2"), tmp_path / "checkpoint")
+    options = {"max_steps": 1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    networks = {}
+    for name, model in {"published": salzoo.load(folder), "new": tiny_models.build("deepgaze2")}.items():
+        before = {key: t.clone() for key, t in model.network.state_dict().items() if "standardise" in key}
+        data = SaliencyDataModule("osie", tiny_data, batch_size=4)
+        Trainer(accelerator="cpu", enable_model_summary=False, **options).fit(model, datamodule=data)
+        after = model.network.state_dict()
+        networks[name] = all(torch.equal(before[key], after[key]) for key in before)
+    assert networks == {"published": True, "new": False}

@@ -12,7 +12,7 @@ from torch import nn
 
 import salzoo
 from salzoo import hub
-from salzoo.errors import SpecError, WeightsError
+from salzoo.errors import WeightsError
 
 PROVENANCE = hub.Provenance(
     "salzoo fit toy", "0" * 40, 7, ("osie:train",), {"trainer": {"max_epochs": 3}}, {"torch": "2"}
@@ -100,7 +100,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 )
 def test_bad_config(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / hub.CONFIG).write_text(text)
-    with pytest.raises(SpecError, match=words):
+    with pytest.raises(WeightsError, match=words):
         hub.read_config(tmp_path)
 
 

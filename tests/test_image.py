@@ -395,7 +395,6 @@ def test_find_images(folder: Path, inputs: list[str], names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("item", "words"),
     [
-        ("missing.jpg", "no such file or folder"),
         ("none", "holds no picture"),
         ("*.dat", "matches 1 files"),
         ("*.xyz", "matches 0 files"),
@@ -405,3 +404,9 @@ def test_find_images_that_are_not_there(folder: Path, item: str, words: str) -> 
     with pytest.raises(ImageError, match=words) as caught:
         find_images(["a.png", item])
     assert item in str(caught.value)
+
+
+def test_find_images_leaves_a_missing_file_to_the_reader(folder: Path) -> None:
+    assert [path.name for path in find_images(["a.png", "missing.jpg"])] == ["a.png", "missing.jpg"]
+    with pytest.raises(ImageError, match=r"no such file or folder: 'missing.jpg'"):
+        find_images(["missing.jpg", "gone.png"])

@@ -152,7 +152,7 @@ def test_folder_errors(tiny_checkpoint: Path, tmp_path: Path) -> None:
         salzoo.load(tiny_checkpoint, weights=None)
     content = json.loads((tiny_checkpoint / hub.CONFIG).read_text())
     (tiny_checkpoint / hub.CONFIG).write_text(json.dumps({**content, "model": "toy"}))
-    with pytest.raises(SpecError, match=r"config.json names the model 'toy', which this zoo does not have"):
+    with pytest.raises(WeightsError, match=r"config.json names the model 'toy', which this zoo does not have"):
         salzoo.load(tiny_checkpoint)
 
 
@@ -206,9 +206,7 @@ def test_a_missing_checkpoint_says_where_it_was_sought(
 ) -> None:
     shutil.rmtree(published / "deepgaze2.lite")
     monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
-    with pytest.raises(
-        WeightsError, match=r"not in .*mine/deepgaze2.lite or .*shipped/deepgaze2.lite.*SALZOO_HUB.*weights=None"
-    ):
+    with pytest.raises(WeightsError, match=r"not in .*shipped \(SALZOO_HUB=.*mine\).*SALZOO_HUB.*weights=None"):
         salzoo.load("deepgaze2")
     with pytest.raises(SalzooError, match="not in"):
         salzoo.info("deepgaze2")
@@ -224,3 +222,38 @@ def test_unknown_attributes_of_the_package() -> None:
         salzoo.colour  # noqa: B018
     assert salzoo.SaliencyModel.__name__ == "SaliencyModel"
     assert salzoo.metrics.__name__ == "salzoo.metrics"
+
+
+def test_the_users_own_hub_folder_needs_no_pin(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads((tiny_checkpoint / hub.CONFIG).read_text())
+    for tag in ("paper", "mine"):
+        own = Path(shutil.copytree(tiny_checkpoint, tmp_path / "mine" / f"deepgaze2.{tag}"))
+        (own / hub.CONFIG).write_text(json.dumps({**content, "tag": tag}))
+    monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
+    for tag in ("paper", "mine"):
+        identity = salzoo.load(f"deepgaze2.{tag}").identity
+        assert identity is not None
+        assert identity.tag == tag
+    with pytest.raises(UnknownModelError, match="has no variant 'yours'"):
+        salzoo.load("deepgaze2.yours")
+
+
+def test_a_checkpoint_is_built_from_its_own_arguments_and_fetches_nothing(tiny_checkpoint: Path) -> None:
+    path = tiny_checkpoint / hub.CONFIG
+    content = json.loads(path.read_text())
+    del content["init_args"]["pretrained_backbone"]
+    path.write_text(json.dumps(content))
+    assert salzoo.load(tiny_checkpoint).network is not None  # the variant's own arguments would go to the network
+
+
+def test_an_untrained_network_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = salzoo.load("salgan.paper", weights=None)
+    assert sum(p.numel() for p in model.network.parameters()) == 31_787_009
+
+
+def test_a_folder_of_the_same_name_does_not_shadow_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uniform").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert salzoo.load("uniform").predict(np.zeros((4, 5), np.uint8)).shape == (4, 5)

@@ -8,29 +8,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from salzoo.data.base import Batch, EvalBatch, FixationDataset, Item
+from salzoo.data.cat2000 import CAT2000
 from salzoo.data.fixations import Fixations
+from salzoo.data.folder import FixationFolder
+from salzoo.data.isun import ISUN
+from salzoo.data.mit import MIT300, MIT1003
 from salzoo.data.osie import OSIE, EyeCrowd
+from salzoo.data.prepared import prepare
+from salzoo.data.salicon import SALICON
 from salzoo.data.scene500 import Scene500
 from salzoo.data.sets import DATASETS, load_dataset
+from salzoo.data.submission import write_submission
 from salzoo.data.views import Augment, TrainingView
 
 if TYPE_CHECKING:
     from salzoo.data.module import SaliencyDataModule
 
 __all__ = [
+    "CAT2000",
     "DATASETS",
+    "ISUN",
+    "MIT300",
+    "MIT1003",
     "OSIE",
+    "SALICON",
     "Augment",
     "Batch",
     "EvalBatch",
     "EyeCrowd",
     "FixationDataset",
+    "FixationFolder",
     "Fixations",
     "Item",
     "SaliencyDataModule",
     "Scene500",
     "TrainingView",
     "load_dataset",
+    "prepare",
+    "write_submission",
 ]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from copy import copy
 from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar, get_args
@@ -17,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from salzoo.data.fixations import Fixations
+from salzoo.data.fixations import Fixations, join
+from salzoo.data.prepared import PreparedPoints, prepare
 from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SpecError
 from salzoo.geometry import Size
 from salzoo.image import IMAGE_SUFFIXES, to_array
@@ -29,7 +32,7 @@ T = TypeVar("T")
 
 
 class Item(TypedDict):
-    """One picture with its ground truth."""
+    """One picture with its ground truth; both maps are all 0 where the set keeps its fixations to itself."""
 
     image: Tensor  # (3, H, W) uint8, RGB
     fixations: Tensor  # (H, W) int16, number of fixations in each pixel
@@ -63,8 +66,8 @@ class FixationDataset(Dataset[Item], ABC):
         split: `all` takes every picture in the folder, also those in none of the three splits. The lists are those of
             `splits.json` beside the set, else the ones shipped with salzoo.
         sigma_px: Blur of the density in pixels of each picture.
-        pixels_per_degree: Takes one degree of visual angle as blur instead. Without either, the blur is 1/25 of the
-            picture's height: 24 px at OSIE's 600 rows.
+        pixels_per_degree: Takes one degree of visual angle as blur instead. Without either, the blur is the one that
+            the set is usually given, else 1/25 of the picture's height: 24 px at OSIE's 600 rows.
 
     Attributes:
         names: File name of each picture, in the order of the index.
@@ -75,11 +78,14 @@ class FixationDataset(Dataset[Item], ABC):
         SpecError: If the split or the blur is none of the above.
     """
 
-    name_of_set: ClassVar[str]
+    name_of_set: str
     annotations: ClassVar[str]
     stimuli: ClassVar[str] = "data/stimuli"
     source: ClassVar[str]
     """Paper and origin, for the reader of an error message."""
+    splits: ClassVar[tuple[Split, ...]] = get_args(Split)
+    hidden: ClassVar[tuple[Split, ...]] = ()
+    """Splits of which only the pictures are public."""
 
     def __init__(
         self,
@@ -89,22 +95,17 @@ class FixationDataset(Dataset[Item], ABC):
         sigma_px: float | None = None,
         pixels_per_degree: float | None = None,
     ) -> None:
-        if split not in get_args(Split):
-            raise SpecError(f"{self.name_of_set}: unknown split {split!r}; accepted: {', '.join(get_args(Split))}")
         if sigma_px is not None and pixels_per_degree is not None:
             raise SpecError("sigma_px and pixels_per_degree both set the blur of the density: give one of them")
         blur = sigma_px if pixels_per_degree is None else pixels_per_degree
         if blur is not None and not blur > 0:
             raise SpecError(f"the blur of the density must be above 0 pixels, got {blur}")
         self._blur = blur
-        self.split = split
-        self.root = self._find(Path(root).expanduser())
-        self.names: list[str] = self._list_names()
+        self._open(Path(root).expanduser(), split)
 
-    @staticmethod
     @abstractmethod
-    def read_annotations(path: Path) -> dict[str, Fixations]:
-        """Read the set's fixations: by file name of the picture, 0-based, nothing dropped.
+    def read_points(self, index: int) -> Fixations:
+        """Read the fixations on one picture from the set's own files: 0-based, nothing dropped.
 
         Raises:
             DataError: If the file is damaged or not laid out as the set's own download.
@@ -115,10 +116,27 @@ class FixationDataset(Dataset[Item], ABC):
         return len(self.names)
 
     def sibling(self, split: Split) -> Self:
-        """Return another split of the same set."""
-        other = type(self)(self.root, split)
-        other._blur = self._blur
-        return other
+        """Return another split of the same set, with the same options."""
+        other = copy(self)
+        other._open(self.root, split)
+        return other if self._prepared is None else prepare(other, self._prepared.folder)
+
+    @property
+    def has_fixations(self) -> bool:
+        """Whether the fixations of this split are public; if not, its maps are all 0 and nothing can be scored."""
+        return self.split not in self.hidden
+
+    def require_fixations(self) -> None:
+        """Refuse to train or score on a split of which only the pictures are public.
+
+        Raises:
+            DataError: If it is one.
+        """
+        if not self.has_fixations:
+            raise DataError(
+                f"{self.name_of_set}: the fixations of split {self.split!r} are not public, so nothing can be trained "
+                "or scored on it; predict its maps and hand them in with salzoo.data.write_submission"
+            )
 
     def __getitem__(self, index: int) -> Item:
         """Return the picture at its own size with its count and density maps."""
@@ -136,13 +154,42 @@ class FixationDataset(Dataset[Item], ABC):
         """Return where the picture is."""
         return self.root / self.stimuli / self.names[index]
 
+    def annotation_paths(self, index: int) -> Iterable[Path]:
+        """Return the files that `read_points` reads for this picture."""
+        return [self.root / self.annotations]
+
+    def points_options(self) -> tuple[object, ...]:
+        """Return the options that change what `read_points` returns."""
+        return ()
+
+    def map_path(self, index: int) -> Path:
+        """Return where the density that comes with the set is.
+
+        Raises:
+            DataError: If the set comes without densities.
+        """
+        raise DataError(f"{self.name_of_set} comes without maps; the item's density is made from its fixations")
+
+    def published_map(self, index: int) -> Tensor:
+        """Return the density that comes with the set, (H, W) float32 summing to 1: an 8-bit file with its own blur.
+
+        Raises:
+            DataError: If the set comes without maps, or this one is black.
+            DatasetNotFoundError: If the file is not there.
+        """
+        path = self.map_path(index)
+        grey = open_picture(path, lambda picture: np.asarray(picture.convert("L"), dtype=np.float64))
+        if not grey.any():
+            raise DataError(f"{path} is black: no density can be made of it")
+        return torch.from_numpy((grey / grey.sum()).astype(np.float32))
+
     def image(self, index: int) -> Tensor:
         """Return the picture as (3, H, W) uint8 RGB, as stored: an EXIF rotation is not followed."""
-        return _open(self.image_path(index), lambda picture: torch.from_numpy(_rgb(picture)).permute(2, 0, 1))
+        return open_picture(self.image_path(index), lambda picture: torch.from_numpy(_rgb(picture)).permute(2, 0, 1))
 
     def size(self, index: int) -> Size:
         """Return the picture's (height, width), from its header."""
-        return _open(self.image_path(index), lambda picture: (picture.height, picture.width))
+        return open_picture(self.image_path(index), lambda picture: (picture.height, picture.width))
 
     def fixations(self, index: int) -> Fixations:
         """Return the picture's fixations, without those outside its frame."""
@@ -150,49 +197,71 @@ class FixationDataset(Dataset[Item], ABC):
 
     def sigma(self, size: Size) -> float:
         """Return the blur of the density in pixels, for a picture of this size."""
-        return size[0] / 25 if self._blur is None else self._blur
+        return self._usual_sigma(size) if self._blur is None else self._blur
 
     @property
     def dropped(self) -> int:
         """Number of fixations of this split that are left out because they are outside their picture's frame."""
         return sum(len(self._points(i)) - len(self.fixations(i)) for i in range(len(self)))
 
+    def _usual_sigma(self, size: Size) -> float:
+        return size[0] / 25
+
     def _points(self, index: int) -> Fixations:
-        path = self.root / self.annotations
-        points = _cached(self.read_annotations, path, path.stat().st_mtime_ns)
-        try:
-            return points[self.names[index]]
-        except KeyError:
-            raise DataError(f"{path} has no fixations record for the picture {self.names[index]}") from None
+        if not self.has_fixations:
+            return join([])
+        return self.read_points(index) if self._prepared is None else self._prepared[index]
+
+    def _open(self, root: Path, split: Split) -> None:
+        if split not in self.splits:
+            raise SpecError(f"{self.name_of_set}: unknown split {split!r}; accepted: {', '.join(self.splits)}")
+        self.split = split
+        self._prepared: PreparedPoints | None = None
+        self.root = self._find(root)
+        self.names: list[str] = self._list_names()
+
+    def _folders(self) -> tuple[str, ...]:
+        """Return the names, in lower case, that the set's folder usually has."""
+        return (self.name_of_set,)
+
+    def _absent(self, folder: Path) -> list[str]:
+        """Return what `folder` lacks to be the set's own."""
+        needed = (self.annotations, self.stimuli) if self.has_fixations else (self.stimuli,)
+        return [part for part in needed if not (folder / part).exists()]
 
     def _find(self, root: Path) -> Path:
         if not root.is_dir():
             raise DatasetNotFoundError(f"{self.name_of_set}: there is no folder {root}. {self.source}")
-        inner = [child for child in root.iterdir() if child.name.lower() == self.name_of_set]
-        absent = {
-            folder: [part for part in (self.annotations, self.stimuli) if not (folder / part).exists()]
-            for folder in (root, *sorted(inner))
-        }
+        inner = [child for child in root.iterdir() if child.name.lower() in self._folders()]
+        absent = {folder: self._absent(folder) for folder in (root, *sorted(inner))}
         nearest = min(absent, key=lambda folder: len(absent[folder]))
+        if nearest != root and (rivals := [each.name for each in sorted(inner) if not absent[each]])[1:]:
+            raise DataError(f"{self.name_of_set}: {root} holds {' and '.join(rivals)}; give one of these folders")
         if absent[nearest]:
             missing = " and no ".join(absent[nearest]) + f" in {nearest}"
-            hint = "" if inner else f", nor a folder named {self.name_of_set}"
+            hint = "" if inner else f", nor a folder named {' or '.join(self._folders())}"
+            above = root.absolute().parent
+            hint += "" if self._absent(above) else f"; {above} has them, give that folder"
             raise DatasetNotFoundError(f"{self.name_of_set}: no {missing}{hint}. {self.source}")
         return nearest
 
     def _list_names(self) -> list[str]:
-        folder = self.root / self.stimuli
-        present = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        names = present if self.split == "all" else self._read_split()
+        present = self._present()
+        names = present if self.split == "all" else self._read_split(present)
         absent = sorted(set(names) - set(present))
         if absent or not names:
             what = f"{len(absent)} of {len(names)} pictures, such as {absent[0]}," if absent else "every picture"
+            where = self.root / self.stimuli
             raise DatasetNotFoundError(
-                f"{self.name_of_set}: {what} of split {self.split!r} missing in {folder}. {self.source}"
+                f"{self.name_of_set}: {what} of split {self.split!r} missing in {where}. {self.source}"
             )
         return names
 
-    def _read_split(self) -> list[str]:
+    def _present(self) -> list[str]:
+        """Return the names of the pictures that are there."""
+        return list_pictures(self.root / self.stimuli)
+
+    def _read_split(self, present: list[str]) -> list[str]:
         own = self.root / "splits.json"
         path = own if own.exists() else files("salzoo.data") / "splits" / f"{self.name_of_set}.json"
         try:
@@ -204,10 +273,66 @@ class FixationDataset(Dataset[Item], ABC):
         return names
 
 
+class OneFileDataset(FixationDataset):
+    """A set with the fixations of all its pictures in one file."""
+
+    @staticmethod
+    @abstractmethod
+    def read_annotations(path: Path) -> dict[str, Fixations]:
+        """Read the set's fixations: by file name of the picture, 0-based, nothing dropped.
+
+        Raises:
+            DataError: If the file is damaged or not laid out as the set's own download.
+        """
+
+    def read_points(self, index: int) -> Fixations:
+        """Read the file, once a process, and return the fixations on one picture."""
+        (path,) = self.annotation_paths(index)
+        points = read_once(self.read_annotations, path)
+        try:
+            return points[self.names[index]]
+        except KeyError:
+            raise DataError(f"{path} has no fixations record for the picture {self.names[index]}") from None
+
+
+def read_once(read: Callable[[Path], dict[str, Fixations]], path: Path) -> dict[str, Fixations]:
+    """Read a file once a process, and again if it is replaced."""
+    return _cached(read, path, path.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=16)
 def _cached(read: Callable[[Path], dict[str, Fixations]], path: Path, _mtime_ns: int) -> dict[str, Fixations]:
-    """Read once a process; the time stamp makes a file that was replaced count as another."""
     return read(path)
+
+
+def list_pictures(folder: Path) -> list[str]:
+    """Return the file names of the pictures in a folder, sorted; none if there is no such folder."""
+    return sorted(path.name for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def require_files(wanted: Iterable[str], folder: Path, whose: FixationDataset) -> None:
+    """Check that a folder has one file a picture.
+
+    Raises:
+        DatasetNotFoundError: If it has not; the message counts the missing ones and names the first.
+    """
+    wanted = list(wanted)
+    present = {path.name for path in folder.glob("*")}
+    if absent := [name for name in wanted if name not in present]:
+        raise DatasetNotFoundError(
+            f"{whose.name_of_set}: {len(absent)} of {len(wanted)} files, such as {absent[0]}, missing in {folder}. "
+            f"{whose.source}"
+        )
+
+
+def tenth(name: str) -> int:
+    """Return in which tenth, 0 to 9, a picture falls: by a hash of its name, so in every copy and forever the same.
+
+    Example:
+        >>> tenth("i1.jpg")
+        7
+    """
+    return int.from_bytes(sha256(name.encode()).digest()[:8]) % 10
 
 
 def load_mat(path: Path, variable: str, *, simplify: bool) -> Any:
@@ -221,16 +346,28 @@ def load_mat(path: Path, variable: str, *, simplify: bool) -> Any:
     Raises:
         DataError: If the file is damaged, of another kind, or without that variable.
     """
-    from scipy.io import loadmat  # slow to import, and only the .mat layouts need it
-
-    try:
-        content = loadmat(path, simplify_cells=simplify)
-    except Exception as error:  # scipy raises whatever it stumbles over in a damaged file, from zlib.error to TypeError
-        raise DataError(f"{path} cannot be read as a MATLAB file, is the download complete? {error!r}") from error
+    content = load_mats(path, [variable], simplify=simplify)
     if variable not in content:
-        found = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "nothing"
+        found = ", ".join(sorted(load_mats(path, None, simplify=simplify))) or "nothing"
         raise DataError(f"{path} has no variable {variable!r}, only {found}")
     return content[variable]
+
+
+def load_mats(path: Path, variables: list[str] | None, *, simplify: bool) -> dict[str, Any]:
+    """Return those variables of a MATLAB file that it has, or all; as `load_mat`."""
+    from scipy.io import loadmat  # slow to import, and only the .mat layouts need it
+
+    if not path.is_file():
+        raise DatasetNotFoundError(f"the file {path} is gone")
+    try:
+        content = loadmat(path, variable_names=variables, simplify_cells=simplify)
+    except NotImplementedError as error:
+        raise DataError(
+            f"{path} is a MATLAB v7.3 (HDF5) file, which no set comes with; save it again in MATLAB: save(..., '-v7')"
+        ) from error
+    except Exception as error:  # scipy raises whatever it stumbles over in a damaged file, from zlib.error to TypeError
+        raise DataError(f"{path} cannot be read as a MATLAB file, is the download complete? {error!r}") from error
+    return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
 def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
@@ -242,7 +379,13 @@ def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
     return to_array(np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))).astype(np.uint8)
 
 
-def _open(path: Path, read: Callable[[Image.Image], T]) -> T:
+def open_picture(path: Path, read: Callable[[Image.Image], T]) -> T:
+    """Read something from a picture file.
+
+    Raises:
+        DatasetNotFoundError: If it is not there.
+        ImageError: If it is damaged, or no picture.
+    """
     try:
         with Image.open(path) as picture:
             return read(picture)

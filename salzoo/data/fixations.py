@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,13 +21,14 @@ class Fixations:
     """Fixations of one picture: points, not pixels, so that any geometry keeps them on the same picture content.
 
     Coordinates are 0-based with a pixel's centre at its integer coordinate, so a picture of width W spans
-    [-0.5, W - 0.5], both borders inside. All four are 1-D arrays of one length, in the order of the data file.
+    [-0.5, W - 0.5], both borders inside. All are 1-D arrays of one length, in the order of the data file.
 
     Args:
         x: Pixels from the left.
         y: Pixels from the top.
         observer: Number of the person who made each fixation, kept so that observers can be held apart.
         duration: In milliseconds, where the data set tells it.
+        weight: Of each fixation in `density`; None weighs all alike. `counts` never look at it.
 
     Raises:
         DataError: If the arrays are not 1-D or differ in length.
@@ -44,16 +45,18 @@ class Fixations:
     y: Floats
     observer: NDArray[np.int64]
     duration: Floats | None = None
+    weight: Floats | None = None
 
     def __post_init__(self) -> None:
         """Bring the arrays to their types and check that they belong together."""
-        for name, dtype in (("x", np.float64), ("y", np.float64), ("observer", np.int64), ("duration", np.float64)):
+        columns = []
+        for name in ("x", "y", "observer", "duration", "weight"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
-        columns = [self.x, self.y, self.observer] + ([] if self.duration is None else [self.duration])
+                columns.append(np.asarray(getattr(self, name), dtype=np.int64 if name == "observer" else np.float64))
+                object.__setattr__(self, name, columns[-1])
         if any(column.ndim != 1 or len(column) != len(self.x) for column in columns):
             shapes = [column.shape for column in columns]
-            raise DataError(f"x, y, observer and duration must be 1-D and of one length, got shapes {shapes}")
+            raise DataError(f"x, y, observer, duration and weight must be 1-D and of one length, got shapes {shapes}")
 
     def __len__(self) -> int:
         """Return the number of fixations."""
@@ -69,21 +72,50 @@ class Fixations:
         """Keep one observer's points."""
         return self._select(self.observer == observer)
 
+    def leading(self, count: int | None = None, *, skip: int = 0) -> Fixations:
+        """Keep the first fixations of each observer.
+
+        Args:
+            count: How many at most; None keeps all.
+            skip: Left out before them. Where a cross in the middle precedes each picture, the first fixation is still
+                on it, and MIT1003, for one, leaves it out.
+
+        Raises:
+            SpecError: If `count` is not above 0, or `skip` negative.
+        """
+        if skip < 0 or (count is not None and count < 1):
+            raise SpecError(f"skip must be at least 0 and count at least 1, got skip={skip}, count={count}")
+        by_observer = np.argsort(self.observer, kind="stable")
+        _, first, seen = np.unique(self.observer[by_observer], return_index=True, return_counts=True)
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[by_observer] = np.arange(len(self)) - np.repeat(first, seen)
+        return self._select((rank >= skip) & (rank < (np.inf if count is None else skip + count)))
+
+    def weighted_by_duration(self) -> Fixations:
+        """Let each fixation weigh in `density` as long as it lasted.
+
+        Raises:
+            DataError: If the durations are not known.
+        """
+        if self.duration is None:
+            raise DataError("these fixations have no durations to weigh them by")
+        return replace(self, weight=self.duration)
+
     def resized(self, old_size: Size, new_size: Size) -> Fixations:
         """Follow a picture that is scaled from `old_size` to `new_size`, with the borders of both frames matched."""
         (old_height, old_width), (new_height, new_width) = old_size, new_size
         # Multiply before dividing: exact for a point on the border, which a rounding must not push out of the frame.
         x = (self.x + 0.5) * new_width / old_width - 0.5
         y = (self.y + 0.5) * new_height / old_height - 0.5
-        return Fixations(x, y, self.observer, self.duration)
+        return replace(self, x=x, y=y)
 
     def flipped(self, width: int) -> Fixations:
         """Follow a picture of `width` that is mirrored left to right."""
-        return Fixations(width - 1 - self.x, self.y, self.observer, self.duration)
+        return replace(self, x=width - 1 - self.x)
 
     def cropped(self, top: int, left: int, size: Size) -> Fixations:
         """Follow a picture that is cut to `size` from (top, left); what is cut off is dropped."""
-        return Fixations(self.x - left, self.y - top, self.observer, self.duration).inside(size)
+        return replace(self, x=self.x - left, y=self.y - top).inside(size)
 
     def counts(self, size: Size) -> Tensor:
         """Return the (H, W) int16 number of fixations in each pixel; points outside the frame are left out."""
@@ -101,7 +133,8 @@ class Fixations:
 
         Exact and without truncation: a Gaussian is the product of a row and a column profile, and the sum over points
         of such products is one matrix product. Each profile is scaled to sum to 1 inside the frame, so that a fixation
-        near the border weighs as much as one in the middle. Points outside the frame are left out.
+        near the border weighs as much as one in the middle. Points outside the frame are left out. With `weight`, the
+        mean is a weighted one.
 
         Args:
             size: (height, width) of the map.
@@ -117,11 +150,14 @@ class Fixations:
         if not len(points):
             return torch.zeros(size)
         rows, columns = (_profiles(*profile) for profile in zip((points.y, points.x), size, sigmas, strict=True))
-        return rows.T @ (columns / len(points))
+        if points.weight is None:
+            return rows.T @ (columns / len(points))
+        share = torch.from_numpy(points.weight / (points.weight.sum() or 1.0)).float()
+        return rows.T @ (columns * share[:, None])
 
     def _select(self, keep: NDArray[np.bool_]) -> Fixations:
-        duration = None if self.duration is None else self.duration[keep]
-        return Fixations(self.x[keep], self.y[keep], self.observer[keep], duration)
+        columns = (self.x, self.y, self.observer, self.duration, self.weight)
+        return Fixations(*(None if column is None else column[keep] for column in columns))  # type: ignore[arg-type]
 
 
 def join(observers: Sequence[tuple[Floats, Floats, Floats]]) -> Fixations:

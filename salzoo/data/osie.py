@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from salzoo.data.base import FixationDataset, load_mat
+from salzoo.data.base import OneFileDataset, load_mat
 from salzoo.data.fixations import Fixations, Floats, join
 from salzoo.errors import DataError
 
 
-class OSIE(FixationDataset):
+class OSIE(OneFileDataset):
     """OSIE: 700 pictures of 800x600, rich in objects; 15 observers, 3 s (Xu et al., Journal of Vision 2014).
 
     `data/stimuli/1001.jpg ...` and `data/eye/fixations.mat`, a cell array of structs `img` and

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from salzoo.data.base import FixationDataset, load_mat
+from salzoo.data.base import OneFileDataset, load_mat
 from salzoo.data.fixations import Fixations, Floats, join
 from salzoo.errors import DataError
 
 
-class Scene500(FixationDataset):
+class Scene500(OneFileDataset):
     """Scene500: 500 pictures of scenes, of mixed sizes; 10 to 12 observers (Liang et al. 2015).
 
     `data/stimuli/%03d.jpg` and `data/tidy/fixations.mat`, a 500 x 12 cell array of N x 4 matrices

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from salzoo.data.base import FixationDataset, Split
+from salzoo.data.cat2000 import CAT2000
+from salzoo.data.folder import FixationFolder
+from salzoo.data.isun import ISUN
+from salzoo.data.mit import MIT300, MIT1003
 from salzoo.data.osie import OSIE, EyeCrowd
+from salzoo.data.salicon import SALICON
 from salzoo.data.scene500 import Scene500
 from salzoo.errors import SpecError
 
-DATASETS: dict[str, type[FixationDataset]] = {each.name_of_set: each for each in (OSIE, EyeCrowd, Scene500)}
+DATASETS: dict[str, Callable[..., FixationDataset]] = {
+    **{each.name_of_set: each for each in (OSIE, EyeCrowd, Scene500, ISUN, MIT1003, MIT300, CAT2000, FixationFolder)},
+    **{f"salicon{edition}": partial(SALICON, edition=edition) for edition in (2015, 2017)},
+}
 
 
 def load_dataset(
@@ -30,5 +40,6 @@ def load_dataset(
     if name not in DATASETS:
         near = get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = "; say which edition: 'salicon2015' or 'salicon2017'." if name.lower() == "salicon" else hint
         raise SpecError(f"unknown data set {name!r}{hint} Known: {', '.join(sorted(DATASETS))}")
     return DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)

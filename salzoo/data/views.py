@@ -12,9 +12,7 @@ from torch.utils.data import Dataset
 from salzoo.data.base import FixationDataset, Item
 from salzoo.data.fixations import Fixations
 from salzoo.errors import SpecError
-from salzoo.geometry import Fit, Size, fit_box
-
-PAD_GREY = 128
+from salzoo.geometry import PAD_GREY, Fit, Size, fit_box
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,15 @@ class TrainingView(Dataset[Item]):
         fit: `squash` or `pad`, as in `salzoo.geometry.fit_box`; padding is mid grey, without fixations or density.
         augment: None for none.
         seed: Of the random numbers.
+
+    Raises:
+        DataError: If the fixations of the split are not public.
     """
 
     def __init__(
         self, dataset: FixationDataset, size: Size, fit: Fit = "squash", augment: Augment | None = None, seed: int = 0
     ) -> None:
+        dataset.require_fixations()
         self.dataset, self.size, self.fit, self.augment, self.seed = dataset, size, fit, augment, seed
 
     def __len__(self) -> int:

@@ -25,6 +25,7 @@ from salzoo.metrics._negatives import Gathered, all_pixels, min_max, others, ran
 from salzoo.metrics.pool import FixationPool
 
 
+@torch.no_grad()
 def auc_judd(
     preds: Tensor,
     fixations: Tensor,
@@ -77,7 +78,7 @@ def auc_judd(
     if ties == "mit" and thresholds == "fixations" and (repeats or negatives == "all"):
         raise SpecError("ties='mit' is the MIT code, which has negatives='unfixated' and repeats=False")
     counts = Counts(fixations)
-    x, low, high = prediction(preds.detach(), fixations, "fixations", resize=resize)
+    x, low, high = prediction(preds, fixations, "fixations", resize=resize)
     constant = low == high
     if jitter:
         x = x.double() + jitter * _noise(counts, generator)
@@ -96,6 +97,7 @@ def auc_judd(
     return settle_constant(scores, constant, 0.5, on_constant).masked_fill(fixated == 0, torch.nan)
 
 
+@torch.no_grad()
 def auc_borji(
     preds: Tensor,
     fixations: Tensor,
@@ -130,7 +132,7 @@ def auc_borji(
     """
     choose(convention, None, mit=0, pysaliency=0)
     counts = Counts(fixations)
-    x, low, high = prediction(preds.detach(), fixations, "fixations", resize=resize)
+    x, low, high = prediction(preds, fixations, "fixations", resize=resize)
     weights, (values,) = counts.at(x, repeats=False)
     if n_splits is not None:
         scores = _sampled(x, counts, None, repeats=False, step=step, n_splits=n_splits, generator=generator)
@@ -140,6 +142,7 @@ def auc_borji(
     return settle_constant(scores, low == high, 0.5, on_constant).masked_fill(weights.sum(1) == 0, torch.nan)
 
 
+@torch.no_grad()
 def shuffled_auc(
     preds: Tensor,
     fixations: Tensor,
@@ -185,7 +188,8 @@ def shuffled_auc(
     distance = (0.1 if convention == "mit" else None) if step == "auto" else step
     repeats = choose(convention, repeats, mit=False, pysaliency=True)
     counts = Counts(fixations)
-    x, low, high = prediction(preds.detach(), fixations, "fixations", resize=resize)
+    x, low, high = prediction(preds, fixations, "fixations", resize=resize)
+    device = x.device
     if n_splits is not None:
         x, low, high, counts = x.cpu(), low.cpu(), high.cpu(), Counts(fixations.cpu())
     weights, (values,) = counts.at(x, repeats=repeats)
@@ -202,7 +206,7 @@ def shuffled_auc(
         hits = shares(min_max(values, low, high), weights, distance)
         scores = _stepped_area(hits, negatives.shares(low, high, distance))
     scores = settle_constant(scores, low == high, 0.5, on_constant).masked_fill(empty, torch.nan)
-    return scores.to(preds.device)
+    return scores.to(device)
 
 
 # Areas with thresholds at the fixations. `less` and `leq` are shares of the negatives here.

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from salzoo.errors import SpecError
+from salzoo.metrics import _checks
 from salzoo.metrics._checks import (
     check_log_density,
     choose,
     happens,
-    on_cpu,
     prediction,
     settle_constant,
     truth_density,
@@ -31,7 +31,9 @@ def image_by_image(score: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @wraps(score)
     def scores(preds: Tensor, density: Tensor, **options: Any) -> Tensor:
         maps = (preds, density)
-        batch = all(isinstance(m, Tensor) and m.ndim == 3 and on_cpu(m) for m in maps) and len(preds) == len(density)
+        batch = all(isinstance(m, Tensor) and m.ndim == 3 and _checks.on_cpu(m) for m in maps) and len(preds) == len(
+            density
+        )
         if not batch or len(preds) < 2:
             return score(preds, density, **options)
         return torch.cat([score(*pair, **options) for pair in zip(preds[:, None], density[:, None], strict=True)])
@@ -209,7 +211,7 @@ def _scratch(fresh: Tensor, other: Tensor) -> Tensor | None:
 
 def _log(x: Tensor) -> Tensor:
     """Natural logarithm, in place on the CPU unless a gradient is wanted: numpy's takes half the time of torch's."""
-    if x.requires_grad or not on_cpu(x):
+    if x.requires_grad or not _checks.on_cpu(x):
         return x.log()
     with np.errstate(divide="ignore"):
         np.log(x.numpy(), out=x.numpy())

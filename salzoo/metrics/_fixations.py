@@ -84,9 +84,9 @@ class Counts:
 
 
 def nonzero(row: Array) -> NDArray[np.intp]:
-    """Indices of what is not 0; where that is little, looking at 8 elements at once takes a third of the time."""
-    mask = row != 0
-    if len(mask) % 8 or np.count_nonzero(mask) * 12 > len(mask):
+    """Indices of what is not 0; where that is very little, looking at 8 elements at once takes half the time."""
+    mask = row if row.dtype == np.bool_ else row != 0  # comparing booleans casts them to int64
+    if len(mask) % 8 or np.count_nonzero(mask) * 128 > len(mask):
         return np.flatnonzero(mask)
     near = (nonzero(mask.view(np.uint64))[:, None] * 8 + np.arange(8)).ravel()
     return np.compress(mask[near], near)

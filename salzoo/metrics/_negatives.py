@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from salzoo.errors import DataError, SpecError
@@ -157,9 +158,9 @@ def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Ar
     with np.errstate(all="ignore"):
         scale = (size - 1) / (high - low)
     if 0 < scale < np.inf:
-        bins, value_bins = (((v - low) * scale).astype(np.int32) for v in (pool, values))
+        bins, value_bins = (_bins(v - low, scale) for v in (pool, values))
     else:  # a constant map, or a range that no factor spreads: one bin
-        bins, value_bins = (np.zeros(len(v), np.int32) for v in (pool, values))
+        bins, value_bins = (np.zeros(len(v), np.int16) for v in (pool, values))
     shared = np.zeros(size, dtype=bool)
     shared[value_bins] = True
     near = nonzero(shared.take(bins, mode="wrap"))
@@ -169,6 +170,11 @@ def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Ar
     sizes[shared] = 0
     below = sizes.cumsum()[value_bins]
     return below + np.searchsorted(ordered, values), below + np.searchsorted(ordered, values, side="right")
+
+
+def _bins(heights: Array, scale: Array) -> NDArray[np.int16]:
+    heights *= scale
+    return heights.astype(np.int16)
 
 
 def thresholds(step: float) -> list[float]:

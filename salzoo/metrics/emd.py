@@ -22,6 +22,7 @@ class MissingSolverError(SalzooError, ImportError):
     """POT is not installed."""
 
 
+@torch.no_grad()
 def emd(
     preds: Tensor,
     density: Tensor,
@@ -71,7 +72,7 @@ def emd(
         check_log_density(preds)
         preds = preds.exp()
     _, _, g_high = truth_density(density)
-    p, _, high = checked_prediction(preds.detach(), density, "density", resize=resize, signed=False)
+    p, _, high = checked_prediction(preds, density, "density", resize=resize, signed=False)
     p = torch.where((high == 0)[:, None, None], torch.ones_like(p), p)
     # From its own size in one step, also where the prediction's differs from the truth's, as the MIT code does.
     height, width = (math.ceil(side / downsize) for side in density.shape[1:])

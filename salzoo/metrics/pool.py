@@ -47,7 +47,7 @@ class FixationPool:
             if len(self._latest) == 8:  # a data set may have hundreds of sizes
                 del self._latest[next(iter(self._latest))]
             y, x, heights, widths, count = self._points
-            y, x = (y * (height / heights.double())).long(), (x * (width / widths.double())).long()
+            y, x = y * height // heights, x * width // widths  # whole numbers: 197 * (1 / 197) is below 1
             at, inverse = torch.unique(y * width + x, return_inverse=True)
             self._latest[size] = at.numpy(), torch.zeros_like(at).index_add_(0, inverse, count).numpy()
         return self._latest[size]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from salzoo import losses
 from salzoo.backbone import TimmBackbone
-from salzoo.model import SaliencyModel, as_float
+from salzoo.model import SaliencyModel, as_float, normalise_log
 from salzoo.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ class SalGAN(SaliencyModel):
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Sigmoid, the released 5x5 Gaussian, then the map divided by its sum."""
-        return _normalise_log(gaussian_blur2d(logits.sigmoid(), (5, 5), (1.1, 1.1), "replicate"))
+        blurred = gaussian_blur2d(logits.sigmoid(), (5, 5), (1.1, 1.1), "replicate")
+        return normalise_log(blurred.clamp_min(1e-12).log())
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Binary cross-entropy on maps averaged over 4x4 pixels of the input (Eq. 2, Sec. 4.1)."""
@@ -165,14 +166,14 @@ class SalGAN(SaliencyModel):
         picture, truth = F.avg_pool2d(image, self.stride), self._target(batch)[:, None]
         if self.current_epoch < self.bootstrap_epochs:
             loss = self.loss(self(image), batch)
-            self._step(bootstrap, loss)
+            self._step(bootstrap, loss, idle=self.discriminator)
             self._schedule()
         elif batch_idx % 2 == 0:
             with torch.no_grad():
                 generated = self(image).sigmoid()
             real, fake = self.discriminator(truth, picture), self.discriminator(generated, picture)
             loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
-            self._step(discriminator, loss)
+            self._step(discriminator, loss, idle=self.network)
         else:
             logits = self(image)
             fooled = F.softplus(-self.discriminator(logits.sigmoid(), picture)).mean()
@@ -203,7 +204,10 @@ class SalGAN(SaliencyModel):
         ]
         return [first, *rest], [schedule]
 
-    def _step(self, optimizer: Any, loss: Tensor) -> None:
+    def _step(self, optimizer: Any, loss: Tensor, idle: nn.Module | None = None) -> None:
+        """Take a step; on several devices the parameters of the idle network need a gradient too, of zero."""
+        if idle is not None:
+            loss = loss + 0 * sum(p.sum() for p in idle.parameters() if p.requires_grad)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
@@ -211,9 +215,3 @@ class SalGAN(SaliencyModel):
     def _schedule(self) -> None:
         if self.optimizer == "adamw":
             cast("Any", self.lr_schedulers()).step()
-
-
-def _normalise_log(maps: Tensor) -> Tensor:
-    """(N, 1, H, W) non-negative maps to (N, H, W) log densities."""
-    flat = maps.flatten(1).clamp_min(1e-12).log()
-    return (flat - flat.logsumexp(1, keepdim=True)).view(-1, *maps.shape[-2:])

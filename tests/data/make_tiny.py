@@ -57,6 +57,121 @@ def scene500(root: str | Path, seed: int = 2) -> Path:
     return folder
 
 
+def salicon(root: str | Path, seed: int = 3, *, edition: int = 2015, name: str = "", broken: bool = False) -> Path:
+    """Write `root/SALICON`, or `root/name`, and return it; in 2017 mouse tracks leave the picture.
+
+    Args:
+        root: Where to.
+        seed: Of pictures and people.
+        edition: 2015 or 2017.
+        name: Of the folder.
+        broken: Fixations of one picture have three columns.
+    """
+    folder = Path(root) / (name or "SALICON")
+    pictures, people = draw(seed)
+    for number, (part, picture, observers) in enumerate(zip(_parts(), pictures, people, strict=True)):
+        stem = f"COCO_{part}2014_{number + 5:012d}"
+        _save(picture, folder / "images" / part / f"{stem}.jpg")
+        if part == "test":
+            continue
+        gaze = np.empty(
+            (len(observers), 1), dtype=[(field, object) for field in ("location", "timestamp", "fixations")]
+        )
+        for worker, (x, y, _) in enumerate(observers):
+            points = np.stack([x, y], axis=1) + 1 if len(x) else np.empty((0, 0))
+            track = np.array([[1.0, 1.0], [20.5, 30.0]] + [[-7.0, 5.0]] * (edition == 2017))
+            gaze[worker, 0] = (track, np.arange(len(track)) * 100.0, points)
+        if broken and number == 1:
+            gaze[0, 0]["fixations"] = np.zeros((4, 3))
+        _mat(folder / "fixations" / part / f"{stem}.mat", {"gaze": gaze, "resolution": np.array(picture.shape[:2])})
+        _save(picture[..., 0], folder / "maps" / part / f"{stem}.png")
+    return folder
+
+
+def isun(root: str | Path, seed: int = 4, *, broken: bool = False) -> Path:
+    """Write `root/iSUN` and return it; if `broken`, fixations of one picture have three columns."""
+    folder = Path(root) / "iSUN"
+    pictures, people = draw(seed)
+    records: dict[str, list[tuple[str, NDArray[np.object_]]]] = {part: [] for part in SPLITS}
+    for number, (part, picture, observers) in enumerate(zip(_parts(), pictures, people, strict=True)):
+        _save(picture, folder / "images" / f"sun_{number}.jpg")
+        gaze = np.empty((1, len(observers)), dtype=[("fixation", object)])
+        for observer, (x, y, _) in enumerate(observers):
+            gaze[0, observer] = (np.stack([x, y], axis=1),)
+        if broken and number == 1:
+            gaze[0, 0] = (np.zeros((4, 3)),)
+        records[part].append((f"sun_{number}", gaze))
+    for part, file in (("train", "training"), ("val", "validation"), ("test", "testing")):
+        fields = ("image",) if part == "test" else ("image", "gaze")
+        struct = np.empty((len(records[part]), 1), dtype=[(field, object) for field in fields])
+        for row, record in enumerate(records[part]):
+            struct[row, 0] = record[: len(fields)]
+        _mat(folder / f"{file}.mat", {file: struct})
+    return folder
+
+
+def mit1003(root: str | Path, seed: int = 5, *, raw: bool = True, broken: bool = False) -> Path:
+    """Write `root/MIT1003` and return it.
+
+    Args:
+        root: Where to.
+        seed: Of pictures and people.
+        raw: Gaze of each observer at 240 Hz, which begins with 200 ms in the middle; otherwise maps.
+        broken: One observer's gaze on one picture is not there, or one map of points has another size.
+    """
+    folder = Path(root) / "MIT1003"
+    pictures, people = draw(seed)
+    for number, (picture, observers) in enumerate(zip(pictures, people, strict=True)):
+        stem = f"i{number:05d}_" + "a_name_longer_than_the_63_letters_of_a_name_in_matlab" * 2
+        _save(picture, folder / "ALLSTIMULI" / f"{stem}.jpeg")
+        if raw:
+            for initials, fixations in zip(("CNG", "ajs", "emb", "ya"), observers, strict=True):
+                gaze = np.array([]) if broken and number == 1 else _gaze(fixations, picture.shape)
+                data = {"DATA": {("eyeData" if gaze.size else "other"): gaze}}
+                _mat(folder / "DATA" / initials / f"{stem}.mat", {stem[:63]: data}, long_field_names=True)
+        else:
+            points = count(observers, picture.shape) > 0
+            points = points.T if broken and number == 1 else points
+            _save(points.astype(np.uint8) * 255, folder / "ALLFIXATIONMAPS" / f"{stem}_fixPts.jpg")
+            _save(picture[..., 0], folder / "ALLFIXATIONMAPS" / f"{stem}_fixMap.jpg")
+    return folder
+
+
+def mit300(root: str | Path, seed: int = 6, *, broken: bool = False) -> Path:
+    """Write `root/MIT300`, 17 pictures, and return it; if `broken`, one is missing."""
+    folder = Path(root) / "MIT300"
+    for number, picture in enumerate(draw(seed)[0], start=1):
+        if not (broken and number == 9):
+            _save(picture, folder / "BenchmarkIMAGES" / f"i{number}.jpg")
+    return folder
+
+
+def cat2000(root: str | Path, seed: int = 7, *, broken: bool = False) -> Path:
+    """Write `root/CAT2000`, two categories, and return it; if `broken`, one matrix has rows and columns swapped."""
+    folder = Path(root) / "CAT2000"
+    pictures, people = draw(seed)
+    for number, (part, picture, observers) in enumerate(zip(_parts(), pictures, people, strict=True)):
+        name = f"{('Action', 'Social')[number % 2]}/{number + 1:03d}"
+        base = folder / ("testSet" if part == "test" else "trainSet")
+        _save(picture, base / "Stimuli" / f"{name}.jpg")
+        _save(picture, base / "Stimuli" / Path(name).parent / "Output" / f"{number + 1:03d}.jpg")
+        if part != "test":
+            matrix = (count(observers, picture.shape) > 0).astype(np.uint8)
+            key = "fixations" if number == 2 else "fixLocs"
+            _mat(base / "FIXATIONLOCS" / f"{name}.mat", {key: matrix.T if broken and number == 1 else matrix})
+            _save(picture[..., 0], base / "FIXATIONMAPS" / f"{name}.jpg")
+    return folder
+
+
+def count(observers: People, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return how many of the points inside the picture are in each pixel."""
+    counts = np.zeros(shape[:2], dtype=np.int64)
+    for x, y, _ in observers:
+        inside = np.asarray(x) < shape[1]
+        np.add.at(counts, (np.rint(y).astype(int)[inside], np.rint(x).astype(int)[inside]), 1)
+    return counts
+
+
 def write_structs(
     folder: Path, pictures: dict[str, Picture], people: Sequence[People], splits: dict[str, int] | None = None
 ) -> None:
@@ -102,6 +217,30 @@ def _scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Picture, li
     return picture.round().astype(np.uint8), people
 
 
+def _parts() -> list[str]:
+    """Return the split of each picture, in order."""
+    return [part for part, pictures in SPLITS.items() for _ in range(pictures)]
+
+
+def _gaze(fixations: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return samples: 200 ms in the middle, then each fixation, with 100 ms of closed eyes between them."""
+    closed = np.full((24, 3), -1.0)
+    samples = [np.tile([shape[1] / 2, shape[0] / 2, 1.0], (48, 1))]
+    for x, y, duration in fixations.T:
+        samples += [closed, np.tile([x, y, 1.0], (round(duration * 0.24) + 10, 1))]
+    return np.concatenate(samples)
+
+
+def _save(picture: Picture, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path, quality=100)
+
+
+def _mat(path: Path, content: dict[str, object], *, long_field_names: bool = False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, content, long_field_names=long_field_names)
+
+
 def _cell(values: Sequence[object]) -> NDArray[np.object_]:
     cell = np.empty((len(values), 1), dtype=object)
     cell[:, 0] = values
@@ -127,5 +266,5 @@ def _write(
 
 
 if __name__ == "__main__":
-    for write in (osie, eyecrowd, scene500):
+    for write in (osie, eyecrowd, scene500, salicon, isun, mit1003, mit300, cat2000):
         print(write(sys.argv[1]))

@@ -1,0 +1,208 @@
+"""What salzoo understood of a data set, for a person to look at before anything is trained: `salzoo data check`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from salzoo.data import doubts
+from salzoo.data.base import FixationDataset
+from salzoo.data.dense import MapTruth
+from salzoo.data.fixations import Fixations, Floats
+from salzoo.data.folder import FixationFolder
+from salzoo.errors import SpecError
+from salzoo.geometry import Size
+
+_GOLDEN_ANGLE = 0.381966  # turns; hues of any number of observers stay apart
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Args:
+        facts: What was understood, by topic.
+        dropped: How many fixations are left out, by reason.
+        warnings: What looks wrong.
+    """
+
+    facts: dict[str, str]
+    dropped: dict[str, int]
+    warnings: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """Return the report as lines."""
+        lines = [f"{topic + ':':13} {fact}" for topic, fact in self.facts.items()]
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count)
+        lines.append(f"{'dropped:':13} {reasons or 'nothing'}")
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def check(dataset: FixationDataset) -> Report:
+    """Read all fixations of a data set (and no picture but its header), and look for what seems wrong.
+
+    Raises:
+        DataError: If something cannot be read.
+    """
+    sizes = [dataset.size(i) for i in range(len(dataset))]
+    raw = [dataset._points(i) for i in range(len(dataset))]
+    facts = {"set": f"{dataset.name_of_set} in {dataset.root}", **_pictures(dataset, sizes)}
+    if any(isinstance(points, MapTruth) for points in raw):
+        facts["truth"] = "maps without fixations: what needs points (NSS, AUC, information gain, nll) will refuse them"
+        empty = sum(not len(points) for points in raw)
+        return Report(facts, _dropped(dataset, {}), (f"{empty} maps are empty",) if empty else ())
+    x, y, observer, duration = _together(raw)
+    numbers = [len(points) for points in raw]
+    height, width = np.repeat(np.array(sizes, dtype=np.float64).reshape(-1, 2), numbers, axis=0).T
+    outside = doubts.outside(x, y, width, height)
+    unknown = np.isnan(x) | np.isnan(y)
+    dropped = _dropped(dataset, {"outside the frame": int(outside.sum()), "no coordinates (NaN)": int(unknown.sum())})
+    kept = ~(outside | unknown)
+    facts |= _fixations(raw, sizes, observer, duration)
+    blur = sorted({round(dataset.sigma(size), 1) for size in sizes})
+    facts["blur"] = f"{blur[0]:g} px" if len(blur) == 1 else f"{blur[0]:g} to {blur[-1]:g} px (standard deviation)"
+    relative = (x[kept] + 0.5) / width[kept], (y[kept] + 0.5) / height[kept]
+    return Report(facts, dropped, tuple(_warnings(dataset, raw, (x, y, width, height), outside, relative)))
+
+
+def contact_sheet(dataset: FixationDataset, *, pictures: int = 24, columns: int = 6, width: int = 240) -> Image.Image:
+    """Draw pictures spread over the set with their fixations: a dot each, a colour an observer.
+
+    Args:
+        dataset: What to draw.
+        pictures: How many at most.
+        columns: In a row.
+        width: Of each, in pixels.
+
+    Raises:
+        SpecError: If one of the numbers is below 1.
+    """
+    if min(pictures, columns, width) < 1:
+        raise SpecError(f"pictures, columns and width must be at least 1, got {pictures}, {columns}, {width}")
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(pictures, len(dataset))).astype(int))
+    tiles = [_tile(dataset, int(index), width) for index in chosen]
+    columns = min(columns, len(tiles))
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    heights = [max(tile.height for tile in row) for row in rows]
+    sheet = Image.new("RGB", (columns * (width + 4) + 4, sum(heights) + 4 * len(rows) + 4), "white")
+    top = 4
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            sheet.paste(tile, (4 + column * (width + 4), top))
+        top += height + 4
+    return sheet
+
+
+def _pictures(dataset: FixationDataset, sizes: list[Size]) -> dict[str, str]:
+    common = [f"{w} x {h} ({count})" for (h, w), count in Counter(sizes).most_common(4)]
+    more = len(set(sizes)) - len(common)
+    facts = {
+        "pictures": f"{len(sizes)} in split {dataset.split}, in {dataset.image_path(0).parent}",
+        "width x height": ", ".join(common) + (f" and {more} other sizes" if more else ""),
+    }
+    if isinstance(dataset, FixationFolder):
+        facts["fixations in"] = str(dataset.study.source)
+        splits = Counter(dataset.split_of(name) for name in sorted(dataset.study.sizes))
+        counted = ", ".join(f"{split} {splits[split]}" for split in ("train", "val", "test"))
+        own = (dataset.root / "splits.json").exists()
+        facts["splits"] = f"{counted}, {'from splits.json' if own else 'drawn by name'}"
+    return facts
+
+
+def _fixations(
+    raw: list[Fixations], sizes: list[Size], observer: NDArray[np.int64], duration: Floats | None
+) -> dict[str, str]:
+    counts = [len(points.inside(size)) for points, size in zip(raw, sizes, strict=True)]
+    people = [len(set(points.observer.tolist())) for points in raw]
+    facts = {
+        "fixations": f"{sum(counts)}; {_spread(counts)} a picture",
+        "observers": f"{len(set(observer.tolist()))}; {_spread(people)} a picture",
+        "durations": "not known",
+    }
+    if duration is not None and len(duration):
+        low, middle, high = np.nanpercentile(duration, (5, 50, 95))
+        facts["durations"] = f"median {middle:.0f} ms, 90 % of them {low:.0f} to {high:.0f} ms"
+    return facts
+
+
+def _dropped(dataset: FixationDataset, seen: dict[str, int]) -> dict[str, int]:
+    """Add what a study of one's own dropped when it was read."""
+    if not isinstance(dataset, FixationFolder):
+        return seen
+    read = dataset.study.dropped
+    return {reason: seen.get(reason, 0) + read.get(reason, 0) for reason in (*seen, *read)}
+
+
+def _warnings(
+    dataset: FixationDataset,
+    raw: list[Fixations],
+    points: tuple[Floats, Floats, Floats, Floats],
+    outside: NDArray[np.bool_],
+    relative: tuple[Floats, Floats],
+) -> list[str]:
+    x, y, width, height = points
+    found = []
+    if not len(x):
+        return ["there is not one fixation"]
+    if doubts.swapped(x, y, width, height):
+        found.append("x and y seem to be swapped: far fewer points lie outside if they change places")
+    elif outside.mean() > 0.05:
+        found.append(f"{outside.mean():.0%} of the points lie outside their pictures: are they the screen's pixels?")
+    if doubts.one_based(x, y, width, height):
+        found.append("x and y are whole numbers from 1 up to the width or height: is the first pixel 1 (origin)?")
+    if doubts.fractions(x, y, width, height):
+        found.append("all points lie in the first pixel: are they fractions of the picture (units)?")
+    centre = [float(values.mean()) if len(values) else 0.5 for values in relative]
+    if max(abs(value - 0.5) for value in centre) > 0.15:
+        place = f"{centre[0]:.0%} from the left and {centre[1]:.0%} from the top"
+        found.append(f"the mean fixation is {place}; people look at the middle on average (50 %): is there an offset?")
+    durations = [points.duration for points in raw if points.duration is not None]
+    if durations and 0 < np.nanmedian(np.concatenate(durations)) < 10:
+        found.append("the median duration is below 10 ms: are they seconds, or raw samples (salzoo.data.events)?")
+    if empty := sum(not len(each) for each in raw):
+        found.append(f"{empty} pictures have no fixation")
+    if isinstance(dataset, FixationFolder):
+        if unseen := dataset.study.unseen:
+            found.append(f"{len(unseen)} pictures have no row and are left out, the first is {unseen[0]}")
+        if repeated := dataset.study.repeated:
+            found.append(f"{repeated} rows repeat another, and are kept: without times nothing tells them apart")
+    return found
+
+
+def _together(raw: list[Fixations]) -> tuple[Floats, Floats, NDArray[np.int64], Floats | None]:
+    x, y = (np.concatenate([np.empty(0), *(getattr(points, name) for points in raw)]) for name in "xy")
+    observer = np.concatenate([np.empty(0, dtype=np.int64), *(points.observer for points in raw)])
+    durations = [points.duration for points in raw if points.duration is not None]
+    return x, y, observer, np.concatenate(durations) if durations else None
+
+
+def _spread(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}, mean {np.mean(numbers):.1f}"
+
+
+def _tile(dataset: FixationDataset, index: int, width: int) -> Image.Image:
+    """Draw one picture at that width, its fixations or its map, and its name below."""
+    picture = Image.fromarray(dataset.image(index).permute(1, 2, 0).numpy())
+    old = (picture.height, picture.width)
+    new = (max(1, round(old[0] * width / old[1])), width)
+    small, points = picture.resize((new[1], new[0])), dataset.fixations(index)
+    tile = Image.new("RGB", (width, new[0] + 14), "white")
+    tile.paste(small)
+    draw = ImageDraw.Draw(tile)
+    if isinstance(points, MapTruth):
+        density = points.density(old, 1.0)
+        heat = Image.fromarray((255 * density / density.max().clamp_min(1e-30)).byte().numpy()).resize(small.size)
+        tile.paste((240, 60, 40), (0, 0), heat)
+    else:
+        placed = points.resized(old, new)
+        for x, y, observer in zip(placed.x.tolist(), placed.y.tolist(), placed.observer.tolist(), strict=True):
+            colour = f"hsv({round(360 * observer * _GOLDEN_ANGLE) % 360}, 90%, 100%)"
+            draw.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colour, outline="black")
+    draw.text((2, new[0] + 1), f"{dataset.names[index]}, {len(points)}", fill="black")
+    return tile

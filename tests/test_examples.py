@@ -1,0 +1,82 @@
+"""The examples run as they stand, on miniatures."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import salzoo
+from salzoo import hub
+from salzoo.data import FixationFolder
+from salzoo.evaluate import evaluate, predictor
+from salzoo.samples import pop_out
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def finetune(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the example with fewer and smaller displays, of which each split has some."""
+    spec = importlib.util.spec_from_file_location("finetune_own_data", EXAMPLES / "finetune_own_data.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "DISPLAYS", 24)
+
+    def small(kind: str, seed: int) -> object:
+        picture, (x, y) = pop_out(kind, seed)  # type: ignore[arg-type]
+        return picture.resize((160, 120)), (x // 4, y // 4)
+
+    monkeypatch.setattr(module, "pop_out", small)
+    return module
+
+
+def test_finetune_own_data(
+    finetune: ModuleType, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    words = ["-o", str(output), "--model", str(tiny_checkpoint), "--epochs", "2", "--lr", "0.01"]
+    table = finetune.main(words)
+    assert list(table.scores) == ["before", "after", "gold", "centre_bias", "uniform"]
+    assert table.rows["before"] != table.rows["after"]
+
+    test = FixationFolder(output / "study", "test")
+    folder = output / "deepgaze2.lite"
+    start, tuned = salzoo.load(tiny_checkpoint), salzoo.load(folder)
+    again = evaluate({"before": predictor(start), "after": predictor(tuned)}, test)
+    for row, tolerance in (("before", 1e-6), ("after", 2e-3)):  # what is stored is rounded to half precision
+        assert again.rows[row]["nss"] == pytest.approx(table.rows[row]["nss"], abs=tolerance)
+    trunk = start.network.state_dict()
+    assert all(
+        torch.equal(tensor, trunk[name])
+        for name, tensor in tuned.network.state_dict().items()
+        if name.startswith(("backbone.", "standardise."))
+    )
+    assert not torch.equal(tuned.network.centre_bias.log_density, start.network.centre_bias.log_density)
+
+    config = hub.read_config(folder)
+    assert config.provenance is not None
+    assert config.provenance.data == ("osie:train", "folder:train")
+    assert config.provenance.command.startswith("python examples/finetune_own_data.py -o")
+    printed = capsys.readouterr().out
+    assert "| after |" in printed
+    assert f"Wrote {folder}" in printed
+
+
+def test_the_demonstration_is_a_sound_study(finetune: ModuleType, tmp_path: Path) -> None:
+    study = FixationFolder(finetune.demonstration(tmp_path), "all")
+    assert json.loads((tmp_path / "study.json").read_text())["columns"]["x"] == "FIX_X"
+    assert len(study) == 24
+    assert all(len(FixationFolder(tmp_path, split)) for split in ("train", "val", "test"))  # type: ignore[arg-type]
+    for i, name in enumerate(study.names):
+        target = np.array(pop_out(name[: name.index("_")], int(name[-7:-4]))[1]) // 4  # type: ignore[arg-type]
+        points = study.fixations(i)
+        near = np.hypot(points.x - target[0], points.y - target[1]) < 24
+        assert near.sum() >= 2 * finetune.OBSERVERS - 2, "two of five looks of everyone"
