@@ -127,7 +127,10 @@ def _build_parser() -> argparse.ArgumentParser:
 
 def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument(
-        "--data", required=required, metavar="SET", help="osie, eyecrowd, scene500; fit takes several: a,b"
+        "--data",
+        required=required,
+        metavar="SET",
+        help="osie, salicon2017, folder (your own), ...; fit takes several: a,b",
     )
     parser.add_argument("--root", required=required, metavar="DIR", help="the set's folder, or the one that holds it")
 

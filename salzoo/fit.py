@@ -163,19 +163,17 @@ def export(cli: LightningCLI, run: Run) -> None:
     card.write(folder, run.spec, saved)
 
 
-def commit() -> str:
+def commit(package: Path = Path(__file__).parent) -> str:
     """Return the commit of the repository that salzoo runs from, `+changes` if it is not clean; else its version."""
-    here = str(Path(__file__).parent)
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", package, *words], capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        tracked = ["git", "-C", here, "ls-files", "--error-unmatch", "fit.py"]
-        subprocess.run(tracked, capture_output=True, check=True)  # not some repository that salzoo is installed inside
-        head, changes = (
-            subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=True).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
-        )
+        git("ls-files", "--error-unmatch", "__init__.py")  # not some repository that salzoo is installed inside
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return f"salzoo {salzoo.__version__}"
-    return head + ("+changes" if changes else "")
 
 
 def _checkpoints(folder: Path) -> list[Any]:

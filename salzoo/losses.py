@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from salzoo.errors import DataError
+
 
 def nll(log_density: Tensor, fixations: Tensor) -> Tensor:
     """Negative log-likelihood of the fixations, in nats a fixation, averaged over pictures.
@@ -17,7 +19,12 @@ def nll(log_density: Tensor, fixations: Tensor) -> Tensor:
 
     Returns:
         Scalar.
+
+    Raises:
+        DataError: If a picture has a map only (counts of -1).
     """
+    if (fixations < 0).any():
+        raise DataError("nll needs fixation points, and this data set has maps only: train with a loss on densities.")
     counts = fixations.to(log_density.dtype).flatten(1)
     total = counts.sum(1)
     per_image = -(log_density.flatten(1) * counts).sum(1) / total.clamp_min(1)

@@ -179,21 +179,28 @@ def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_pat
     assert "license: cc-by-4.0" in (folder / "README.md").read_text()
 
 
-def test_the_commit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert commit() == "unknown"
+def test_the_commit_is_recorded(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    assert commit(package) == f"salzoo {salzoo.__version__}"
 
     def git(*words: str) -> str:
         name = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        return subprocess.run(["git", *name, *words], check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), *name, *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     git("init")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
+    (tmp_path / "other").write_text("somebody else's repository, with salzoo inside")
+    git("add", "other")
     git("commit", "-m", "first")
-    assert commit() == git("rev-parse", "HEAD")
-    (tmp_path / "file").write_text("2")
-    assert commit() == git("rev-parse", "HEAD") + "+changes"
+    assert commit(package) == f"salzoo {salzoo.__version__}"
+    (package / "__init__.py").write_text("1")
+    git("add", "package")
+    git("commit", "-m", "second")
+    assert commit(package) == git("rev-parse", "HEAD")
+    (package / "__init__.py").write_text("2")
+    assert commit(package) == git("rev-parse", "HEAD") + "+changes"
 
 
 def test_a_published_network_is_trained_on_with_its_own_statistics(tiny_data: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ FAST = (
     "--trainer.max_epochs=2",
     "--trainer.limit_train_batches=2",
     "--data.batch_size=4",
+    "--data.size=null",
 )
 """Options of a fit that takes a second."""
 

@@ -8,6 +8,7 @@ Differences from the paper:
 - The lite variant decodes EfficientNet-Lite0 (stride 16, its last stage dilated) with a narrower decoder, which stops
   at stride 4: the loss averages over 4 x 4 pixels anyway. Both of its stages use AdamW; AdaGrad and plain SGD would
   need the 120 epochs over 10,000 pictures of the paper.
+- The lite variant is trained on pictures of 288 x 384 and predicts at 384 x 512, where small objects count for more.
 """
 
 from __future__ import annotations
@@ -117,6 +118,8 @@ class SalGAN(SaliencyModel):
         optimizer: `paper` (SGD with momentum 0.5, then AdaGrad; Sec. 4 and code) or `adamw` with a one-cycle rate.
         lr: Rate of the first stage.
         adversarial_lr: Rate of both networks in the second stage (3e-4).
+        training_size: (height, width) of the training pictures, if it is not `preprocess.size`: the discriminator's
+            fully connected layer takes no other. To be given to the data module as well (`--data.size`).
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects; the paper's size is 192 x 256.
     """
@@ -134,6 +137,7 @@ class SalGAN(SaliencyModel):
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 1e-3,
         adversarial_lr: float = 3e-4,
+        training_size: tuple[int, int] | None = None,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((192, 256)),
     ) -> None:
@@ -143,7 +147,8 @@ class SalGAN(SaliencyModel):
         self.optimizer, self.lr, self.adversarial_lr = optimizer, lr, adversarial_lr
         self.network = SalGANNetwork(backbone, frozen, output_stride, decoder, pretrained_backbone)
         self.stride = 2 ** (5 - len(decoder))
-        self.discriminator = Discriminator((preprocess.size[0] // self.stride, preprocess.size[1] // self.stride))
+        height, width = training_size or preprocess.size
+        self.discriminator = Discriminator((height // self.stride, width // self.stride))
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Sigmoid, the released 5x5 Gaussian, then the map divided by its sum."""

@@ -233,6 +233,7 @@ def test_drops_are_counted(study: tuple[Path, list[Row]]) -> None:
     bad: list[Row] = [
         *({**content[0], "x": text} for text in ("", "NaN", ".", "NA")),
         {**content[1], "duration": 0},
+        {**content[1], "duration": 0},  # counted once, as a blink
         {**content[1], "duration": ""},
         content[2],
         content[2],
@@ -240,7 +241,7 @@ def test_drops_are_counted(study: tuple[Path, list[Row]]) -> None:
     ]
     write(root / "fixations.csv", content + bad)
     dataset = FixationFolder(root, "all")
-    assert dataset.study.dropped == {"no coordinates (NaN)": 4, "no duration (blink)": 2, "duplicate": 2}
+    assert dataset.study.dropped == {"no coordinates (NaN)": 4, "no duration (blink)": 3, "duplicate": 2}
     assert dataset.dropped == 1
     assert sum(len(dataset.fixations(i)) for i in range(len(dataset))) == len(content)
 
