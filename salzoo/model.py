@@ -64,9 +64,6 @@ class SaliencyModel(L.LightningModule):
                 mean, std = (mean[2], mean[1], mean[0]), (std[2], std[1], std[0])
             preprocess = replace(preprocess, mean=mean, std=std)
         self.preprocess = preprocess
-        metrics = saliency_metrics(include=VALIDATION_METRICS)
-        self.val_metrics = metrics.clone(prefix="val/")
-        self.test_metrics = metrics.clone(prefix="test/")
 
     # What a paper overrides.
 
@@ -170,6 +167,12 @@ class SaliencyModel(L.LightningModule):
         return maps if many else maps[0]
 
     # Lightning hooks.
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics; a model that only predicts needs none."""
+        metrics = saliency_metrics(include=VALIDATION_METRICS)
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
 
     def on_fit_start(self) -> None:
         """Train in train mode, whatever `load` left; calibrate a new network, not a resumed or a published one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -54,6 +54,13 @@ class ImageMeanMetric(Metric):
         self.options = {k: v for k, v in options.items() if k in known}
         for name in ("sum", "count", "skipped"):
             self.add_state(f"{self.key}_{name}", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ()) -> Self:
+        """Keep the sums in double precision when a model is cast to half: 256 + 1 is 256 in bfloat16."""
+        super()._apply(fn, exclude_state)
+        for name in ("sum", "count", "skipped"):
+            setattr(self, f"{self.key}_{name}", getattr(self, f"{self.key}_{name}").double())
+        return self
 
     def compute(self) -> Tensor:
         """Return the mean as a float64 scalar, NaN if no image counted."""

@@ -5,7 +5,8 @@ Differences from the paper:
   statistics measured on the training pictures (`Standardise`) take the place of the rescaling.
 - AdamW with a one-cycle rate instead of the SFO optimiser.
 - The lite variant reads five stages of EfficientNet-Lite instead of five layers of VGG-19, with softplus
-  (as DeepGaze IIE) instead of ReLU, and is trained on the three sets at once.
+  (as DeepGaze IIE) instead of ReLU, and is trained on the three sets at once. It averages the log densities of the
+  picture and its mirror image.
 - One read-out instead of a mixture of ten cross-validated ones.
 """
 
@@ -45,6 +46,7 @@ class DeepGazeIINetwork(nn.Module):
         activation: Between the layers; the paper's is `relu`, also after the last one.
         stride: Of the map at which the read-out's later layers, the blur and the centre bias work.
         dropout: Share of the read-out's hidden channels left out in training.
+        mirror: In eval mode, average the log densities of the picture and of its mirror image.
         pretrained_backbone: Start from ImageNet weights.
     """
 
@@ -56,10 +58,11 @@ class DeepGazeIINetwork(nn.Module):
         activation: Literal["relu", "softplus"],
         stride: int,
         dropout: float,
+        mirror: bool,
         pretrained_backbone: bool,
     ) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride, self.mirror = stride, mirror
         self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone)
         self.backbone.freeze()
         self.standardise = nn.ModuleList(Standardise(c) for c in self.backbone.channels)
@@ -71,7 +74,14 @@ class DeepGazeIINetwork(nn.Module):
         self.centre_bias = CentreBias()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Read the taps out; under autocast only the trunk runs in half precision, log densities need more."""
+        """Read the taps out, in eval mode with `mirror` also those of the mirror image."""
+        if self.training or not self.mirror:
+            return self._log_density(image)
+        seen, mirrored = self._log_density(torch.cat([image, image.flip(-1)])).chunk(2)
+        return (seen + mirrored.flip(-1)) / 2
+
+    def _log_density(self, image: Tensor) -> Tensor:
+        """Under autocast only the trunk runs in half precision, log densities need more."""
         features = [m.float() for m in self.backbone(image)]
         with torch.autocast(image.device.type, enabled=False):
             return self._read(features, (image.shape[-2] // self.stride, image.shape[-1] // self.stride))
@@ -108,6 +118,7 @@ class DeepGazeII(SaliencyModel):
         activation: Between the layers.
         stride: Of the map on which read-out, blur and centre bias work; the paper's is 4 (2 after halving the image).
         dropout: Share of the read-out's hidden channels left out in training.
+        mirror: Predict the average of the log densities of the picture and of its mirror image; twice the work.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects; the paper halves the picture, 384 x 512 for MIT1003's 768 x 1024.
         lr: Peak learning rate.
@@ -123,13 +134,16 @@ class DeepGazeII(SaliencyModel):
         activation: Literal["relu", "softplus"] = "relu",
         stride: int = 2,
         dropout: float = 0.0,
+        mirror: bool = False,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((384, 512)),
         lr: float = 1e-3,
     ) -> None:
         super().__init__(preprocess, backbone=backbone)
         self.lr = lr
-        self.network = DeepGazeIINetwork(backbone, taps, hidden, activation, stride, dropout, pretrained_backbone)
+        self.network = DeepGazeIINetwork(
+            backbone, taps, hidden, activation, stride, dropout, mirror, pretrained_backbone
+        )
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Negative log-likelihood of the fixations (Sec. 2.2)."""

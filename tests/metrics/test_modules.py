@@ -240,3 +240,12 @@ def test_forward_scores_the_batch_and_accumulates() -> None:
             functional.nss(a["preds"][i : i + 2], a["fixations"][i : i + 2]).mean().item()
         )
     assert metric.compute().item() == pytest.approx(functional.nss(a["preds"], a["fixations"]).mean().item())
+
+
+def test_sums_stay_exact_in_a_model_cast_to_half_precision():
+    metric = NSS().to(torch.bfloat16)
+    preds, fixations = torch.rand(1, 6, 8, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 6, 8).long()
+    fixations[0, 2, 3] = 1
+    for _ in range(300):
+        metric.update(preds, fixations=fixations)
+    assert metric.compute().item() == pytest.approx(functional.nss(preds, fixations).item(), rel=1e-12)
