@@ -110,11 +110,12 @@ def network(size: tuple[int, int], taps: tuple[int | str, ...] = (), preprocess:
 
 
 def test_arguments_become_what_the_signature_says() -> None:
-    values = {"size": [2, 3], "taps": [8, "features.1"], "preprocess": {"size": [4, 5], "mean": [0, 0.5, 1]}}
+    pixels = {"size": [4, 5], "mean": [0, 0.5, 1], "std": [1, 1, 1]}
+    values = {"size": [2, 3], "taps": [8, "features.1"], "preprocess": pixels}
     assert arguments(network, values, "toy") == {
         "size": (2, 3),
         "taps": (8, "features.1"),
-        "preprocess": Preprocess((4, 5), mean=(0.0, 0.5, 1.0)),
+        "preprocess": Preprocess((4, 5), mean=(0.0, 0.5, 1.0), std=(1.0, 1.0, 1.0)),
     }
 
 
@@ -129,7 +130,7 @@ def test_arguments_become_what_the_signature_says() -> None:
         ({"size": [2, 3], "taps": [1.5]}, r"toy.taps\[0\]: got 1.5 \(float\), expected int or str"),
         (
             {"size": [2, 3], "preprocess": {"fit": "crop"}},
-            r"toy.preprocess.fit: got 'crop', accepted is one of \['squash', 'pad'\]",
+            r"toy.preprocess.fit: got 'crop', accepted is one of \['squash', 'pad', 'aspect'\]",
         ),
         (
             {"size": [2, 3], "preprocess": {"scale": 2}},
