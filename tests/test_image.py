@@ -410,3 +410,8 @@ def test_find_images_leaves_a_missing_file_to_the_reader(folder: Path) -> None:
     assert [path.name for path in find_images(["a.png", "missing.jpg"])] == ["a.png", "missing.jpg"]
     with pytest.raises(ImageError, match=r"no such file or folder: 'missing.jpg'"):
         find_images(["missing.jpg", "gone.png"])
+
+
+def test_a_hundred_megapixels_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "huge.png")
+    refused(tmp_path / "huge.png", "huge.png", "10000 x 10000 pixels", "PIL.Image.MAX_IMAGE_PIXELS")
