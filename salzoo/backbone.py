@@ -54,6 +54,8 @@ class TimmBackbone(nn.Module):
         pretrained: Start from ImageNet weights: see `load_packaged` for those that need no network; all others come
             from the Hugging Face Hub through timm.
         output_stride: Largest stride, kept by dilating later convolutions (8 or 16; not every architecture can).
+        remember: In train mode, keep the maps of every picture in memory and compute them once a run. For a trunk that
+            is frozen as a whole and pictures that come again exactly (flipped, not cropped).
 
     Raises:
         SpecError: If timm has no such model, or it has no such tap.
@@ -67,6 +69,7 @@ class TimmBackbone(nn.Module):
         *,
         pretrained: bool = False,
         output_stride: int | None = None,
+        remember: bool = False,
     ) -> None:
         super().__init__()
         if not timm.is_model(name.partition(".")[0]):
@@ -90,10 +93,28 @@ class TimmBackbone(nn.Module):
         self.trunk.to(memory_format=torch.channels_last)  # the fast one on CPU and GPU
         self.taps = tuple(taps)
         self.frozen: list[nn.Module] = []
+        self.remember = remember
+        self._remembered: dict[bytes, list[Tensor]] = {}
         self.channels, self.strides = self._measure(name)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the map at each tap, in the order of `taps`."""
+        if self.remember and self.training:
+            return self._recall(image)
+        return self._run(image)
+
+    def _recall(self, image: Tensor) -> list[Tensor]:
+        """Run only the pictures whose maps are not in memory yet."""
+        if self.trunk not in self.frozen:
+            raise SpecError("remember=True is for a frozen trunk: its maps would change from step to step.")
+        keys = [hashlib.blake2b(picture.contiguous().cpu().numpy()).digest() for picture in image]
+        if new := [i for i, key in enumerate(keys) if key not in self._remembered]:
+            maps = self._run(image[new])
+            for k, i in enumerate(new):
+                self._remembered[keys[i]] = [m[k : k + 1].clone() for m in maps]
+        return [torch.cat(one) for one in zip(*(self._remembered[key] for key in keys), strict=True)]
+
+    def _run(self, image: Tensor) -> list[Tensor]:
         maps: Any = self.trunk(image)
         if isinstance(maps, dict):
             return [maps[str(i)] for i in range(len(self.taps))]
@@ -128,7 +149,7 @@ class TimmBackbone(nn.Module):
         like = next(self.trunk.parameters())
         self.trunk.eval()
         with torch.no_grad():
-            maps = self(torch.zeros(1, 3, side, side, dtype=like.dtype, device=like.device))
+            maps = self._run(torch.zeros(1, 3, side, side, dtype=like.dtype, device=like.device))
         self.trunk.train()
         for tap, m in zip(self.taps, maps, strict=True):
             if m.ndim != 4:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from salzoo.backbone import pixel_statistics
+from salzoo.backbone import TimmBackbone, pixel_statistics
 from salzoo.errors import SpecError
 from salzoo.image import ImageLike, to_list, to_tensor
 from salzoo.metrics import saliency_metrics
@@ -50,6 +50,8 @@ class SaliencyModel(L.LightningModule):
 
     network: nn.Module
     lr: float
+    backbone_rate: float = 1.0
+    """Learning rate of the trunk's parameters as a share of `lr`; below 1 to fine-tune ImageNet weights gently."""
     identity: Identity | None = None
     calibrated = False
     """Whether the network came with fitted statistics, on which its weights rely; `load` of a checkpoint sets it."""
@@ -85,11 +87,19 @@ class SaliencyModel(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW under a one-cycle schedule at the rate `lr`; papers with a recipe of their own override it."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=1e-2)
+        groups = self.parameter_groups()
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=1e-2)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [g["lr"] for g in groups], total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Trainable parameters as groups for an optimiser: the network's own at `lr`, the trunks' at their share."""
+        trunks = [module for module in self.network.modules() if isinstance(module, TimmBackbone)]
+        inside = {p for trunk in trunks for p in trunk.parameters() if p.requires_grad}
+        own = [p for p in self.parameters() if p.requires_grad and p not in inside]
+        groups = [(own, self.lr), ([p for p in self.parameters() if p in inside], self.lr * self.backbone_rate)]
+        return [{"params": parameters, "lr": lr} for parameters, lr in groups if parameters]
 
     # The one path from pixels to a map.
 
