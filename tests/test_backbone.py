@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torchvision
 from golden import make_lite_logits
 
 from salzoo import backbone
-from salzoo.backbone import PACKAGED_WEIGHTS, TimmBackbone, find_packaged, load_packaged
+from salzoo.backbone import PACKAGED_WEIGHTS, TimmBackbone, find_packaged, load_packaged, pixel_statistics
 from salzoo.errors import SpecError, WeightsError
 
 IMAGE = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -74,6 +75,16 @@ def test_taps_by_name_come_in_the_order_given() -> None:
         assert torch.equal(ours, theirs)
 
 
+def test_torchvision_has_alexnet() -> None:
+    trunk = TimmBackbone("torchvision/alexnet", ("features.0", "features.10")).eval()
+    whole = torchvision.models.alexnet().eval()
+    whole.load_state_dict(trunk.trunk.state_dict(), strict=False)
+    for ours, theirs in zip(trunk(IMAGE), (whole.features[:1](IMAGE), whole.features[:11](IMAGE)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert (trunk.channels, trunk.strides) == ((64, 256), (4, 16))
+    assert pixel_statistics("torchvision/alexnet") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
 def test_output_stride_dilates() -> None:
     plain, dilated = TimmBackbone("test_resnet", (16,)), TimmBackbone("test_resnet", (16,), output_stride=16)
     assert plain.strides == dilated.strides == (16,)
@@ -85,6 +96,12 @@ def test_output_stride_dilates() -> None:
     ("name", "taps", "words"),
     [
         ("vgg61", (8,), r"has no model 'vgg61'; near: vgg19, vgg16"),
+        ("torchvision/alexnot", ("features.10",), r"has no model 'torchvision/alexnot'; near: torchvision/alexnet"),
+        (
+            "torchvision/alexnet",
+            (16,),
+            r"taps of torchvision's models are names \(features.10\), not strides; got \[16\]",
+        ),
         ("test_resnet", (3,), r"no map of stride 3; it has \[2, 4, 8, 16, 32\]"),
         ("test_resnet", (16, 8), r"must rise, each once; got \[16, 8\]"),
         ("test_resnet", ("layer9",), r"no module 'layer9'; modules are called conv1"),
@@ -137,6 +154,12 @@ def test_offline_error_names_both_ways() -> None:
         WeightsError, match=r"Hugging Face Hub .*without a network, .*salzoo\[lite\].*efficientnet_lite0"
     ):
         TimmBackbone("vgg16.tv_in1k", (8,), pretrained=True)
+
+
+def test_offline_error_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"download.pytorch.org \(or fill its cache, TORCH_HOME\).*salzoo\[lite\]"):
+        TimmBackbone("torchvision/alexnet", ("features.10",), pretrained=True)
 
 
 def test_offline_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:

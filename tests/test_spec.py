@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -145,3 +147,19 @@ def test_arguments_become_what_the_signature_says() -> None:
 def test_wrong_arguments(values: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError, match=words):
         arguments(network, values, "toy")
+
+
+@dataclass(frozen=True)
+class Choice:
+    units: Literal["pixels", "fractions"] | None = None
+    origin: Literal[0, 1] | None = None
+
+
+def test_a_choice_or_null() -> None:
+    given: dict[str, object] = {"units": "pixels", "origin": 1}
+    assert from_mapping(Choice, given, "f") == Choice("pixels", 1)
+    assert from_mapping(Choice, {"units": None}, "f") == Choice()
+    for wrong in ({"units": "inches"}, {"units": 3}, {"units": ["pixels"]}, {"origin": "1"}, {"origin": True}):
+        ((key, value),) = wrong.items()
+        with pytest.raises(SpecError, match=rf"f\.{key}: got {re.escape(repr(value))}, accepted is one of \["):
+            from_mapping(Choice, wrong, "f")

@@ -84,9 +84,12 @@ class Counts:
 
 
 def nonzero(row: Array) -> NDArray[np.intp]:
-    """Indices of what is not 0; where that is very little, looking at 8 elements at once takes half the time."""
-    mask = row if row.dtype == np.bool_ else row != 0  # comparing booleans casts them to int64
-    if len(mask) % 8 or np.count_nonzero(mask) * 128 > len(mask):
-        return np.flatnonzero(mask)
-    near = (nonzero(mask.view(np.uint64))[:, None] * 8 + np.arange(8)).ravel()
-    return np.compress(mask[near], near)
+    """Indices of what is not 0; where that is very little, looking at 8 bytes at once takes half the time."""
+    if row.nbytes % 8 or not row.flags.c_contiguous:
+        return np.flatnonzero(row.astype(np.bool_))
+    mask = row.view(np.uint64) != 0
+    if np.count_nonzero(mask) * 16 > len(mask):
+        return np.flatnonzero(row.astype(np.bool_))
+    width = 8 // row.itemsize
+    near = (np.flatnonzero(mask)[:, None] * width + np.arange(width)).ravel()
+    return np.compress(row[near], near)

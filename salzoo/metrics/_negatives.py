@@ -35,7 +35,7 @@ class Gathered:
     def values(self, i: int) -> Array:
         """Return the values of image i, each as often as it counts."""
         values, counts = self.pools[i]
-        return values if counts is None else np.repeat(values, counts)
+        return values if counts is None else np.repeat(values, counts.astype(np.int64))
 
     def rank(self, values: Tensor, low: Tensor, high: Tensor) -> Ranks:
         """Rank values (N, K) of maps with the given minima and maxima (N,)."""
@@ -111,7 +111,9 @@ def others(
             for (index, count), own in zip(found, counts.pixels, strict=True)
         ]
     if repeats:
-        return Gathered([(row[index], count) for row, (index, count) in zip(x.numpy(), found, strict=True)])
+        return Gathered(
+            [(row.take(index, mode="wrap"), count) for row, (index, count) in zip(x.numpy(), found, strict=True)]
+        )
     return Gathered([(row[index[count > 0]], None) for row, (index, count) in zip(x.numpy(), found, strict=True)])
 
 
@@ -130,7 +132,7 @@ def _without(index: Array, count: Array, own: Array, own_count: Array, *, comple
     left = count[at[known]].astype(np.int64) - own_count[known]
     if complete and not (known.all() and (left >= 0).all()):
         raise DataError(LACKS)
-    rest = count.copy()
+    rest = count.astype(np.float64)  # as `bincount` wants weights
     rest[at[known]] = left.clip(min=0)
     return rest
 
@@ -164,7 +166,7 @@ def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Ar
     shared = np.zeros(size, dtype=bool)
     shared[value_bins] = True
     near = nonzero(shared.take(bins, mode="wrap"))
-    ordered = np.sort(pool[near] if counts is None else np.repeat(pool[near], counts[near]))
+    ordered = np.sort(pool[near] if counts is None else np.repeat(pool[near], counts[near].astype(np.int64)))
     weights = None if counts is None else torch.from_numpy(counts)
     sizes = torch.bincount(torch.from_numpy(bins), weights, minlength=size).numpy()  # numpy's takes twice the time
     sizes[shared] = 0

@@ -1,0 +1,135 @@
+"""Asks a public implementation what it says: `python tests/models/make_peers.py NAME CHECKOUT` (a git clone).
+
+How to add one:
+1. Write a function `NAME(checkout)` below. It builds the public network without its ImageNet weights (`public` imports
+   one module of the clone without running the packages around it) and returns a `Peer`.
+2. `names` maps our tensors (of `model.network`) to theirs, by whole names or by beginnings: {"decoder.0.": "30."} or
+   {"backbone.trunk.": "features."}; see `peers.translate` for tensors that are not equal but related.
+3. `kept` names our tensors that they do not have and that keep their first values; `unused` the beginnings of theirs
+   that we do not have (a classifier that nothing reads).
+4. `run` turns our normalised picture into what their network takes, and its output into what our `network` returns
+   (take their last sigmoid off), or, with `output_of="log_density"`, into our log density.
+5. Run it. It refuses a tensor that nobody mapped and an output that is nearly constant, compares both networks, and
+   writes `peers/NAME.json`, which `test_peers.py` finds by itself. Small sizes: 64 x 96 is enough.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from models import peers
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A public network beside ours.
+
+    Args:
+        url: Repository.
+        file: Where the network is in it.
+        model: Our `name.variant`.
+        init_args: Arguments over those of the variant.
+        network: The public network.
+        names: Our name (or its beginning) to theirs.
+        run: The public network's answer to our normalised picture.
+        kept: Our tensors without a counterpart.
+        unused: Beginnings of their names without a counterpart.
+        input_size: (height, width) of the picture.
+        output_of: What of ours `run` is compared with.
+    """
+
+    url: str
+    file: str
+    model: str
+    init_args: Mapping[str, Any]
+    network: nn.Module
+    names: Mapping[str, Any]
+    run: Callable[[Tensor], Tensor]
+    kept: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    input_size: tuple[int, int] = (64, 96)
+    output_of: Literal["network", "log_density"] = "network"
+    inputs: tuple[str, ...] = field(default=())
+    """Names of our tensors' counterparts that are inputs over there, not tensors of the network."""
+
+
+def public(checkout: Path, module: str) -> Any:
+    """Import a module of a clone without running its parent packages' own code, which often wants more packages."""
+    parents = module.split(".")[:-1]
+    for i in range(len(parents)):
+        package = types.ModuleType(".".join(parents[: i + 1]))
+        package.__path__ = [str(checkout.joinpath(*parents[: i + 1]))]
+        sys.modules[package.__name__] = package
+    if not parents:
+        sys.path.insert(0, str(checkout))
+    return importlib.import_module(module)
+
+
+def salgan(checkout: Path) -> Peer:
+    """FastSal's teacher: SalGAN's generator as one sequence of layers, numbered."""
+    module = public(checkout, "model.salgan_generator")
+    module.vgg16 = lambda pretrained: torchvision.models.vgg16()
+    network = module.create_model()
+    convolutions = [i for i, layer in enumerate(network) if isinstance(layer, nn.Conv2d)]
+    ours = [f"backbone.trunk.features_{i}." for i in convolutions[:13]]
+    ours += [f"decoder.{i - 30}." for i in convolutions[13:]]
+    return Peer(
+        url="https://github.com/feiyanhu/FastSal",
+        file="model/salgan_generator.py",
+        model="salgan.paper",
+        init_args={"pretrained_backbone": False},
+        network=network,
+        names=dict(zip(ours, (f"{i}." for i in convolutions), strict=True)),
+        run=network[:-1],  # ours returns logits
+    )
+
+
+def make(name: str, checkout: Path) -> dict[str, Any]:
+    """Return the content of a case, after comparing."""
+    peer: Peer = globals()[name](checkout)
+    tensors = {key: t for key, t in peer.network.state_dict().items() if t.is_floating_point()}
+    peer.network.load_state_dict({key: peers.values(key, tuple(t.shape)) for key, t in tensors.items()}, strict=False)
+    case: dict[str, Any] = {
+        "peer": peer.url,
+        "commit": subprocess.check_output(["git", "-C", str(checkout), "rev-parse", "HEAD"], text=True).strip(),
+        "file": peer.file,
+        "model": peer.model,
+        "init_args": dict(peer.init_args),
+        "names": dict(peer.names),
+        "kept": sorted(peer.kept),
+        "input_size": list(peer.input_size),
+        "output_of": peer.output_of,
+    }
+    model, used, kept = peers.build(case)
+    missing = {key for key in tensors if not key.startswith(peer.unused or ("\0",))} - used
+    assert not missing, f"theirs that nothing of ours has: {sorted(missing)}"
+    assert used <= set(tensors) | set(peer.inputs), f"names that they do not have: {sorted(used - set(tensors))}"
+    assert kept == set(peer.kept), f"ours without a counterpart: {sorted(kept)}"
+    peer.network.eval()
+    with torch.inference_mode():
+        theirs = peer.run(peers.image(peer.input_size))
+    ours = peers.run(model, case)
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    print(f"{name}: std {theirs.std():.4g}, largest difference {(ours - theirs).abs().max():.3g}")
+    assert theirs.std() > 1e-2, "nearly constant: nothing is compared"
+    return {**case, "output_shape": list(theirs.shape), "output": peers.sample(theirs)}
+
+
+if __name__ == "__main__":
+    content = make(sys.argv[1], Path(sys.argv[2]))
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())
+    (peers.FOLDER / f"{sys.argv[1]}.json").write_text("{\n" + lines + "\n}\n", encoding="utf-8")
