@@ -81,6 +81,55 @@ def bhattacharyya(log_density: Tensor, density: Tensor) -> Tensor:
     return _mean_of_seen(per_image, density.flatten(1).sum(1))
 
 
+def chi_square(log_density: Tensor, density: Tensor) -> Tensor:
+    """Chi-square divergence, averaged over pictures; without bound where the prediction misses what is looked at.
+
+    1/N sum_i (sum_x g_i(x)^2 / p_i(x) - 1) (Jetley et al. 2016, Table 1).
+
+    Args:
+        log_density: (N, H, W) natural-log density.
+        density: (N, H, W), each summing to 1; all 0 for a picture that nobody looked at, which is left out.
+
+    Returns:
+        Scalar.
+    """
+    log_truth = density.clamp_min(1e-38).log()
+    per_image = (density * (log_truth - log_density).exp()).flatten(1).sum(1) - 1
+    return _mean_of_seen(per_image, density.flatten(1).sum(1))
+
+
+def total_variation(log_density: Tensor, density: Tensor) -> Tensor:
+    """Total variation distance in [0, 1], averaged over pictures.
+
+    1/N sum_i 1/2 sum_x |g_i(x) - p_i(x)| (Jetley et al. 2016, Table 1).
+
+    Args:
+        log_density: (N, H, W) natural-log density.
+        density: (N, H, W), each summing to 1; all 0 for a picture that nobody looked at, which is left out.
+
+    Returns:
+        Scalar.
+    """
+    per_image = (density - log_density.exp()).abs().flatten(1).sum(1) / 2
+    return _mean_of_seen(per_image, density.flatten(1).sum(1))
+
+
+def cosine(log_density: Tensor, density: Tensor) -> Tensor:
+    """Cosine distance in [0, 1], averaged over pictures.
+
+    1/N sum_i (1 - <p_i, g_i> / (|p_i| |g_i|)) (Jetley et al. 2016, Table 1).
+
+    Args:
+        log_density: (N, H, W) natural-log density.
+        density: (N, H, W), each summing to 1; all 0 for a picture that nobody looked at, which is left out.
+
+    Returns:
+        Scalar.
+    """
+    per_image = 1 - F.cosine_similarity(log_density.exp().flatten(1), density.flatten(1), dim=1)
+    return _mean_of_seen(per_image, density.flatten(1).sum(1))
+
+
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error over pixels and pictures: the Euclidean loss of SalNet and DeepFix, up to a factor.
 
