@@ -68,7 +68,7 @@ def publish(tables: list[Table], shipped: list[str], at: str) -> None:
     before, _, rest = readme.read_text(encoding="utf-8").partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]
     body = "\n\n".join(table.to_markdown() for table in tables)
-    note = f"Measured by `make table` at commit `{at[:12]}`; nothing is sampled, so there is no seed."
+    note = f"Measured by `make table` at commit `{at[:12]}`; the only draw is that of `permutation`, with seed 0."
     readme.write_text(f"{before}{MARKERS[0]}\n{body}\n\n{note}\n{MARKERS[1]}{after}", encoding="utf-8")
 
 

@@ -96,6 +96,9 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--metric-specific", action="store_true", help="score, of each density, the map that is best for each metric"
     )
+    sub.add_argument(
+        "--baselines", metavar="ROWS", help="of gold_joint,gold,one_human,centre_bias,..., default all; '' for none"
+    )
     sub.add_argument("--intervals", action="store_true", help="print half the 95 %% bootstrap interval of each mean")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the table there as JSON")
     sub.add_argument("--csv", type=Path, metavar="FILE", help="write the score of every picture there")
@@ -205,6 +208,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from salzoo.data import load_dataset
 
     dataset: FixationDataset = load_dataset(arguments.data, arguments.root, arguments.split)
+    from salzoo.baselines import ROWS
     from salzoo.evaluate import evaluate, map_predictor, overlap, predictor
     from salzoo.hub import write_text
     from salzoo.map_files import MapFolder
@@ -223,6 +227,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     table = evaluate(
         predictors,
         dataset,
+        baselines=ROWS if arguments.baselines is None else [row for row in arguments.baselines.split(",") if row],
         convention=arguments.convention,
         metric_specific=arguments.metric_specific,
         notes=tuple(notes),

@@ -6,23 +6,24 @@ import csv
 import inspect
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from salzoo.baselines import BETWEEN_PEOPLE, DENSITIES, ROWS, Baselines, apart
 from salzoo.data import FixationDataset, Item
+from salzoo.data.sets import pictures_of
 from salzoo.errors import SpecError
-from salzoo.layers import kernel_density
 from salzoo.map_files import MapFolder
-from salzoo.metrics import METRICS, FixationPool, functional, metric_maps
+from salzoo.metrics import METRICS, FixationPool, metric_maps
 from salzoo.model import SaliencyModel, evaluating
-from salzoo.preprocess import resize_density
 
 Convention = Literal["mit", "pysaliency"]
 Predictor = Callable[[int, Item], Tensor]
@@ -75,13 +76,25 @@ class Table:
             seed: Of the draws.
             draws: Number of resampled sets of pictures; the same for every row, so that rows can be compared.
         """
-        chosen = np.random.default_rng(seed).integers(len(self.images), size=(draws, len(self.images)))
+        return {
+            row: {m: _interval(np.asarray(v), seed, draws) for m, v in scores.items()}
+            for row, scores in self.scores.items()
+        }
 
-        def interval(values: list[float]) -> tuple[float, float]:
-            low, high = np.percentile(np.nanmean(np.asarray(values)[chosen], 1), (2.5, 97.5))
-            return float(low), float(high)
+    def gain(self, row: str, over: str, seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
+        """Metric to the mean difference of two rows, and its 95 % bootstrap interval: mean, low, high.
 
-        return {row: {m: interval(v) for m, v in scores.items()} for row, scores in self.scores.items()}
+        The differences are paired, picture by picture, so that how hard a picture is cancels out (Efron and
+        Tibshirani 1993): an interval without 0 is a difference, even where the intervals of both rows overlap.
+
+        Args:
+            row: What is better if the difference is positive (of KL and EMD: negative).
+            over: What it is compared with.
+            seed: Of the draws.
+            draws: Number of resampled sets of pictures.
+        """
+        both = {m: np.asarray(v) - self.scores[over][m] for m, v in self.scores[row].items() if m in self.scores[over]}
+        return {m: (float(np.nanmean(v)), *_interval(v, seed, draws)) for m, v in both.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as JSON types, with the direction of each metric."""
@@ -108,17 +121,19 @@ class Table:
             if name not in self.scores[row]:
                 return "–"
             low, high = spread.get(row, {}).get(name, (0.0, 0.0))
-            return f"{means[row][name]:.3f}" + (f" ± {(high - low) / 2:.3f}" if intervals else "")
+            return f"{means[row][name]:z.3f}" + (f" ± {(high - low) / 2:.3f}" if intervals else "")
 
-        arrows = [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in METRICS]
+        columns = [name for name in METRICS if any(name in scores for scores in self.scores.values())]
+        arrows = [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in columns]
         lines = [
-            f"{self.dataset} {self.split}, {len(self.images)} pictures, convention {self.convention}, "
-            f"ig over {self.baseline}" + (", each metric with its own best map" if self.metric_specific else ""),
+            f"{self.dataset} {self.split}, {len(self.images)} pictures, convention {self.convention}"
+            + (f", ig over {self.baseline}" if "ig" in columns else "")
+            + (", each metric with its own best map" if self.metric_specific else ""),
             *self.notes,
             "",
             f"| {self.dataset} | {' | '.join(arrows)} |",
-            "|---" * (len(METRICS) + 1) + "|",
-            *(f"| {row} | {' | '.join(cell(row, name) for name in METRICS)} |" for row in self.scores),
+            "|---" * (len(columns) + 1) + "|",
+            *(f"| {row} | {' | '.join(cell(row, name) for name in columns)} |" for row in self.scores),
         ]
         return "\n".join(lines)
 
@@ -127,57 +142,65 @@ def evaluate(
     predictors: dict[str, Predictor],
     dataset: FixationDataset,
     *,
+    baselines: Sequence[str] = ROWS,
     convention: Convention = "mit",
     metric_specific: bool = False,
+    seed: int = 0,
     notes: tuple[str, ...] = (),
     progress: bool | None = None,
 ) -> Table:
-    """Score predictions beside the baselines `gold`, `centre_bias` and `uniform` on every picture at its own size.
+    """Score predictions beside the baselines of `salzoo.baselines` on every picture at its own size.
 
-    `centre_bias` is the density of all fixations of the set's training split, and the baseline of information gain.
-    `gold` is what people reach on each other: each observer is predicted by the blurred fixations of all others,
-    averaged over observers, then over pictures. A predictor named like a baseline takes its row. The negatives of
-    shuffled AUC are the fixations of all other pictures of the split.
+    Information gain is measured against the centre bias of the set's training split. The negatives of shuffled AUC are
+    the fixations of all other pictures of the split. What the set cannot have (rows between observers that it does not
+    tell apart, metrics of points where there are only maps) is left out with a note. A predictor named like a baseline
+    takes its row.
 
     Args:
         predictors: Row name to predictor.
         dataset: One split of a set.
+        baselines: Which, from `salzoo.baselines.ROWS`.
         convention: Of all metrics.
         metric_specific: Score, of each prediction taken as a density, the map that is best for each metric
             (`salzoo.metrics.metric_maps`; derived for the `mit` convention), as Kuemmerer et al. (ECCV 2018) propose.
+        seed: Of the baseline `permutation`.
         notes: Warnings to print with the table.
         progress: Show a bar; None: if a person is watching.
+
+    Raises:
+        DataError: If the fixations of the split are not public.
+        SpecError: If there is no such baseline, or `metric_specific` with another convention than `mit`.
     """
     if metric_specific and convention != "mit":
         raise SpecError(f"metric-specific maps are derived for the convention 'mit', not for {convention!r}.")
     dataset.require_fixations()
-    centre, fixations = _centre_bias(dataset)
-    pool = FixationPool(dataset.fixations(i).counts(dataset.size(i)) for i in range(len(dataset)))
-    rows = [*predictors, *(row for row in ("gold", "centre_bias", "uniform") if row not in predictors)]
-    scores: dict[str, dict[str, list[float]]] = {row: {} for row in rows}
+    beside = Baselines(dataset, [row for row in baselines if row not in predictors], seed)
+    metrics, left_out = _metrics(dataset, beside)
+    pool = _pool(dataset) if dataset.has_points else None
+    scores: dict[str, dict[str, list[float]]] = {row: {} for row in (*predictors, *beside.rows)}
     for i in tqdm(range(len(dataset)), unit="picture", disable=None if progress is None else not progress):
         item = dataset[i]
         size = (item["image"].shape[-2], item["image"].shape[-1])
-        baseline = resize_density(centre, size)
-        maps = {"uniform": torch.full(size, 1 / (size[0] * size[1])), "centre_bias": baseline}
-        maps |= {name: predict(i, item) for name, predict in predictors.items()}
-        for name, prediction in maps.items():
-            best = dict.fromkeys(METRICS, prediction)
-            if metric_specific and name != "uniform":
+        prior = beside.prior(i, size)
+        truth = {"fixations": item["fixations"], "density": item["density"], "other": pool, "baseline": prior}
+        predictions = {name: predict(i, item) for name, predict in predictors.items()}
+        for name, prediction in (predictions | beside.maps(i, item)).items():
+            best = dict.fromkeys(metrics, prediction)
+            if metric_specific and name in (*predictions, *DENSITIES):
                 sigma = dataset.sigma(size)
-                best = metric_maps(prediction, centre_bias=baseline, sigma_px=sigma, n_fixations=fixations)
-            _append(scores[name], _score(best, item, baseline, pool, convention))
-        if "gold" not in predictors:
-            _append(scores["gold"], _gold(dataset, i, size, convention))
+                best |= metric_maps(prediction, centre_bias=prior, sigma_px=sigma, n_fixations=beside.mean)
+            _append(scores[name], _score(best, truth, metrics, convention))
+        for name, means in _between_people(dataset, i, truth, beside.rows, metrics, convention).items():
+            _append(scores[name], means)
     return Table(
         dataset=dataset.name_of_set,
         split=dataset.split,
         images=tuple(dataset.names),
         convention=convention,
-        baseline=f"the centre bias of {dataset.name_of_set}:train",
+        baseline=beside.name_of_prior,
         scores=scores,
         metric_specific=metric_specific,
-        notes=notes if "emd" in TRUTH else (*notes, 'Without emd: its solver comes with `pip install "salzoo[emd]"`.'),
+        notes=(*notes, *left_out),
     )
 
 
@@ -194,14 +217,11 @@ def predictor(model: SaliencyModel) -> Predictor:
 def overlap(trained_on: tuple[str, ...], dataset: FixationDataset) -> list[str]:
     """Return those training sets and splits that hold pictures of the evaluated split.
 
-    Editions of a set (salicon2015, salicon2017) count as the same pictures.
+    Names of the same pictures (`salzoo.data.sets.pictures_of`) count as the same set.
     """
 
-    def pictures(name: str) -> str:
-        return name.rstrip("0123456789")
-
     def same(name: str, split: str) -> bool:
-        return pictures(name) == pictures(dataset.name_of_set) and (
+        return pictures_of(name) == pictures_of(dataset.name_of_set) and (
             split == dataset.split or "all" in (split, dataset.split)
         )
 
@@ -213,53 +233,77 @@ def map_predictor(folder: MapFolder) -> Predictor:
     return lambda index, item: folder.read(index, (item["image"].shape[-2], item["image"].shape[-1]))
 
 
-def _centre_bias(dataset: FixationDataset) -> tuple[Tensor, int]:
-    """Return the density of the training split's fixations, and their mean number a picture."""
-    train = dataset.sibling("train")
-    points = [(train.fixations(i), train.size(i)) for i in range(len(train))]
-    mean = round(sum(len(seen) for seen, _ in points) / len(points))
-    return kernel_density(points, (60, 80), bandwidth=0.03), max(mean, 1)
+def _metrics(dataset: FixationDataset, beside: Baselines) -> tuple[list[str], tuple[str, ...]]:
+    """Return the metrics that the set allows, and notes on the others."""
+    left_out = {}
+    if "emd" not in TRUTH:
+        left_out["emd"] = 'its solver comes with `pip install "salzoo[emd]"`'
+    if not dataset.has_points:
+        pointless = [name for name, truth in TRUTH.items() if "fixations" in truth]
+        left_out[", ".join(pointless)] = "there are maps and no fixation points"
+    elif len(beside.looked) < 2:
+        left_out["sauc"] = "there is no other picture with fixations"
+    gone = ", ".join(left_out).split(", ")
+    notes = {**left_out, **beside.absent}
+    return [name for name in TRUTH if name not in gone], tuple(f"Without {name}: {why}." for name, why in notes.items())
+
+
+def _pool(dataset: FixationDataset) -> FixationPool:
+    return FixationPool(dataset.fixations(i).counts(dataset.size(i)) for i in range(len(dataset)))
 
 
 def _score(
-    maps: dict[str, Tensor], item: Item, baseline: Tensor, pool: FixationPool, convention: Convention
+    maps: dict[str, Tensor], truth: Mapping[str, Any], metrics: Iterable[str], convention: Convention
 ) -> dict[str, float]:
-    """Score one picture; `maps` has the prediction for each metric."""
-    truth: dict[str, Any] = {
-        "fixations": item["fixations"][None],
-        "density": item["density"][None],
-        "other": pool,
-        "baseline": baseline[None],
-    }
+    """Score one picture; `maps` has the (H, W) prediction for each metric, `truth` what they are compared with."""
+    batch = {name: each[None] if isinstance(each, Tensor) else each for name, each in truth.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*constant.*")  # the row `uniform` is
         return {
-            name: float(METRICS[name].score(one[None], **{k: truth[k] for k in TRUTH[name]}, convention=convention))
-            for name, one in maps.items()
-            if name in TRUTH
+            name: float(
+                METRICS[name].score(maps[name][None], **{k: batch[k] for k in TRUTH[name]}, convention=convention)
+            )
+            for name in metrics
         }
 
 
-def _gold(dataset: FixationDataset, index: int, size: tuple[int, int], convention: Convention) -> dict[str, float]:
-    """Score each observer's fixations under the density of all the others', and average over observers."""
-    scores = list(_left_out(dataset, index, size, convention))
-    return {name: float(np.mean([s[name] for s in scores])) if scores else float("nan") for name in GOLD_METRICS}
+def _between_people(
+    dataset: FixationDataset,
+    index: int,
+    truth: Mapping[str, Any],
+    rows: Sequence[str],
+    metrics: Sequence[str],
+    convention: Convention,
+) -> dict[str, dict[str, float]]:
+    """Score each observer under all others, and all others under each; average over observers."""
+    wanted = [row for row in BETWEEN_PEOPLE if row in rows]
+    if not wanted:
+        return {}
+    size = dataset.size(index)
+    sigma = dataset.sigma(size)
+    scores: dict[str, list[dict[str, float]]] = {row: [] for row in wanted}
+    rivals = truth["other"].counts(*size) - truth["fixations"]  # those of nobody on this picture
+    for own, rest in apart(dataset.fixations(index)):
+        density, one = rest.density(size, sigma), own.counts(size)
+        if "gold" in scores:
+            gold = [name for name in metrics if name in GOLD_METRICS]
+            scores["gold"].append(_score(dict.fromkeys(gold, density), {**truth, "fixations": one}, gold, convention))
+        if "one_human" in scores:
+            seen = {**truth, "fixations": rest.counts(size), "density": density, "other": rivals}
+            alone = dict.fromkeys(metrics, own.density(size, sigma))
+            scores["one_human"].append(_score(alone, seen, metrics, convention))
+    names = {"gold": GOLD_METRICS, "one_human": metrics}
+    return {
+        row: {name: float(np.mean([s[name] for s in each])) if each else float("nan") for name in names[row]}
+        for row, each in scores.items()
+    }
 
 
-def _left_out(
-    dataset: FixationDataset, index: int, size: tuple[int, int], convention: Convention
-) -> Iterator[dict[str, float]]:
-    points, sigma = dataset.fixations(index), dataset.sigma(size)
-    own = {observer: points.of(observer) for observer in sorted(set(points.observer.tolist()))}
-    mass = {observer: len(seen) * seen.density(size, sigma) for observer, seen in own.items()}
-    for observer, seen in own.items():
-        if len(seen) < len(points):
-            others = torch.stack([m for k, m in mass.items() if k != observer]).sum(0)[None]
-            counts = seen.counts(size)[None]
-            yield {
-                "auc_judd": float(functional.auc_judd(others, counts, convention=convention)),
-                "nss": float(functional.nss(others, counts, convention=convention)),
-            }
+def _interval(values: NDArray[np.float64], seed: int, draws: int) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the mean; draws depend on the seed and the number of values only."""
+    chosen = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    low, high = np.percentile(np.nanmean(values[chosen], 1), (2.5, 97.5))
+    return float(low), float(high)
 
 
 def _append(row: dict[str, list[float]], scores: dict[str, float]) -> None:

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
+from data import make_tiny
 from PIL import Image
 
 import salzoo
+from salzoo.baselines import ROWS
 from salzoo.cli import main
 from salzoo.data import load_dataset
 from salzoo.errors import ImageError, SpecError
-from salzoo.evaluate import evaluate, map_predictor, overlap, predictor
+from salzoo.evaluate import Table, evaluate, map_predictor, overlap, predictor
 from salzoo.map_files import MapFolder
 from salzoo.metrics import METRICS, functional
 
@@ -34,10 +36,10 @@ def truth_maps(osie, tmp_path_factory):
 
 def test_baselines(osie):
     table = evaluate({}, osie, progress=False)
-    assert list(table.rows) == ["gold", "centre_bias", "uniform"]
+    assert tuple(table.rows) == ROWS
     assert table.rows["uniform"]["nss"] == 0
     assert table.rows["uniform"]["auc_judd"] == 0.5
-    assert table.rows["centre_bias"]["ig"] == 0
+    assert table.rows["centre_bias_train"]["ig"] == 0
     assert set(table.rows["uniform"]) == set(METRICS)
 
 
@@ -154,7 +156,12 @@ def test_command(tiny_data, osie, truth_maps, tmp_path, capsys):
     assert content["convention"] == "mit"
     assert content["higher_is_better"]["emd"] is False
     assert content["images"] == len(osie)
-    assert set(content["rows"]) == {str(truth_maps), "uniform", "gold", "centre_bias"}
+    assert set(content["rows"]) == {str(truth_maps), *ROWS}
+    assert main([*words, "--baselines", "gold"]) == 0
+    assert "| gold |" in (printed := capsys.readouterr().out)
+    assert "| one_human |" not in printed
+    assert main([*words, "--baselines", "golden"]) == 2
+    assert "no baseline is called 'golden'" in capsys.readouterr().err
     assert main(["evaluate", "--data", "osie", "--root", str(tiny_data)]) == 2
 
 
@@ -165,3 +172,26 @@ def test_training_pictures_are_told(tiny_data):
     assert overlap(sets, load_dataset("osie", tiny_data, "test")) == []
     assert overlap(("osie:all",), load_dataset("osie", tiny_data, "test")) == ["osie:all"]
     assert overlap(sets, load_dataset("scene500", tiny_data, "train")) == []
+
+
+def test_editions_of_a_set_have_the_same_pictures(tmp_path):
+    folder = make_tiny.salicon(tmp_path)
+    seen = ("salicon2015:train", "osie:train")
+    assert overlap(seen, load_dataset("salicon2017", folder, "train")) == ["salicon2015:train"]
+    assert overlap(seen, load_dataset("salicon2017", folder, "val")) == []
+    assert overlap(("cat2000:train",), load_dataset("cat2000_observers", make_tiny.cat2000(tmp_path), "all"))
+    assert not overlap(("mit1003:all",), load_dataset("mit300", make_tiny.mit300(tmp_path), "test"))
+
+
+def test_a_gain_is_paired():
+    rng = np.random.default_rng(0)
+    hard = rng.normal(0, 1, 50)  # pictures differ far more than the models do
+    one, other = (hard + step + rng.normal(0, 0.01, 50) for step in (0.1, 0))
+    scores = {"one": {"nss": one.tolist()}, "other": {"nss": other.tolist(), "cc": other.tolist()}}
+    table = Table("osie", "test", tuple(map(str, range(50))), "mit", "uniform", scores)
+    ((name, (mean, low, high)),) = table.gain("one", "other").items()
+    assert name == "nss"
+    assert mean == pytest.approx((one - other).mean())
+    assert 0.09 < low < mean < high < 0.11
+    spread = table.intervals()
+    assert spread["one"]["nss"][0] < spread["other"]["nss"][1]

@@ -13,6 +13,7 @@ import torch
 
 import salzoo
 from salzoo import hub
+from salzoo.baselines import ROWS
 from salzoo.data import FixationFolder
 from salzoo.evaluate import evaluate, predictor
 from salzoo.samples import pop_out
@@ -44,7 +45,7 @@ def test_finetune_own_data(
     output = tmp_path / "out"
     words = ["-o", str(output), "--model", str(tiny_checkpoint), "--epochs", "2", "--lr", "0.01"]
     table = finetune.main(words)
-    assert list(table.scores) == ["before", "after", "gold", "centre_bias", "uniform"]
+    assert list(table.scores) == ["before", "after", *ROWS]
     assert table.rows["before"] != table.rows["after"]
 
     test = FixationFolder(output / "study", "test")

@@ -9,6 +9,7 @@ from copy import copy
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar, get_args
 
@@ -125,6 +126,11 @@ class FixationDataset(Dataset[Item], ABC):
     def has_fixations(self) -> bool:
         """Whether the fixations of this split are public; if not, its maps are all 0 and nothing can be scored."""
         return self.split not in self.hidden
+
+    @property
+    def has_points(self) -> bool:
+        """Whether fixations are known as points, and not only as maps."""
+        return self.has_fixations
 
     def require_fixations(self) -> None:
         """Refuse to train or score on a split of which only the pictures are public.
@@ -355,19 +361,25 @@ def load_mat(path: Path, variable: str, *, simplify: bool) -> Any:
 
 def load_mats(path: Path, variables: list[str] | None, *, simplify: bool) -> dict[str, Any]:
     """Return those variables of a MATLAB file that it has, or all; as `load_mat`."""
-    from scipy.io import loadmat  # slow to import, and only the .mat layouts need it
-
     if not path.is_file():
         raise DatasetNotFoundError(f"the file {path} is gone")
+    content = read_mat(path, path, variables, simplify=simplify)
+    return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def read_mat(source: Path | BytesIO, path: Path, variables: list[str] | None, *, simplify: bool) -> dict[str, Any]:
+    """Return what SciPy makes of a MATLAB file, also what it adds itself; `path` is for the message."""
+    from scipy.io import loadmat  # slow to import, and only the .mat layouts need it
+
     try:
-        content = loadmat(path, variable_names=variables, simplify_cells=simplify)
+        content: dict[str, Any] = loadmat(source, variable_names=variables, simplify_cells=simplify)
     except NotImplementedError as error:
         raise DataError(
             f"{path} is a MATLAB v7.3 (HDF5) file, which no set comes with; save it again in MATLAB: save(..., '-v7')"
         ) from error
     except Exception as error:  # scipy raises whatever it stumbles over in a damaged file, from zlib.error to TypeError
         raise DataError(f"{path} cannot be read as a MATLAB file, is the download complete? {error!r}") from error
-    return {name: value for name, value in content.items() if not name.startswith("__")}
+    return content
 
 
 def _rgb(picture: Image.Image) -> NDArray[np.uint8]:

@@ -1,16 +1,21 @@
-"""CAT2000: twenty categories of pictures, one file of fixations each."""
+"""CAT2000: twenty categories of pictures, one file of fixations each, or one file with everybody's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from salzoo.data.base import FixationDataset, list_pictures, load_mats, require_files, tenth
-from salzoo.data.fixations import Fixations
+from salzoo.data.base import FixationDataset, Split, list_pictures, load_mats, read_mat, read_once, require_files, tenth
+from salzoo.data.fixations import Fixations, Floats, join
 from salzoo.errors import DataError
 from salzoo.geometry import Size
+
+_ALL = "trainSet/allFixData.mat"
+_OBJECTS = "__function_workspace__"
 
 
 class CAT2000(FixationDataset):
@@ -21,12 +26,22 @@ class CAT2000(FixationDataset):
     pictures whose fixations are not public. `names` are `<category>/NNN.jpg`; folders `Output` are copies and left out.
     Train and test share one numbering, so a category's files have gaps.
 
-    The matrices do not tell who looked, in which order or how often at the same pixel: all are observer 0. (The file
-    allFixData.mat does, as a MATLAB object that SciPy cannot read.)
+    The matrices do not tell who looked, in which order or how often at the same pixel: all are observer 0. The file
+    `trainSet/allFixData.mat` does: a `containers.Map` from `<category>/NNN.jpg` to a cell array with one struct an
+    observer, of `name` and `data` (N x 2 or more, x and y, 1-based: one is subtracted). With `observers` it is read
+    instead, and `name_of_set` is `cat2000_observers`, since figures of the two differ; numbers mean nobody in
+    particular across pictures.
 
     `all` is the whole of `trainSet`. It has no validation split: `val` is what `splits.json` beside the set says, else
     a tenth of the pictures, by a hash of the name (`salzoo.data.base.tenth` is 0), and `train` the rest. The usual blur
     is that of the Tuebingen benchmark, 40 px at 1080 rows.
+
+    Args:
+        root: As for all sets.
+        split: As for all sets.
+        observers: Read `allFixData.mat`, which keeps observers apart.
+        sigma_px: As for all sets.
+        pixels_per_degree: As for all sets.
     """
 
     name_of_set = "cat2000"
@@ -36,9 +51,28 @@ class CAT2000(FixationDataset):
         "Research', arXiv:1505.03581: trainSet.zip and, for the split test, testSet.zip"
     )
 
+    def __init__(
+        self,
+        root: str | Path,
+        split: Split = "train",
+        *,
+        observers: bool = False,
+        sigma_px: float | None = None,
+        pixels_per_degree: float | None = None,
+    ) -> None:
+        self.observers = observers
+        if observers:
+            self.name_of_set = "cat2000_observers"
+        super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
+
     def read_points(self, index: int) -> Fixations:
-        """Read the picture's matrix."""
+        """Read the picture's matrix, or its observers."""
         (path,) = self.annotation_paths(index)
+        if self.observers:
+            points = read_once(_read_everybody, path)
+            if self.names[index] not in points:
+                raise DataError(f"{path} has no fixations for the picture {self.names[index]}")
+            return points[self.names[index]]
         arrays = load_mats(path, None, simplify=False)
         matrices = {name: value for name, value in arrays.items() if value.ndim == 2 and value.dtype.kind in "biuf"}
         name = next((name for name in ("fixLocs", "fixations") if name in matrices), None)
@@ -55,8 +89,9 @@ class CAT2000(FixationDataset):
         return self.names[index].split("/")[0]
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
-        """Return the picture's .mat file."""
-        return [self._set / "FIXATIONLOCS" / Path(self.names[index]).with_suffix(".mat")]
+        """Return the picture's .mat file, or everybody's."""
+        own = self._set / "FIXATIONLOCS" / Path(self.names[index]).with_suffix(".mat")
+        return [self.root / _ALL if self.observers else own]
 
     def map_path(self, index: int) -> Path:
         """Return where the set's own density is."""
@@ -73,9 +108,13 @@ class CAT2000(FixationDataset):
     def _usual_sigma(self, size: Size) -> float:
         return 40 * size[0] / 1080
 
+    def _folders(self) -> tuple[str, ...]:
+        return ("cat2000",)
+
     def _absent(self, folder: Path) -> list[str]:
-        parts = ["trainSet/Stimuli", "trainSet/FIXATIONLOCS"] if self.has_fixations else ["testSet/Stimuli"]
-        return [part for part in parts if not (folder / part).is_dir()]
+        fixations = _ALL if self.observers else "trainSet/FIXATIONLOCS"
+        parts = ["trainSet/Stimuli", fixations] if self.has_fixations else ["testSet/Stimuli"]
+        return [part for part in parts if not (folder / part).exists()]
 
     def _present(self) -> list[str]:
         categories = sorted(path for path in (self._set / "Stimuli").iterdir() if path.is_dir())
@@ -90,7 +129,58 @@ class CAT2000(FixationDataset):
 
     def _list_names(self) -> list[str]:
         names = super()._list_names()
-        for category in dict.fromkeys(name.split("/")[0] for name in names) if self.has_fixations else ():
+        matrices = self.has_fixations and not self.observers
+        for category in dict.fromkeys(name.split("/")[0] for name in names) if matrices else ():
             wanted = [Path(name).stem + ".mat" for name in names if name.startswith(f"{category}/")]
             require_files(wanted, self._set / "FIXATIONLOCS" / category, self)
         return names
+
+
+def _read_everybody(path: Path) -> dict[str, Fixations]:
+    """Return the fixations on each picture, by `<category>/NNN.jpg`."""
+    try:
+        found = {name: join([_person(each) for each in _people(cell)]) for name, cell in _read_map(path).items()}
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        expected = "a containers.Map from pictures to structs of data (N x 2 or more)"
+        raise DataError(f"{path} does not hold {expected}: {error!r}") from error
+    return {name: Fixations(points.x, points.y, points.observer) for name, points in found.items()}
+
+
+def _read_map(path: Path) -> dict[str, Any]:
+    """Return the largest `containers.Map` of a MATLAB file.
+
+    SciPy reads no MATLAB object, but it returns the part of the file that holds what objects are made of. That is a
+    MATLAB file in itself, after eight bytes of its own: of a `FileWrapper__`, a cell array with everything that any
+    object has as a property. A map has one, a struct of `keys` and `values`.
+    """
+    inside = read_mat(path, path, [_OBJECTS], simplify=False)[_OBJECTS].tobytes()
+    length = int.from_bytes(inside[12:16], "little")
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + inside[:4]
+    content = read_mat(io.BytesIO(header + inside[8 : 16 + length]), path, None, simplify=False)
+    parts = content[_OBJECTS]["MCOS"][0, 0][0]["arr"].ravel()
+    properties = [part[0, 0] for part in parts if part.dtype.names and {"keys", "values"} <= set(part.dtype.names)]
+    maps = [dict(zip(map(str, _flat(p["keys"])), _flat(p["values"]), strict=True)) for p in properties]
+    return max(maps, key=len)
+
+
+def _flat(cell: Any) -> list[Any]:
+    """Return the elements of a cell array; a text comes as an array of one."""
+    return [each.item() if each.dtype.kind == "U" else each for each in cell.ravel()]
+
+
+def _people(value: Any) -> Iterator[Any]:
+    """Yield the structs in a cell array, however deeply they lie in it."""
+    for each in value.ravel():
+        if value.dtype.names:
+            yield each
+        else:
+            yield from _people(each)
+
+
+def _person(record: Any) -> tuple[Floats, Floats, Floats]:
+    """Return 0-based x and y; one who did not look is an empty matrix."""
+    points = np.asarray(record["data"], dtype=np.float64)
+    if points.size and (points.ndim != 2 or points.shape[1] < 2):
+        raise ValueError(f"data must be N x 2 or more, got {points.shape}")
+    x, y = points[:, :2].T - 1 if points.size else np.empty((2, 0))
+    return x, y, x

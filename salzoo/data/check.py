@@ -52,7 +52,7 @@ def check(dataset: FixationDataset) -> Report:
     sizes = [dataset.size(i) for i in range(len(dataset))]
     raw = [dataset._points(i) for i in range(len(dataset))]
     facts = {"set": f"{dataset.name_of_set} in {dataset.root}", **_pictures(dataset, sizes)}
-    if any(isinstance(points, MapTruth) for points in raw):
+    if dataset.has_fixations and not dataset.has_points:
         facts["truth"] = "maps without fixations: what needs points (NSS, AUC, information gain, nll) will refuse them"
         empty = sum(not len(points) for points in raw)
         return Report(facts, _dropped(dataset, {}), (f"{empty} maps are empty",) if empty else ())

@@ -72,6 +72,10 @@ class Fixations:
         """Keep one observer's points."""
         return self._select(self.observer == observer)
 
+    def without(self, observer: int) -> Fixations:
+        """Keep all points but one observer's."""
+        return self._select(self.observer != observer)
+
     def leading(self, count: int | None = None, *, skip: int = 0) -> Fixations:
         """Keep the first fixations of each observer.
 

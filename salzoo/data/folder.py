@@ -126,6 +126,11 @@ class FixationFolder(FixationDataset):
             folder, split, sigma_px=self.options.sigma_px, pixels_per_degree=self.options.pixels_per_degree
         )
 
+    @property
+    def has_points(self) -> bool:
+        """Whether there are fixations, and not only maps."""
+        return self.study.has_points
+
     def read_points(self, index: int) -> Fixations:
         """Return all fixations on one picture, or its map if there are no fixations.
 

@@ -20,6 +20,7 @@ from salzoo.errors import SpecError
 DATASETS: dict[str, Callable[..., FixationDataset]] = {
     **{each.name_of_set: each for each in (OSIE, EyeCrowd, Scene500, ISUN, MIT1003, MIT300, CAT2000, FixationFolder)},
     **{f"salicon{edition}": partial(SALICON, edition=edition) for edition in (2015, 2017)},
+    "cat2000_observers": partial(CAT2000, observers=True),
 }
 
 
@@ -43,3 +44,13 @@ def load_dataset(
         hint = "; say which edition: 'salicon2015' or 'salicon2017'." if name.lower() == "salicon" else hint
         raise SpecError(f"unknown data set {name!r}{hint} Known: {', '.join(sorted(DATASETS))}")
     return DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
+
+
+def pictures_of(name: str) -> str:
+    """Return what names of sets have in common if their pictures are the same: SALICON's editions, CAT2000's files.
+
+    Example:
+        >>> pictures_of("salicon2015") == pictures_of("salicon2017"), pictures_of("mit1003") == pictures_of("mit300")
+        (True, False)
+    """
+    return "salicon" if name.startswith("salicon") else name.removesuffix("_observers")

@@ -1,4 +1,4 @@
-"""Miniature data sets, each in the layout of the real one: `python make_tiny.py FOLDER`, or `osie(root)` and so on.
+"""Miniature data sets in the layouts of the real ones: `python -m data.make_tiny FOLDER`, or `osie(root)` and so on.
 
 A picture is grey noise with one bright, coloured blob, and people look at the blob: there is something to learn.
 One fixation in each set lies outside its picture.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from data import matlab_map
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from scipy.io import savemat
@@ -147,19 +148,34 @@ def mit300(root: str | Path, seed: int = 6, *, broken: bool = False) -> Path:
 
 
 def cat2000(root: str | Path, seed: int = 7, *, broken: bool = False) -> Path:
-    """Write `root/CAT2000`, two categories, and return it; if `broken`, one matrix has rows and columns swapped."""
+    """Write `root/CAT2000`, two categories whose files share their numbers, and return it.
+
+    Args:
+        root: Where to.
+        seed: Of pictures and people.
+        broken: One matrix has rows and columns swapped, and one observer's data a single column.
+    """
     folder = Path(root) / "CAT2000"
     pictures, people = draw(seed)
+    everybody = {}
     for number, (part, picture, observers) in enumerate(zip(_parts(), pictures, people, strict=True)):
-        name = f"{('Action', 'Social')[number % 2]}/{number + 1:03d}"
+        name = f"{('Action', 'Social')[number % 2]}/{number // 2 + 1:03d}"
         base = folder / ("testSet" if part == "test" else "trainSet")
         _save(picture, base / "Stimuli" / f"{name}.jpg")
-        _save(picture, base / "Stimuli" / Path(name).parent / "Output" / f"{number + 1:03d}.jpg")
+        _save(picture, base / "Stimuli" / Path(name).parent / "Output" / Path(name).with_suffix(".jpg").name)
         if part != "test":
             matrix = (count(observers, picture.shape) > 0).astype(np.uint8)
             key = "fixations" if number == 2 else "fixLocs"
             _mat(base / "FIXATIONLOCS" / f"{name}.mat", {key: matrix.T if broken and number == 1 else matrix})
             _save(picture[..., 0], base / "FIXATIONMAPS" / f"{name}.jpg")
+            records = []
+            for observer, (x, y, duration) in enumerate(observers):
+                data = np.stack([x + 1, y + 1, duration], axis=1)[:, : 1 if broken and number == 1 else 3]
+                records.append(
+                    np.array([[(f"{number}-{observer}-ab.eye", data)]], dtype=[("name", "O"), ("data", "O")])
+                )
+            everybody[f"{name}.jpg"] = _cell(records)
+    matlab_map.save(folder / "trainSet/allFixData.mat", "allData", everybody)
     return folder
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data import make_tiny
+from data import make_tiny, matlab_map
 from PIL import Image
 from scipy.io import savemat
 
 from salzoo.data import CAT2000, MIT300, MIT1003
+from salzoo.data.sets import load_dataset
 from salzoo.errors import DataError, DatasetNotFoundError, SpecError
 
 
@@ -112,13 +113,18 @@ class TestMIT300:
             MIT300(tmp_path / "MIT300/BenchmarkIMAGES")
 
 
+def drawn(name: str) -> int:
+    """Return which of the drawn pictures `<category>/NNN.jpg` of the miniature CAT2000 is."""
+    return 2 * (int(name[-7:-4]) - 1) + name.startswith("Social")
+
+
 class TestCAT2000:
     def test_pixels_and_categories(self, tmp_path: Path) -> None:
         dataset = CAT2000(make_tiny.cat2000(tmp_path), "all")
         pictures, people = make_tiny.draw(7)
         for index, name in enumerate(dataset.names):
-            place = int(name[-7:-4]) - 1
-            assert dataset.category(index) == ("Action", "Social")[place % 2]
+            assert dataset.category(index) in ("Action", "Social")
+            place = drawn(name)
             expected = make_tiny.count(people[place], pictures[place].shape) > 0
             assert (dataset[index]["fixations"].numpy() == expected).all()
         assert dataset.sigma((1080, 1920)) == 40
@@ -138,14 +144,47 @@ class TestCAT2000:
     def test_damaged_and_missing_files(self, tmp_path: Path) -> None:
         folder = make_tiny.cat2000(tmp_path, broken=True)
         dataset = CAT2000(folder, "all")
-        with pytest.raises(DataError, match=r"Social/002\.mat is \(48, 64\) .*its picture \(64, 48\)"):
-            dataset[dataset.names.index("Social/002.jpg")]
+        with pytest.raises(DataError, match=r"Social/001\.mat is \(48, 64\) .*its picture \(64, 48\)"):
+            dataset[dataset.names.index("Social/001.jpg")]
         (folder / "trainSet/FIXATIONLOCS/Action/005.mat").unlink()
         with pytest.raises(DatasetNotFoundError, match=r"1 of 6 files, such as 005\.mat, .*Action"):
             CAT2000(folder, "all")
         shutil.rmtree(folder / "testSet")
         with pytest.raises(DatasetNotFoundError, match=r"no testSet/Stimuli in .*testSet\.zip"):
             CAT2000(folder, "test")
+
+    def test_observers_are_told_apart(self, tmp_path: Path) -> None:
+        folder = make_tiny.cat2000(tmp_path)
+        dataset = load_dataset("cat2000_observers", folder, "all")
+        assert isinstance(dataset, CAT2000)
+        assert dataset.name_of_set == "cat2000_observers"
+        assert dataset.names == CAT2000(folder, "all").names
+        _, people = make_tiny.draw(7)
+        for index, name in enumerate(dataset.names):
+            points = dataset.read_points(index)
+            for observer, (x, y, _) in enumerate(people[drawn(name)]):
+                np.testing.assert_allclose(points.of(observer).x, x, atol=1e-9)
+                np.testing.assert_allclose(points.of(observer).y, y, atol=1e-9)
+        assert dataset.sibling("val").observers
+        shutil.rmtree(folder / "trainSet/FIXATIONLOCS")
+        assert len(CAT2000(folder, "all", observers=True)) == len(dataset)
+
+    def test_damaged_and_missing_observers(self, tmp_path: Path) -> None:
+        folder = make_tiny.cat2000(tmp_path, broken=True)
+        dataset = CAT2000(folder, "all", observers=True)
+        with pytest.raises(DataError, match=r"allFixData\.mat does not hold a containers\.Map .*N x 2 or more, got"):
+            dataset[0]
+        file = folder / "trainSet/allFixData.mat"
+        matlab_map.save(file, "allData", {"Action/001.jpg": np.empty((0, 0), object)})
+        assert len(dataset.read_points(dataset.names.index("Action/001.jpg"))) == 0
+        with pytest.raises(DataError, match=r"no fixations for the picture Social/001\.jpg"):
+            dataset.read_points(dataset.names.index("Social/001.jpg"))
+        savemat(file, {"allData": np.eye(3)})
+        with pytest.raises(DataError, match=r"allFixData\.mat does not hold a containers\.Map"):
+            dataset[0]
+        file.unlink()
+        with pytest.raises(DatasetNotFoundError, match=r"no trainSet/allFixData\.mat in"):
+            CAT2000(folder, "all", observers=True)
 
     def test_an_exif_rotation_is_not_followed(self, tmp_path: Path) -> None:
         dataset = CAT2000(make_tiny.cat2000(tmp_path), "test")
