@@ -117,7 +117,9 @@ class TimmBackbone(nn.Module):
             maps = self._run(image[new])
             for k, i in enumerate(new):
                 self._remembered[keys[i]] = [m[k : k + 1].half() for m in maps]
-        return [torch.cat(one).float() for one in zip(*(self._remembered[key] for key in keys), strict=True)]
+        return [
+            torch.cat([m.float() for m in one]) for one in zip(*(self._remembered[key] for key in keys), strict=True)
+        ]
 
     def _run(self, image: Tensor) -> list[Tensor]:
         maps: Any = self.trunk(image)

@@ -212,3 +212,23 @@ def test_building_leaves_statistics_and_random_numbers_of_the_measurement_out() 
     trunk = TimmBackbone("test_resnet", (8,))
     assert torch.equal(trunk.trunk.bn1.running_mean, torch.zeros(32))
     assert all(module.training for module in trunk.modules())
+
+
+def test_remembered_maps_are_those_of_the_trunk() -> None:
+    """Also under autocast, and for a batch of known and new pictures."""
+    backbone = TimmBackbone("test_efficientnet", (8, 16), remember=True)
+    with pytest.raises(SpecError, match="frozen trunk"):
+        backbone(torch.rand(1, 3, 64, 64))
+    backbone.freeze()
+    images = torch.rand(3, 3, 64, 64)
+    for precision in (torch.float32, torch.bfloat16):
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            backbone(images[:2])
+            recalled = backbone(images)
+        for maps, expected in zip(recalled, backbone.eval()(images), strict=True):
+            torch.testing.assert_close(maps, expected, rtol=2e-3, atol=2e-3)
+        backbone.train()
+    runs = []
+    backbone.trunk.register_forward_hook(lambda *_: runs.append(1))
+    backbone(images)
+    assert not runs, "all were in memory"

@@ -48,6 +48,7 @@ class DeepGazeIINetwork(nn.Module):
         dropout: Share of the read-out's hidden channels left out in training.
         mirror: In eval mode, average the log densities of the picture and of its mirror image.
         pretrained_backbone: Start from ImageNet weights.
+        remember: See `TimmBackbone`.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class DeepGazeIINetwork(nn.Module):
         dropout: float,
         mirror: bool,
         pretrained_backbone: bool,
+        remember: bool = False,
     ) -> None:
         super().__init__()
         self.stride, self.mirror = stride, mirror
-        self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone)
+        self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=remember)
         self.backbone.freeze()
         self.standardise = nn.ModuleList(Standardise(c) for c in self.backbone.channels)
         widths = (sum(self.backbone.channels), *hidden, 1)
@@ -122,6 +124,8 @@ class DeepGazeII(SaliencyModel):
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects; the paper halves the picture, 384 x 512 for MIT1003's 768 x 1024.
         lr: Peak learning rate.
+        remember: In training, run the frozen trunk once a picture (and once its mirror image) and keep the maps in
+            memory: epochs after the first two cost a fraction. Needs room for them, and `--data.augment.crop 0`.
     """
 
     network: DeepGazeIINetwork
@@ -138,11 +142,12 @@ class DeepGazeII(SaliencyModel):
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((384, 512)),
         lr: float = 1e-3,
+        remember: bool = False,
     ) -> None:
         super().__init__(preprocess, backbone=backbone)
         self.lr = lr
         self.network = DeepGazeIINetwork(
-            backbone, taps, hidden, activation, stride, dropout, mirror, pretrained_backbone
+            backbone, taps, hidden, activation, stride, dropout, mirror, pretrained_backbone, remember
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
