@@ -230,6 +230,20 @@ class SaliencyModel(L.LightningModule):
         self.log_dict(cast("dict[str, Any]", metrics), batch_size=len(batch["image"]), prog_bar=True)
 
 
+def decaying_sgd(groups: list[dict[str, Any]], lr: float) -> dict[str, Any]:
+    """Return an optimiser with its schedule: SGD as in Keras 1, whose `decay` is one of the rate, not of weights.
+
+    Nesterov momentum 0.9; after t steps the rate is 1 / (1 + 0.0005 t) of that at the start.
+
+    Args:
+        groups: As `parameter_groups` returns them.
+        lr: Rate at the start of groups without their own.
+    """
+    sgd = torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(sgd, lambda step: 1 / (1 + 5e-4 * step))
+    return {"optimizer": sgd, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
 def normalise_log(logits: Tensor) -> Tensor:
     """(N, 1, H, W) logits to (N, H, W) log densities; exact also for maps of a hundred megapixels."""
     flat = logits.flatten(1)  # log_softmax loses a percent of the mass there

@@ -1,0 +1,122 @@
+"""SALICON, the model (Huang, Shen, Boix & Zhao, ICCV 2015), not the data set of the same name.
+
+Differences from the paper:
+- The authors released no code. Layers and sizes are those on which two re-implementations agree (SALICONtf by
+  Kotseruba, and its PyTorch port by nkuhzx): both streams end after conv5_3, the coarse one sees half the size, and its
+  maps are up-sampled to the nearest neighbour. OpenSALICON (Thomas 2016) keeps pool5 and doubles the pictures instead.
+- The loss is the paper's best of four, the Kullback-Leibler divergence; the re-implementations train with binary
+  cross-entropy. The map becomes a distribution by a softmax.
+- `optimizer: paper` is SALICONtf's: the rate and the schedule of the authors are not known.
+- timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets.
+- The lite variant concatenates three stages of EfficientNet-Lite0 in each stream, at the finest one's resolution and
+  with bilinear up-sampling, and does not train what lies below them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from salzoo import losses
+from salzoo.backbone import TimmBackbone
+from salzoo.model import SaliencyModel, decaying_sgd
+from salzoo.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from salzoo.data.base import Batch
+
+
+class SALICONNetwork(nn.Module):
+    """Two trunks that share no weights, one for the picture and one for the picture at half its size (Fig. 2).
+
+    Shape: (N, 3, H, W) normalised image, sides even, to (N, 1, h, w) logits at the resolution of the fine stream's
+    largest tap; for VGG-16's conv5_3 and 600 x 800 pixels 37 x 50.
+
+    Args:
+        backbone: timm name, of both streams.
+        taps: See `TimmBackbone`; the finest map first.
+        frozen: Names of the modules that are trained in neither stream.
+        upsampling: How all maps come to the resolution of the first.
+        dropout: Share of the concatenated channels left out in training.
+        pretrained_backbone: Start from ImageNet weights.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        taps: Sequence[int | str],
+        frozen: Sequence[str],
+        upsampling: Literal["nearest", "bilinear"],
+        dropout: float,
+        pretrained_backbone: bool,
+    ) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+        self.fine = TimmBackbone(backbone, taps, pretrained=pretrained_backbone)
+        self.coarse = TimmBackbone(backbone, taps, pretrained=pretrained_backbone)
+        if frozen:
+            self.fine.freeze(*frozen)
+            self.coarse.freeze(*frozen)
+        self.dropout = nn.Dropout2d(dropout)
+        self.head = nn.Conv2d(2 * sum(self.fine.channels), 1, 1)
+        nn.init.zeros_(self.head.weight)  # as the re-implementations do: the first map is flat
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Run both streams and weigh their channels; under autocast only the trunks run in half precision."""
+        maps = [m.float() for m in (*self.fine(image), *self.coarse(F.avg_pool2d(image, 2)))]
+        with torch.autocast(image.device.type, enabled=False):
+            features = torch.cat([F.interpolate(m, maps[0].shape[-2:], mode=self.upsampling) for m in maps], dim=1)
+            logits: Tensor = self.head(self.dropout(features))
+        return logits
+
+
+class SALICON(SaliencyModel):
+    """SALICON: a fine and a coarse stream, trained end to end on the Kullback-Leibler divergence.
+
+    Args:
+        backbone: timm name, of both streams.
+        taps: Strides or module names, the finest first; the default is the paper's, the ReLU after conv5_3.
+        frozen: Names of the modules that are trained in neither stream; the paper trains all.
+        upsampling: `nearest` as SALICONtf, or `bilinear`.
+        dropout: Share of the concatenated channels left out in training; the paper has none.
+        optimizer: `paper` (SGD with Nesterov momentum 0.9 and a decaying rate) or `adamw` with a one-cycle rate.
+        lr: Learning rate of the head.
+        backbone_rate: The streams' share of it.
+        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
+        preprocess: What the fine stream expects; both sides even.
+    """
+
+    network: SALICONNetwork
+
+    def __init__(
+        self,
+        backbone: str = "vgg16.tv_in1k",
+        taps: tuple[int | str, ...] = ("features.29",),
+        frozen: tuple[str, ...] = (),
+        upsampling: Literal["nearest", "bilinear"] = "nearest",
+        dropout: float = 0.0,
+        optimizer: Literal["paper", "adamw"] = "paper",
+        lr: float = 1e-2,
+        backbone_rate: float = 1.0,
+        pretrained_backbone: bool = False,
+        preprocess: Preprocess = Preprocess((600, 800)),
+    ) -> None:
+        super().__init__(preprocess, backbone=backbone)
+        self.optimizer, self.lr, self.backbone_rate = optimizer, lr, backbone_rate
+        self.network = SALICONNetwork(backbone, taps, frozen, upsampling, dropout, pretrained_backbone)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Kullback-Leibler divergence from the density at the resolution of the logits (Sec. 3.2)."""
+        density = F.adaptive_avg_pool2d(batch["density"], (logits.shape[-2], logits.shape[-1]))
+        density = density / density.sum((-2, -1), keepdim=True).clamp_min(1e-20)  # no looks: all 0, which kl leaves out
+        return losses.kl(self.to_log_density(logits), density)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, or SALICONtf's SGD with a decaying rate."""
+        if self.optimizer == "adamw":
+            return super().configure_optimizers()
+        return decaying_sgd(self.parameter_groups(), self.lr)

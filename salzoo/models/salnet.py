@@ -1,0 +1,215 @@
+"""SalNet, the deep network of Pan, McGuinness, Sayrol, O'Connor & Giro-i-Nieto (CVPR 2016; arXiv:1603.00845).
+
+Differences from the paper:
+- Where paper and released network differ, this is the released one: nine convolutions (the paper's figure has no 11x11
+  layer of 32 channels), 25,806,209 parameters.
+- Rate and schedule of the paper variant are a re-implementation's (by G. Kelam), the rate converted from Caffe's
+  sum over pixels to a mean over pixels. Its weight decay shrinks to nothing in that conversion: there is none.
+- The released post-processing scales the map to 8 bits, clips it and blurs it. Here nothing is rounded, and the clip at
+  0 is a soft one, so that no two pixels of the background tie.
+- The lite variant reads EfficientNet-Lite0 at strides 8 and 16 (its last stage dilated) instead of the first three
+  layers of VGG-CNN-M at stride 4, with a narrower column of convolutions, batches of 16 and AdamW.
+- The lite variant is trained on pictures of 288 x 384 and predicts at 384 x 512.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from salzoo import losses
+from salzoo.backbone import TimmBackbone
+from salzoo.errors import WeightsError
+from salzoo.model import SaliencyModel, normalise_log
+from salzoo.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from salzoo.data.base import Batch
+
+STEM = "vgg_cnn_m"
+KERNELS = (5, 5, 7, 11, 11, 13)
+"""Of conv4 to conv9."""
+
+FLOOR = 1e-6
+"""Of the map in [0, 1], so that every density has a logarithm."""
+
+STEM_MEAN, STEM_STD = (100 / 255, 110 / 255, 118 / 255), (0.5, 0.5, 0.5)
+"""(x - (100, 110, 118)) / 127.5 for BGR pixels from 0 to 255."""
+
+
+class VGGMStem(nn.Module):
+    """The first three layers of VGG-CNN-M (Chatfield et al., BMVC 2014), at stride 1 between the poolings.
+
+    Shape: (N, 3, H, W), sides divisible by 4, to one map (N, 512, H / 4, W / 4) in a list.
+
+    Args:
+        weights: safetensors file with `conv1.weight`, `conv1.bias` up to `conv3`; None: noise.
+
+    Raises:
+        WeightsError: If the file cannot be read or does not fit.
+    """
+
+    channels = (512,)
+    strides = (4,)
+
+    def __init__(self, weights: str | None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 96, 7, padding=3)
+        self.norm1 = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
+        self.conv2 = nn.Conv2d(96, 256, 5, padding=2)
+        self.conv3 = nn.Conv2d(256, 512, 3, padding=1)
+        self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        for layer in (self.conv1, self.conv2, self.conv3):
+            initialise(layer, "relu")
+        if weights is not None:
+            try:
+                self.load_state_dict(load_file(Path(weights).expanduser()))
+            except (OSError, SafetensorError, RuntimeError) as error:
+                raise WeightsError(
+                    f"stem_weights={weights}: {error}. Expected: a safetensors file with weight and bias of conv1 "
+                    "(96, 3, 7, 7), conv2 (256, 96, 5, 5) and conv3 (512, 256, 3, 3)."
+                ) from error
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Convolve and pool."""
+        x = self.pool(self.norm1(self.conv1(image).relu()))
+        x = self.pool(self.conv2(x).relu())
+        return [self.conv3(x).relu()]
+
+
+def initialise(layer: nn.Conv2d, nonlinearity: Literal["relu", "linear"]) -> None:
+    """Draw weights from He's normal distribution: the standard deviations of the authors' training file."""
+    nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+class SalNetNetwork(nn.Module):
+    """Transferred features, a column of large convolutions and one deconvolution back to the picture's size.
+
+    Shape: (N, 3, H, W) normalised image, sides divisible by the trunk's stride, to maps (N, 1, H, W) in about [-1, 1].
+
+    Args:
+        backbone: The trunk; its maps are brought to the resolution of the first one and concatenated.
+        column: Channels of conv4 to conv8.
+        deconvolution_gain: Of the deconvolution's initial kernel, which is constant.
+    """
+
+    def __init__(
+        self, backbone: VGGMStem | TimmBackbone, column: tuple[int, int, int, int, int], deconvolution_gain: float
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        layers, channels = OrderedDict[str, nn.Module](), sum(backbone.channels)
+        for i, (width, kernel) in enumerate(zip((*column, 1), KERNELS, strict=True), start=4):
+            layers[f"conv{i}"] = convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
+            initialise(convolution, "linear" if width == 1 else "relu")
+            if width > 1:
+                layers[f"relu{i}"] = nn.ReLU()
+            channels = width
+        self.column = nn.Sequential(layers)
+        stride = backbone.strides[0]
+        self.deconv1 = nn.ConvTranspose2d(1, 1, 2 * stride, stride, stride // 2, bias=False)
+        nn.init.constant_(self.deconv1.weight, deconvolution_gain / 4)  # four weights make a pixel
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Run the trunk, the column and the deconvolution."""
+        first, *rest = self.backbone(image)
+        size = (first.shape[-2], first.shape[-1])
+        maps = [first, *(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in rest)]
+        saliency: Tensor = self.deconv1(self.column(torch.cat(maps, dim=1)))
+        return saliency
+
+
+class SalNet(SaliencyModel):
+    """SalNet: Euclidean loss between maps in about [-1, 1].
+
+    Args:
+        backbone: `vgg_cnn_m` or a timm name.
+        taps: Rising strides of the timm trunk's maps; `vgg_cnn_m` has one map, of stride 4.
+        frozen: Names of the timm trunk's modules that are not trained.
+        output_stride: 16 to dilate a timm trunk that goes deeper.
+        column: Channels of conv4 to conv8.
+        deconvolution_gain: Of the initial kernel; 1/16 in the authors' training file.
+        optimizer: `paper` (SGD with momentum 0.9, halved every 2,000 steps) or `adamw` with a one-cycle rate.
+        lr: Rate; 1.3e-7 for Caffe's sum over pixels is 5e-3 for a mean.
+        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
+        stem_weights: File with the weights of `vgg_cnn_m` for `pretrained_backbone`, as `VGGMStem` reads it.
+        preprocess: What the network expects; pixels of `vgg_cnn_m` are the authors' unless told otherwise.
+
+    Raises:
+        WeightsError: If `pretrained_backbone` and the weights cannot be had.
+    """
+
+    network: SalNetNetwork
+
+    def __init__(
+        self,
+        backbone: str = STEM,
+        taps: tuple[int, ...] = (4,),
+        frozen: tuple[str, ...] = (),
+        output_stride: int | None = None,
+        column: tuple[int, int, int, int, int] = (512, 512, 256, 128, 32),
+        deconvolution_gain: float = 1 / 16,
+        optimizer: Literal["paper", "adamw"] = "paper",
+        lr: float = 5e-3,
+        pretrained_backbone: bool = False,
+        stem_weights: str | None = None,
+        preprocess: Preprocess = Preprocess((240, 320)),
+    ) -> None:
+        if backbone == STEM and preprocess.mean is None:
+            preprocess = replace(preprocess, mean=STEM_MEAN, std=STEM_STD, channel_order="bgr")
+        super().__init__(preprocess, backbone=backbone)
+        self.optimizer, self.lr = optimizer, lr
+        trunk: VGGMStem | TimmBackbone
+        if backbone == STEM:
+            trunk = VGGMStem(_require(stem_weights) if pretrained_backbone else None)
+        else:
+            trunk = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, output_stride=output_stride)
+            if frozen:
+                trunk.freeze(*frozen)
+        self.network = SalNetNetwork(trunk, column, deconvolution_gain)
+
+    def to_log_density(self, logits: Tensor) -> Tensor:
+        """Undo the scaling of the target, clip softly, blur by the released 5x5 Gaussian and divide by the sum."""
+        saliency = (logits * 128 + 127) / 255
+        clipped = F.softplus(saliency, beta=64).clamp_min(FLOOR)
+        return normalise_log(gaussian_blur2d(clipped, (5, 5), (1.1, 1.1), "replicate").log())
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error; the true map's 0 to 255 become (x - 127) / 128 (Sec. 3; scale of the released code)."""
+        density = batch["density"]
+        saliency = density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)
+        return losses.mse(logits[:, 0].float(), (saliency * 255 - 127) / 128)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, or SGD with biases at twice the rate of weights (the multipliers of a Caffe training file)."""
+        if self.optimizer == "adamw":
+            return super().configure_optimizers()
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "lr": self.lr},
+            {"params": [p for p in parameters if p.ndim == 1], "lr": 2 * self.lr},
+        ]
+        optimizer = torch.optim.SGD(groups, momentum=0.9)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2000, gamma=0.5)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _require(stem_weights: str | None) -> str:
+    if stem_weights is None:
+        raise WeightsError(
+            "The ImageNet weights of VGG-CNN-M exist as a Caffe model only (VGG_CNN_M.caffemodel; Chatfield et al. "
+            "2014). Save weight and bias of its conv1, conv2 and conv3 as a safetensors file and give "
+            "--model.stem_weights FILE, start from noise with --model.pretrained_backbone false, or take salnet.lite."
+        )
+    return stem_weights
