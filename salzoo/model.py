@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from salzoo import losses
 from salzoo.backbone import TimmBackbone, pixel_statistics
 from salzoo.errors import SpecError
 from salzoo.image import ImageLike, to_list, to_tensor
@@ -46,6 +47,7 @@ class SaliencyModel(L.LightningModule):
     Args:
         preprocess: What the network expects; its `mean` and `std` default to the backbone's own.
         backbone: timm name that they are taken from.
+        loss: What to train with instead of the paper's own loss, as `salzoo.losses.get` takes it; None for that.
     """
 
     network: nn.Module
@@ -53,13 +55,18 @@ class SaliencyModel(L.LightningModule):
     backbone_rate: float = 1.0
     """Learning rate of the trunk's parameters as a share of `lr`; below 1 to fine-tune ImageNet weights gently."""
     identity: Identity | None = None
+    sigmoid = False
+    """Whether the sigmoid of the logits is the map; if not, losses on maps see the density scaled to a maximum of 1."""
     calibrated = False
     """Whether the network came with fitted statistics, on which its weights rely; `load` of a checkpoint sets it."""
     trained_on: tuple[str, ...] = ()
     """Data sets and splits as `osie:train`; `load` of a checkpoint sets it."""
 
-    def __init__(self, preprocess: Preprocess, *, backbone: str | None = None) -> None:
+    def __init__(
+        self, preprocess: Preprocess, *, backbone: str | None = None, loss: losses.LossSpec | None = None
+    ) -> None:
         super().__init__()
+        self.objective = None if loss is None else losses.get(loss)
         if backbone is not None and preprocess.mean is None:
             mean, std = pixel_statistics(backbone)
             if preprocess.channel_order == "bgr":
@@ -70,13 +77,17 @@ class SaliencyModel(L.LightningModule):
     # What a paper overrides.
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Scalar training loss.
+        """Scalar training loss: the paper's, or here the one given as `loss`, at the resolution of the logits.
 
         Args:
             logits: (N, 1, h, w) output of the network, at any stride.
             batch: Pictures and truth at `preprocess.size`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no gradient training.")
+        if self.objective is None:
+            raise NotImplementedError(f"{type(self).__name__} has no gradient training.")
+        log_density = self.to_log_density(logits.float())
+        loss: Tensor = self.objective(log_density, batch, logits[:, 0].float() if self.sigmoid else None)
+        return loss
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """(N, 1, H, W) logits to (N, H, W) natural-log density; the exp of each map sums to 1."""
@@ -100,6 +111,10 @@ class SaliencyModel(L.LightningModule):
         own = [p for p in self.parameters() if p.requires_grad and p not in inside]
         groups = [(own, self.lr), ([p for p in self.parameters() if p in inside], self.lr * self.backbone_rate)]
         return [{"params": parameters, "lr": lr} for parameters, lr in groups if parameters]
+
+    def training_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the loss that was given, else the paper's."""
+        return self.loss(logits, batch) if self.objective is None else SaliencyModel.loss(self, logits, batch)
 
     # The one path from pixels to a map.
 
@@ -206,7 +221,7 @@ class SaliencyModel(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One step on a stacked batch."""
-        loss = self.loss(self(as_float(batch["image"])), batch)
+        loss = self.training_loss(self(as_float(batch["image"])), batch)
         self.log("train/loss", loss, batch_size=len(batch["image"]), prog_bar=True)
         return loss
 

@@ -126,6 +126,7 @@ class DeepGazeII(SaliencyModel):
         lr: Peak learning rate.
         remember: In training, run the frozen trunk once a picture (and once its mirror image) and keep the maps in
             memory: epochs after the first two cost a fraction. Needs room for them, and `--data.augment.crop 0`.
+        loss: Instead of the log-likelihood, see `salzoo.losses.get`.
     """
 
     network: DeepGazeIINetwork
@@ -143,8 +144,9 @@ class DeepGazeII(SaliencyModel):
         preprocess: Preprocess = Preprocess((384, 512)),
         lr: float = 1e-3,
         remember: bool = False,
+        loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.lr = lr
         self.network = DeepGazeIINetwork(
             backbone, taps, hidden, activation, stride, dropout, mirror, pretrained_backbone, remember

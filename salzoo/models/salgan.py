@@ -122,9 +122,11 @@ class SalGAN(SaliencyModel):
             fully connected layer takes no other. To be given to the data module as well (`--data.size`).
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects; the paper's size is 192 x 256.
+        loss: Instead of cross-entropy as content loss, see `salzoo.losses.get`.
     """
 
     network: SalGANNetwork
+    sigmoid = True
 
     def __init__(
         self,
@@ -140,8 +142,9 @@ class SalGAN(SaliencyModel):
         training_size: tuple[int, int] | None = None,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((192, 256)),
+        loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.automatic_optimization = False  # two networks take turns
         self.bootstrap_epochs, self.content_weight = bootstrap_epochs, content_weight
         self.optimizer, self.lr, self.adversarial_lr = optimizer, lr, adversarial_lr
@@ -157,7 +160,7 @@ class SalGAN(SaliencyModel):
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Binary cross-entropy on maps averaged over 4x4 pixels of the input (Eq. 2, Sec. 4.1)."""
-        return losses.bce(logits, self._target(batch), pool=max(4 // self.stride, 1))
+        return losses.bce(logits[:, 0], self._target(batch), pool=max(4 // self.stride, 1))
 
     def _target(self, batch: Batch) -> Tensor:
         """Return the true map (N, h, w), scaled to a maximum of 1, at the resolution of the decoder."""
@@ -170,19 +173,19 @@ class SalGAN(SaliencyModel):
         image = as_float(batch["image"])
         picture, truth = F.avg_pool2d(image, self.stride), self._target(batch)[:, None]
         if self.current_epoch < self.bootstrap_epochs:
-            loss = self.loss(self(image), batch)
+            loss = self.training_loss(self(image), batch)
             self._step(bootstrap, loss, idle=self.discriminator)
             self._schedule()
         elif batch_idx % 2 == 0:
             with torch.no_grad():
                 generated = self(image).sigmoid()
             real, fake = self.discriminator(truth, picture), self.discriminator(generated, picture)
-            loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+            loss = losses.adversarial_discriminator(real, fake)
             self._step(discriminator, loss, idle=self.network)
         else:
             logits = self(image)
-            fooled = F.softplus(-self.discriminator(logits.sigmoid(), picture)).mean()
-            loss = self.content_weight * self.loss(logits, batch) + fooled  # Eq. 4
+            fooled = losses.adversarial_generator(self.discriminator(logits.sigmoid(), picture))
+            loss = self.content_weight * self.training_loss(logits, batch) + fooled  # Eq. 4
             self._step(generator, loss)
         name = (
             "bootstrap" if self.current_epoch < self.bootstrap_epochs else ("discriminator", "generator")[batch_idx % 2]
