@@ -14,6 +14,7 @@ from salzoo.data.folder import FixationFolder
 from salzoo.data.isun import ISUN
 from salzoo.data.mit import MIT300, MIT1003
 from salzoo.data.osie import OSIE, EyeCrowd
+from salzoo.data.patches import cut_patches, draw_places, split_by_height, split_by_rank
 from salzoo.data.prepared import prepare
 from salzoo.data.salicon import SALICON
 from salzoo.data.scene500 import Scene500
@@ -43,8 +44,12 @@ __all__ = [
     "SaliencyDataModule",
     "Scene500",
     "TrainingView",
+    "cut_patches",
+    "draw_places",
     "load_dataset",
     "prepare",
+    "split_by_height",
+    "split_by_rank",
     "write_submission",
 ]
 

@@ -98,13 +98,19 @@ class SaliencyDataModule(pl.LightningDataModule):
             for index in range(len(dataset)):
                 yield dataset.fixations(index), dataset.size(index)
 
+    def train_items(self, pictures: int) -> Iterator[Item]:
+        """Yield training pictures spread over the sets, at their own sizes with their ground truth, not augmented."""
+        items = ConcatDataset[Item](self.datasets("train"))
+        for index in _spread(pictures, len(items)):
+            yield items[index]
+
     def calibration_images(self, pictures: int) -> Iterator[Tensor]:
         """Yield (n, 3, h, w) uint8 batches of training pictures spread over the sets, not augmented.
 
         They are the same in every process, so statistics measured on them need no exchange.
         """
         items = self._train_pictures(augment=None)
-        chosen = torch.linspace(0, len(items) - 1, min(pictures, len(items))).long().tolist()
+        chosen = _spread(pictures, len(items))
         for start in range(0, len(chosen), self.batch_size):
             yield torch.stack([items[0, index]["image"] for index in chosen[start : start + self.batch_size]])
 
@@ -161,3 +167,9 @@ class SaliencyDataModule(pl.LightningDataModule):
         if size is None:
             raise SpecError("no size to train at: the model has no preprocess.size, so give size=(height, width)")
         return (size[0], size[1]), getattr(preprocess, "fit", "squash")
+
+
+def _spread(count: int, total: int) -> list[int]:
+    """Return `count` indices of `total`, evenly spread; all if there are fewer."""
+    indices: list[int] = torch.linspace(0, total - 1, min(count, total)).long().tolist()
+    return indices

@@ -175,6 +175,9 @@ def test_train_points_and_calibration_images_are_of_the_train_split(root: Path) 
     assert [len(batch) for batch in batches] == [5, 5, 2]
     assert torch.equal(torch.cat(batches), torch.cat(list(data.calibration_images(12))))
     assert sum(len(batch) for batch in data.calibration_images(1000)) == 24
+    names = [name for dataset in data.datasets("train") for name in dataset.names]
+    assert [item["name"] for item in data.train_items(2)] == [names[0], names[-1]]
+    assert [item["name"] for item in data.train_items(1000)] == names
 
 
 def test_command_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,339 @@
+"""eDN: an ensemble of random-filter networks and a linear SVM (Vig, Dorr & Cox, CVPR 2014).
+
+The six descriptors, found by the authors' search, and every constant are those of the authors' release (MIT licence,
+github.com/coxlab/edn-cvpr2014), whose operations are sthor's (github.com/nsf-ri-ubicv/sthor). The filters are random
+numbers with a fixed seed, so only the classifier is stored.
+
+Differences from the paper:
+- The classifier is trained on the three sets here instead of MIT1003; `svm_c` was chosen on `val`.
+- A picture is brought to the area of 384 x 512 at its own aspect in multiples of 32, antialiased bilinear (release:
+  0.5 * 512 / longer + 0.5 * 384 / shorter side, bicubic).
+- The margin is blurred on the grid of features, by 30 pixels of a picture of 1024 (release: 30 pixels of any picture).
+- The density is exp(scale * margin), with the scale that makes training fixations most likely; the release stretches
+  the margin to 0..255.
+- Pooling is done in double precision: in single, the tenth power loses values below 1e-4 of a unit.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
+from scipy.ndimage import zoom
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+
+from salzoo import losses
+from salzoo.data.patches import draw_places, split_by_rank
+from salzoo.errors import SpecError
+from salzoo.model import SaliencyModel, as_float, normalise_log
+from salzoo.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from salzoo.data import SaliencyDataModule
+
+SEED = 42
+EPSILON = 1e-4  # added to every norm
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Divisive normalisation by the norm of a neighbourhood (`lnorm`)."""
+
+    side: int
+    stretch: float
+    threshold: float
+    remove_mean: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Correlation with random filters, clipped to [low, high]; pooling with stride 2; normalisation."""
+
+    filters: int
+    side: int
+    low: float | None
+    high: float | None
+    pool_side: int
+    order: int
+    norm: Norm
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One random-filter network."""
+
+    colour: Literal["rgb", "yuv"]
+    norm: Norm
+    layers: tuple[Layer, ...]
+
+
+DESCRIPTORS = (
+    Descriptor(
+        "rgb",
+        Norm(7, 10, 1),
+        (
+            Layer(32, 3, None, None, 3, 10, Norm(7, 1, 1)),
+            Layer(16, 7, None, 1, 5, 10, Norm(9, 10, 1)),
+            Layer(128, 9, 0, None, 9, 10, Norm(9, 1, 0.1)),
+        ),
+    ),
+    Descriptor(
+        "yuv",
+        Norm(3, 0.1, 10),
+        (
+            Layer(32, 5, None, 1, 9, 10, Norm(3, 0.1, 10)),
+            Layer(32, 7, 0, 1, 7, 10, Norm(7, 1, 10)),
+            Layer(128, 5, None, 1, 9, 1, Norm(3, 0.1, 10, True)),
+        ),
+    ),
+    Descriptor(
+        "yuv",
+        Norm(3, 10, 10),
+        (
+            Layer(32, 5, None, 1, 9, 10, Norm(3, 0.1, 10)),
+            Layer(32, 7, 0, 1, 7, 10, Norm(5, 1, 10)),
+            Layer(128, 5, None, None, 9, 1, Norm(5, 0.1, 10, True)),
+        ),
+    ),
+    Descriptor(
+        "yuv",
+        Norm(7, 0.1, 0.1),
+        (
+            Layer(16, 5, None, None, 3, 2, Norm(5, 1, 1)),
+            Layer(64, 9, 0, 1, 9, 10, Norm(7, 0.1, 1)),
+        ),
+    ),
+    Descriptor(
+        "rgb",
+        Norm(7, 1, 1),
+        (
+            Layer(16, 3, None, None, 7, 10, Norm(7, 1, 0.1, True)),
+            Layer(64, 7, 0, None, 9, 10, Norm(9, 0.1, 0.1, True)),
+            Layer(256, 7, None, 1, 9, 2, Norm(9, 0.1, 10, True)),
+        ),
+    ),
+    Descriptor(
+        "rgb",
+        Norm(9, 10, 10),
+        (
+            Layer(32, 9, None, None, 7, 1, Norm(5, 0.1, 1)),
+            Layer(32, 5, 0, None, 7, 10, Norm(7, 0.1, 10, True)),
+            Layer(128, 7, None, None, 9, 2, Norm(7, 0.1, 10)),
+        ),
+    ),
+)
+"""The six descriptors of the release."""
+
+
+class RandomFilterNetwork(nn.Module):
+    """A descriptor. Shape: (1, 3, H, W) in 0..255 of its colour space to (1, C, ceil(H / 2^layers), ...)."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        super().__init__()
+        self.descriptor = descriptor
+        channels = 3
+        for i, layer in enumerate(descriptor.layers):
+            self.register_buffer(f"filters{i}", make_filters(layer.filters, channels, layer.side), persistent=False)
+            channels = layer.filters
+        self.channels = channels
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Normalise, then correlate, clip, pool and normalise in each layer."""
+        x = normalise(image, self.descriptor.norm)
+        for i, layer in enumerate(self.descriptor.layers):
+            x = F.conv2d(x, self.get_buffer(f"filters{i}"), padding=layer.side // 2)
+            if layer.low is not None or layer.high is not None:
+                x = x.clamp_(layer.low, layer.high)
+            x = normalise(pool(x, layer.pool_side, layer.order), layer.norm)
+        return x
+
+
+def make_filters(count: int, channels: int, side: int) -> Tensor:
+    """Return (count, channels, side, side) random filters of mean 0 and norm 1, each time from the same seed."""
+    filters = np.random.RandomState(SEED).uniform(size=(count, side, side, channels))
+    filters -= filters.mean((1, 2, 3), keepdims=True)
+    filters /= np.sqrt(np.square(filters).sum((1, 2, 3), keepdims=True))
+    return torch.from_numpy(filters.transpose(0, 3, 1, 2).astype(np.float32)).contiguous()
+
+
+def normalise(x: Tensor, norm: Norm) -> Tensor:
+    """Divide each value of (1, C, H, W) by the norm of all channels in its neighbourhood (sthor's `lcdnorm3`).
+
+    A norm below the threshold counts as 1. Outside of the map is 0.
+    """
+    window, count = functools.partial(_window_sum, side=norm.side), norm.side**2 * x.shape[1]
+    power = window(x.square().sum(1, keepdim=True))
+    if norm.remove_mean:
+        total = window(x.sum(1, keepdim=True))
+        x = x - (total / count).to(x.dtype)
+        power = power - total.square() / count
+    length = norm.stretch * (power.clamp_min(0).sqrt() + EPSILON)
+    length = torch.where(length < norm.threshold + EPSILON, 1.0, length)
+    return x * (norm.stretch / length).to(x.dtype)
+
+
+def pool(x: Tensor, side: int, order: int) -> Tensor:
+    """Return the L_order norm over windows of side x side, with stride 2 (sthor's `lpool3`); outside of the map is 0.
+
+    In double precision, so that the tenth power of a value from 1e-30 to 1e+30 is neither zero nor infinite.
+    """
+    if order == 1:
+        return _window_sum(x, side, stride=2).to(x.dtype)
+    return _window_sum(x.double().pow(order), side, stride=2).pow(1 / order).to(x.dtype)
+
+
+def _window_sum(x: Tensor, side: int, stride: int = 1) -> Tensor:
+    """Sums over windows of side x side in double precision."""
+    return F.avg_pool2d(x.double(), side, stride, side // 2, divisor_override=1)
+
+
+def to_yuv(image: Tensor) -> Tensor:
+    """Turn (1, 3, H, W) RGB, stretched to 0..255 by its own extremes, into whole-numbered YCbCr as Pillow does."""
+    low, high = image.amin(), image.amax()
+    r, g, b = ((image - low) * (255 / (high - low).clamp_min(EPSILON))).round().unbind(1)
+    luma = 0.299 * r + 0.587 * g + 0.114 * b
+    blue, red = (b - luma) / 1.772 + 128, (r - luma) / 1.402 + 128
+    return (torch.stack([luma, blue, red], 1) + EPSILON).floor().clamp(0, 255)
+
+
+def distance_to_centre(size: tuple[int, int]) -> Tensor:
+    """Return the (1, 1, H, W) distance of each pixel from the middle, floored to whole pixels, over its maximum."""
+    rows, columns = (torch.arange(side) - side // 2 for side in size)
+    distance = (rows.square()[:, None] + columns.square()).double().sqrt().floor()
+    return (distance / distance.max())[None, None]
+
+
+def spline_zoom(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample (1, C, H, W) by cubic splines, corner pixels to corner pixels, as scipy's `zoom` does."""
+    rows, columns = (_zoom_matrix(a, b).to(maps) for a, b in zip(maps.shape[-2:], size, strict=True))
+    return rows @ maps @ columns.T
+
+
+@functools.lru_cache(maxsize=64)
+def _zoom_matrix(old: int, new: int) -> Tensor:
+    """Return (new, old): resampling is linear, so the resampled unit vectors tell all."""
+    return torch.from_numpy(zoom(np.eye(old), (new / old, 1))) if old != new else torch.eye(old)
+
+
+class EDNNetwork(nn.Module):
+    """Features, whitening, weights of the SVM and a blur.
+
+    Shape: (N, 3, H, W) RGB in [0, 1] to (N, 1, h, w) margins times the scale, at stride 8 with all descriptors.
+
+    Args:
+        descriptors: Indices into `DESCRIPTORS`; the first one's grid is that of the map.
+        blur: Standard deviation in cells of the grid.
+    """
+
+    mean: Tensor
+    std: Tensor
+    weights: Tensor
+    scale: Tensor
+
+    def __init__(self, descriptors: tuple[int, ...], blur: float) -> None:
+        super().__init__()
+        networks = [RandomFilterNetwork(DESCRIPTORS[i]) for i in descriptors]
+        self.descriptors = nn.ModuleList(networks)
+        self.blur = blur
+        features = 1 + sum(each.channels for each in networks)
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.register_buffer("weights", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(()))
+
+    def features(self, image: Tensor) -> Tensor:
+        """(1, 3, H, W) to (1, 833, h, w): distance to the centre, then the channels of each descriptor."""
+        picture = {"rgb": image * 255, "yuv": to_yuv(image * 255)}
+        maps = [each(picture[each.descriptor.colour]) for each in cast("list[RandomFilterNetwork]", self.descriptors)]
+        size = (maps[0].shape[-2], maps[0].shape[-1])
+        distance = distance_to_centre((image.shape[-2], image.shape[-1])).to(image)
+        return torch.cat([spline_zoom(m, size) for m in (distance, *maps)], 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Classify each cell, picture by picture: the maps of a batch would not fit a processor's cache."""
+        margins = torch.cat([self._margin(one[None]) for one in image])
+        side = 2 * math.ceil(3 * self.blur) + 1
+        return self.scale * gaussian_blur2d(margins, (side, side), (self.blur, self.blur), "replicate")
+
+    def _margin(self, image: Tensor) -> Tensor:
+        weights = self.weights / self.std
+        return F.conv2d(self.features(image), weights[None, :, None, None], -(weights @ self.mean)[None])
+
+
+class EDN(SaliencyModel):
+    """eDN, fitted in closed form by `salzoo fit edn`, which needs scikit-learn.
+
+    Args:
+        descriptors: Which of the six published descriptors, by index.
+        blur: Standard deviation of the final blur in cells of the grid, which is 8 pixels of the network's input.
+        pictures: Training pictures, spread evenly over the sets.
+        places: Fixated and as many other places of each picture.
+        svm_c: Penalty of the SVM's errors; the authors' is not known.
+        preprocess: What the network expects.
+    """
+
+    network: EDNNetwork
+
+    def __init__(
+        self,
+        descriptors: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
+        blur: float = 1.875,
+        pictures: int = 350,
+        places: int = 10,
+        svm_c: float = 1e-3,
+        preprocess: Preprocess = Preprocess((384, 512), "aspect"),
+    ) -> None:
+        super().__init__(preprocess)
+        self.pictures, self.places, self.svm_c = pictures, places, svm_c
+        self.network = EDNNetwork(descriptors, blur)
+
+    def calibrate(self, data: SaliencyDataModule) -> None:
+        """Fit whitening and SVM to places of training pictures, then the scale to a seventh of these pictures.
+
+        Raises:
+            SpecError: If scikit-learn is not installed.
+        """
+        try:
+            from sklearn.svm import LinearSVC
+        except ImportError as error:
+            raise SpecError('Fitting edn needs scikit-learn: pip install "salzoo[shallow]".') from error
+        features, labels = map(torch.cat, zip(*self._samples(data), strict=True))
+        network = self.network
+        network.mean.copy_(features.mean(0))
+        network.std.copy_(features.std(0, correction=0).clamp_min(1e-8))
+        svm = LinearSVC(C=self.svm_c, loss="squared_hinge", dual=False, fit_intercept=False)
+        svm.fit(((features - network.mean) / network.std).double().numpy(), labels.numpy())
+        network.weights.copy_(torch.from_numpy(svm.coef_[0]))
+        network.scale.fill_(self._best_scale(data))
+
+    def _samples(self, data: SaliencyDataModule) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (2 * places, features) and their labels of each picture: from the top 20 % and the bottom 70 %."""
+        for item in data.train_items(self.pictures):
+            features = self.network.features(self.preprocess.resize(as_float(item["image"])[None]).to(self.device))
+            density = F.adaptive_avg_pool2d(item["density"][None], (features.shape[-2], features.shape[-1]))
+            for label, marked in enumerate(reversed(split_by_rank(density))):
+                places = draw_places(marked, self.places) * torch.tensor(density.shape[-2:])
+                rows, columns = places[0].long().unbind(-1)
+                yield features[0, :, rows, columns].T.cpu(), torch.full((self.places,), label)
+
+    def _best_scale(self, data: SaliencyDataModule) -> float:
+        """Return the scale at which the training fixations are most likely."""
+        truth = []
+        for item in data.train_items(max(1, self.pictures // 7)):
+            margins = self(self.preprocess.resize(as_float(item["image"])[None]).to(self.device)).cpu()
+            counts = F.adaptive_avg_pool2d(item["fixations"][None].float(), (margins.shape[-2], margins.shape[-1]))
+            truth.append((margins, counts))
+
+        def cost(scale: float) -> float:
+            each = [losses.nll(normalise_log(scale * margins), counts) for margins, counts in truth]
+            return float(torch.stack(each).mean())
+
+        return float(minimize_scalar(cost, bounds=(0.01, 100), method="bounded").x)
