@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
+from salzoo.backbone import TimmBackbone
 from salzoo.data.fixations import Fixations
 
 
@@ -131,3 +132,42 @@ def fit_standardise(layers: Sequence[Standardise], batches: Iterable[Sequence[Te
         mean = total / count
         layer.mean.copy_(mean)
         layer.std.copy_((squares / count - mean.square()).clamp_min(1e-12).sqrt())
+
+
+class StackedTaps(nn.Module):
+    """The maps of a trunk's taps as one map: standardised if the trunk is frozen, brought to one stride, concatenated.
+
+    Shape: (N, 3, H, W) normalised image to (N, channels, h, w), h and w those of the tap with the given stride.
+
+    Args:
+        backbone: The trunk.
+        stride: Of the result, that of one of the taps; finer maps are averaged, coarser ones interpolated.
+    """
+
+    def __init__(self, backbone: TimmBackbone, stride: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.channels = sum(backbone.channels)
+        self.reference = backbone.strides.index(stride)
+        self.standardise = nn.ModuleList(
+            Standardise(c) if backbone.trunk in backbone.frozen else nn.Identity() for c in backbone.channels
+        )
+
+    def fit(self, images: Iterable[Tensor]) -> None:
+        """Measure the channel statistics on (N, 3, H, W) normalised pictures; a trunk that is trained needs none."""
+        layers = [layer for layer in self.standardise if isinstance(layer, Standardise)]
+        if layers:
+            fit_standardise(layers, (self.backbone(image) for image in images))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Run the trunk and stack its maps."""
+        maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
+        size = (maps[self.reference].shape[-2], maps[self.reference].shape[-1])
+        return torch.cat([resize_map(m, size) for m in maps], dim=1)
+
+
+def resize_map(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring feature maps (N, C, h, w) to (N, C, *size): by averages to a smaller size, bilinearly to a larger one."""
+    if maps.shape[-2] > size[0]:
+        return F.adaptive_avg_pool2d(maps, size)
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)

@@ -1,0 +1,223 @@
+"""DeepFix (Kruthiventi, Ayush & Babu, IEEE Transactions on Image Processing 2017; arXiv:1510.02927).
+
+A re-implementation from secondary descriptions: the authors released no code, and sizes of layers are those that public
+descriptions of the network agree on. Chosen here, where they say nothing:
+- The Gaussian blobs have standard deviations of 1/16, 1/8, 3/16 and 1/4 of the map's sides and a height of 1.
+- pool4 is a maximum over 3 x 3 pixels at stride 1, and there is no pool5.
+- The true map is the fixation density scaled to a maximum of 1; the loss is taken at the resolution of the prediction.
+- Stochastic gradient descent with momentum 0.9, weight decay 0.0005 and a rate of 0.01, a tenth of it whenever the
+  validation NSS has stopped rising. One stage of training: the second one, on real fixations, is `salzoo finetune`.
+- A map is made a density by division by its sum; below 2 % of the maximum it was trained to have it is bent, so that it
+  is positive everywhere and keeps its order.
+- timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets.
+The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised and brought to stride 8, instead of
+VGG-16 with a dilated last block, with narrower modules, AdamW and a one-cycle rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from salzoo import losses
+from salzoo.backbone import TimmBackbone
+from salzoo.layers import StackedTaps
+from salzoo.model import SaliencyModel, as_float, normalise_log
+from salzoo.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from salzoo.data import SaliencyDataModule
+    from salzoo.data.base import Batch
+
+VGG16_TAPS = ("features.29",)
+"""conv5_3 after its ReLU."""
+
+BLOB_SIDES = (1 / 16, 1 / 8, 3 / 16, 1 / 4)
+"""Standard deviations of the blobs as shares of a side; every pair of a vertical and a horizontal one is a blob."""
+
+FLOOR = 0.02
+"""Of a predicted map, whose maximum should be 1: below it the map goes on as an exponential."""
+
+
+class Inception(nn.Module):
+    """Four branches of different receptive fields, concatenated (GoogLeNet's module with a dilated branch).
+
+    Shape: (N, C, H, W) to (N, width, H, W); of the paper's 512 the branches have 128, 256, 64 and 64.
+
+    Args:
+        channels: C.
+        width: Channels of the result, divisible by 16.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        part = width // 16
+        self.point = nn.Conv2d(channels, 4 * part, 1)
+        self.local = nn.Sequential(
+            nn.Conv2d(channels, 4 * part, 1), nn.ReLU(), nn.Conv2d(4 * part, 8 * part, 3, padding=1)
+        )
+        self.wide = nn.Sequential(
+            nn.Conv2d(channels, part, 1), nn.ReLU(), nn.Conv2d(part, 2 * part, 3, padding=2, dilation=2)
+        )
+        self.pooled = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), nn.Conv2d(channels, 2 * part, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Run the branches."""
+        return torch.cat([branch(maps) for branch in (self.point, self.local, self.wide, self.pooled)], dim=1).relu()
+
+
+class LocationBiasedConvolution(nn.Module):
+    """A 5x5 convolution, dilated by 6, of feature maps and of 16 fixed blobs around the centre.
+
+    R_k = ReLU(W_k * V + W'_k * L + b_k): the same as a convolution of the maps V and L concatenated, but that of the
+    blobs L, which gives each place a bias of its own, is made once a batch.
+
+    Shape: (N, C, H, W) to (N, width, H, W).
+
+    Args:
+        channels: C.
+        width: Channels of the result.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(channels, width, 5, padding=12, dilation=6)
+        self.location = nn.Conv2d(len(BLOB_SIDES) ** 2, width, 5, padding=12, dilation=6, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Convolve."""
+        bias = self.location(blobs((maps.shape[-2], maps.shape[-1]), maps))
+        return F.relu(self.features(maps) + bias)
+
+
+def blobs(size: tuple[int, int], like: Tensor) -> Tensor:
+    """Return the location maps (1, 16, *size), each 1 at the centre, on the device and of the type of `like`."""
+    sides = like.new_tensor(BLOB_SIDES)
+    rows, columns = (
+        torch.exp(-((((torch.arange(n, device=like.device) + 0.5) / n - 0.5) / sides[:, None]) ** 2) / 2) for n in size
+    )
+    return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(0, 1)[None].to(like.dtype)
+
+
+class DeepFixNetwork(nn.Module):
+    """Features, two inception modules, two location-biased convolutions, one map.
+
+    Shape: (N, 3, H, W) normalised image to a map (N, 1, H / 8, W / 8), trained to be the density scaled to [0, 1].
+
+    Args:
+        backbone: timm name.
+        taps: See `TimmBackbone`.
+        dilated: Whether to turn VGG-16 into the paper's trunk: pool4 at stride 1, conv5_1 to conv5_3 dilated by 2.
+        frozen: Do not train the trunk, and standardise its maps.
+        width: Channels after each inception module and location-biased convolution.
+        dropout: Share of values left out after each location-biased convolution in training.
+        pretrained_backbone: Start from ImageNet weights.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        taps: Sequence[int | str],
+        dilated: bool,
+        frozen: bool,
+        width: int,
+        dropout: float,
+        pretrained_backbone: bool,
+    ) -> None:
+        super().__init__()
+        trunk = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=frozen)
+        if dilated:
+            dilate_vgg16(trunk.trunk)
+        if frozen:
+            trunk.freeze()
+        self.features = StackedTaps(trunk, trunk.strides[0])
+        self.head = nn.Sequential(
+            Inception(self.features.channels, width),
+            Inception(width, width),
+            LocationBiasedConvolution(width, width),
+            nn.Dropout(dropout),
+            LocationBiasedConvolution(width, width),
+            nn.Dropout(dropout),
+            nn.Conv2d(width, 1, 1),
+        )
+        for layer in self.head.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.xavier_uniform_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Run the trunk and the head."""
+        saliency: Tensor = self.head(self.features(image))
+        return saliency
+
+
+def dilate_vgg16(trunk: nn.Module) -> None:
+    """Keep stride 8 to the end of timm's VGG-16, cut out by names, in place; its weights stay."""
+    trunk.set_submodule("features.23", nn.MaxPool2d(3, stride=1, padding=1))
+    for name in ("features.24", "features.26", "features.28"):
+        convolution = cast("nn.Conv2d", trunk.get_submodule(name))
+        convolution.dilation = convolution.padding = (2, 2)
+
+
+class DeepFix(SaliencyModel):
+    """DeepFix: large receptive fields that know where in the picture they are, trained by Euclidean loss.
+
+    Args:
+        backbone: timm name.
+        taps: Strides or module names; all maps are brought to the size of the first.
+        dilated: Whether to turn VGG-16 into the paper's trunk of stride 8.
+        frozen: Do not train the trunk, and standardise its maps.
+        width: Channels after each inception module and location-biased convolution; the paper's is 512.
+        dropout: Share of values left out after each location-biased convolution in training.
+        optimizer: `paper` (see above) or `adamw` with a one-cycle rate.
+        lr: Rate at the start, or the peak of the one-cycle rate.
+        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
+        preprocess: What the network expects.
+    """
+
+    network: DeepFixNetwork
+
+    def __init__(
+        self,
+        backbone: str = "vgg16.tv_in1k",
+        taps: tuple[int | str, ...] = VGG16_TAPS,
+        dilated: bool = True,
+        frozen: bool = False,
+        width: int = 512,
+        dropout: float = 0.5,
+        optimizer: Literal["paper", "adamw"] = "paper",
+        lr: float = 1e-2,
+        pretrained_backbone: bool = False,
+        preprocess: Preprocess = Preprocess((480, 640), "aspect"),
+    ) -> None:
+        super().__init__(preprocess, backbone=backbone)
+        self.optimizer, self.lr = optimizer, lr
+        self.network = DeepFixNetwork(backbone, taps, dilated, frozen, width, dropout, pretrained_backbone)
+
+    def to_log_density(self, logits: Tensor) -> Tensor:
+        """Make the map positive, without ties, and divide it by its sum."""
+        above, below = logits.clamp_min(FLOOR).log(), (logits - FLOOR).clamp_max(0)
+        return normalise_log(above + below)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error against the density scaled to a maximum of 1."""
+        truth = F.adaptive_avg_pool2d(batch["density"], (logits.shape[-2], logits.shape[-1]))
+        return losses.mse(logits[:, 0].float(), truth / truth.amax((-2, -1), keepdim=True).clamp_min(1e-20))
+
+    def calibrate(self, data: SaliencyDataModule) -> None:
+        """Fit a frozen trunk's channel statistics to 256 training pictures."""
+        images = (as_float(image).to(self.device) for image in data.calibration_images(256))
+        self.network.features.fit(self.preprocess.normalize(image) for image in images)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, or stochastic gradient descent that slows down when the validation NSS stops rising."""
+        if self.optimizer == "adamw":
+            return super().configure_optimizers()
+        sgd = torch.optim.SGD(self.parameter_groups(), lr=self.lr, momentum=0.9, weight_decay=5e-4)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(sgd, mode="max", factor=0.1, patience=2, min_lr=1e-6)
+        return {"optimizer": sgd, "lr_scheduler": {"scheduler": plateau, "monitor": "val/nss"}}

@@ -1,0 +1,270 @@
+"""DSCLRCN (Liu & Han, IEEE Transactions on Image Processing 2018; arXiv:1610.01708).
+
+Differences from the paper:
+- Where paper and released code differ, this is the released code: the two directions of a row (or a column) share one
+  LSTM, the context enters at its first step only, and the context branch sees the whole picture at 227 x 227.
+- The paper's context branch is an AlexNet trained on Places205, whose weights exist as a Caffe model only. Here it is
+  torchvision's AlexNet with ImageNet weights, without grouped convolutions and response normalisation.
+- timm's ResNet-50 has the stride of a block in its 3x3 convolution and dilates the first block of a stage as the stage
+  before; it expects RGB with ImageNet statistics. Its batch normalisation is frozen; the authors train its affine part.
+- Bilinear up-sampling repeats the border in the training loss, where the authors' deconvolution fades to 0.
+- Logits are up-sampled before the softmax over the picture's pixels; the authors up-sample the map after it.
+- The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised, takes the context from the last of
+  them, and has narrower layers, AdamW and a one-cycle rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from salzoo import losses
+from salzoo.backbone import TimmBackbone
+from salzoo.layers import Standardise, fit_standardise, resize_map
+from salzoo.model import SaliencyModel, as_float, caffe_sgd, normalise_log
+from salzoo.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from salzoo.data import SaliencyDataModule
+    from salzoo.data.base import Batch
+
+RESNET50_TAPS = ("layer3", "layer4")
+"""res4f and res5c, both at stride 8."""
+
+SCENE_SIZE = (227, 227)
+SCENE_TAP = "features.12"
+"""pool5 of torchvision's AlexNet."""
+
+SCENE_SCALE = 9.0
+"""Of the normalised description of the scene at the start."""
+
+
+class Normalise(nn.Module):
+    """Divide each map by its Euclidean length over channels and places, and multiply by a learned scale (Sec. III-B).
+
+    Shape: (N, ...) to the same.
+
+    Args:
+        scale: At the start.
+    """
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalise."""
+        return self.scale * F.normalize(maps.float().flatten(1), dim=1).view_as(maps)
+
+
+class SpatialLSTM(nn.Module):
+    """One LSTM along the rows of a map from both ends; the context is part of the input of its first step (Sec. III-D).
+
+    Shape: map (N, C, H, W) and context (N, K) to (N, 2 * hidden, H, W).
+
+    Args:
+        channels: C.
+        context: K.
+        hidden: Units, the same ones for both directions.
+    """
+
+    def __init__(self, channels: int, context: int, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels + context, hidden, batch_first=True)
+        tensors = dict(self.lstm.named_parameters())
+        for name, tensor in tensors.items():
+            nn.init.uniform_(tensor, -0.2, 0.2) if name.startswith("weight") else nn.init.zeros_(tensor)
+        forget = tensors["bias_hh_l0"].requires_grad_(False)
+        forget[hidden : 2 * hidden] = 1  # the constant that Caffe adds to the forget gate, torch's second of four
+
+    def forward(self, maps: Tensor, context: Tensor) -> Tensor:
+        """Run along the rows."""
+        n, _, height, width = maps.shape
+        rows = maps.permute(0, 2, 3, 1).flatten(0, 1)
+        both = torch.cat([rows, rows.flip(1)])
+        first = context.repeat_interleave(height, 0).repeat(2, 1)[:, None]
+        states, _ = self.lstm(torch.cat([both, F.pad(first, (0, 0, 0, width - 1))], dim=2))
+        there, back = states.chunk(2)
+        return torch.cat([there, back.flip(1)], dim=2).view(n, height, width, -1).permute(0, 3, 1, 2)
+
+
+class DSCLRCNNetwork(nn.Module):
+    """Local features, a description of the scene, and two rounds of LSTMs along rows and columns (Fig. 2).
+
+    Shape: (N, 3, H, W) normalised image to logits (N, 1, h, w), of the size of the first tap.
+
+    Args:
+        backbone: timm name of the trunk of the local features.
+        taps: See `TimmBackbone`; maps of later taps are brought to the size of the first.
+        output_stride: 8 to dilate a ResNet; None for a trunk as it is.
+        frozen: Do not train the trunk, and standardise its maps; otherwise its batch normalisation is frozen.
+        width: Channels of the local features.
+        scale: Of normalised local features at the start.
+        scene: timm or torchvision name of the trunk of the context, cut after `SCENE_TAP`; None: the last tap.
+        scene_grid: (height, width) to which the context's map is averaged before its fully connected layer.
+        context: Length of the description of the scene.
+        hidden: Units of each LSTM.
+        dropout: Share of the local features' channels left out in training.
+        pretrained_backbone: Start both trunks from ImageNet weights.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        taps: Sequence[int | str],
+        output_stride: int | None,
+        frozen: bool,
+        width: int,
+        scale: float,
+        scene: str | None,
+        scene_grid: tuple[int, int],
+        context: int,
+        hidden: int,
+        dropout: float,
+        pretrained_backbone: bool,
+    ) -> None:
+        super().__init__()
+        self.backbone = TimmBackbone(
+            backbone, taps, pretrained=pretrained_backbone, output_stride=output_stride, remember=frozen
+        )
+        batch_norms = [name for name, m in self.backbone.trunk.named_modules() if isinstance(m, nn.BatchNorm2d)]
+        if frozen or batch_norms:
+            self.backbone.freeze(*(() if frozen else batch_norms))
+        channels = self.backbone.channels
+        self.standardise = nn.ModuleList(Standardise(c) if frozen else nn.Identity() for c in channels)
+        self.encode = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
+        self.fuse = nn.Conv2d(width * len(channels), width, 1)
+        self.normalise = nn.ModuleList(Normalise(scale) for _ in (*channels, "fused"))
+        self.dropout = nn.Dropout2d(dropout)
+        self.scene = None if scene is None else TimmBackbone(scene, (SCENE_TAP,), pretrained=pretrained_backbone)
+        self.scene_grid = scene_grid
+        described = (channels if self.scene is None else self.scene.channels)[-1] * scene_grid[0] * scene_grid[1]
+        self.describe = nn.Linear(described, context)
+        self.normalise_context = Normalise(SCENE_SCALE)
+        self.lstms = nn.ModuleList(SpatialLSTM(c, context, hidden) for c in (width, *[2 * hidden] * 3))
+        self.predict = nn.Conv2d(2 * hidden, 1, 1)
+        for layer in (*self.encode, self.fuse):
+            nn.init.normal_(cast("Tensor", layer.weight), std=0.01)
+        nn.init.kaiming_normal_(self.describe.weight, nonlinearity="relu")
+        nn.init.xavier_uniform_(self.predict.weight)
+        for layer in (*self.encode, self.fuse, self.describe, self.predict):
+            nn.init.zeros_(cast("Tensor", layer.bias))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Run trunks and LSTMs; the latter along rows, columns, rows, columns."""
+        maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
+        context = self._context(image, maps)
+        x = self._fuse(maps)
+        for i, lstm in enumerate(self.lstms):
+            x = lstm(x, context) if i % 2 == 0 else lstm(x.mT, context).mT
+        logits: Tensor = self.predict(x)
+        return logits
+
+    def _fuse(self, maps: Sequence[Tensor]) -> Tensor:
+        size = (maps[0].shape[-2], maps[0].shape[-1])
+        encoded = [
+            normalise(resize_map(encode(m).relu(), size))
+            for encode, normalise, m in zip(self.encode, list(self.normalise)[:-1], maps, strict=True)
+        ]
+        fused: Tensor = self.dropout(self.normalise[-1](self.fuse(torch.cat(encoded, dim=1)).relu()))
+        return fused
+
+    def _context(self, image: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        seen = maps[-1]
+        if self.scene is not None:
+            (seen,) = self.scene(F.interpolate(image, SCENE_SIZE, mode="bilinear", align_corners=False, antialias=True))
+        description = self.describe(F.adaptive_avg_pool2d(seen, self.scene_grid).flatten(1))
+        context: Tensor = self.normalise_context(description.relu())
+        return context
+
+
+class DSCLRCN(SaliencyModel):
+    """DSCLRCN: every place knows the whole picture through LSTMs and a description of the scene; trained by NSS.
+
+    Args:
+        backbone: timm name of the trunk of the local features.
+        taps: Strides or module names; all maps are brought to the size of the first.
+        output_stride: 8 to dilate a ResNet; None for a trunk as it is.
+        frozen: Do not train the trunk, and standardise its maps; otherwise its batch normalisation is frozen.
+        width: Channels of the local features; the paper's are 512.
+        scale: Of normalised local features at the start, 400 for the paper's 512 x 60 x 80 values.
+        scene: timm or torchvision name of the trunk of the context; None: the last tap.
+        scene_grid: (height, width) of the context's map; 6 x 6 for AlexNet.
+        context: Length of the description of the scene; the paper's is 128.
+        hidden: Units of each LSTM; the paper's are 128.
+        dropout: Share of the local features' channels left out in training.
+        density: Of a map of logits: their `softmax`, as the released network has it, or their `sigmoid`, which is
+            what the loss sees, divided by its sum.
+        optimizer: `paper` (SGD with momentum 0.9, 0.4 of the rate every 500 steps) or `adamw` with a one-cycle rate.
+        lr: Rate at the start, or the peak of the one-cycle rate.
+        backbone_rate: Rate of the trunks as a share of `lr`.
+        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
+        preprocess: What the network expects.
+    """
+
+    network: DSCLRCNNetwork
+
+    def __init__(
+        self,
+        backbone: str = "resnet50.tv_in1k",
+        taps: tuple[int | str, ...] = RESNET50_TAPS,
+        output_stride: int | None = 8,
+        frozen: bool = False,
+        width: int = 512,
+        scale: float = 400.0,
+        scene: str | None = "torchvision/alexnet",
+        scene_grid: tuple[int, int] = (6, 6),
+        context: int = 128,
+        hidden: int = 128,
+        dropout: float = 0.0,
+        density: Literal["softmax", "sigmoid"] = "softmax",
+        optimizer: Literal["paper", "adamw"] = "paper",
+        lr: float = 1e-2,
+        backbone_rate: float = 0.1,
+        pretrained_backbone: bool = False,
+        preprocess: Preprocess = Preprocess((480, 640)),
+    ) -> None:
+        super().__init__(preprocess, backbone=backbone)
+        self.density, self.optimizer = density, optimizer
+        self.lr, self.backbone_rate = lr, backbone_rate
+        self.network = DSCLRCNNetwork(
+            backbone,
+            taps,
+            output_stride,
+            frozen,
+            width,
+            scale,
+            scene,
+            scene_grid,
+            context,
+            hidden,
+            dropout,
+            pretrained_backbone,
+        )
+
+    def to_log_density(self, logits: Tensor) -> Tensor:
+        """Softmax over pixels, or the sigmoid map divided by its sum."""
+        return normalise_log(logits if self.density == "softmax" else F.logsigmoid(logits))
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Negative NSS of the up-sampled sigmoid map at the pixels that were looked at (Sec. III-E)."""
+        size = (batch["fixations"].shape[-2], batch["fixations"].shape[-1])
+        saliency = F.interpolate(logits.float().sigmoid(), size, mode="bilinear", align_corners=False)[:, 0]
+        return losses.nss(saliency, batch["fixations"].clamp(max=1))
+
+    def calibrate(self, data: SaliencyDataModule) -> None:
+        """Fit a frozen trunk's channel statistics to 256 training pictures."""
+        layers = [layer for layer in self.network.standardise if isinstance(layer, Standardise)]
+        if layers:
+            images = (as_float(image).to(self.device) for image in data.calibration_images(256))
+            fit_standardise(layers, (self.network.backbone(self.preprocess.normalize(image)) for image in images))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, or the authors' SGD as in their training file."""
+        if self.optimizer == "adamw":
+            return super().configure_optimizers()
+        return caffe_sgd(self.parameter_groups(), momentum=0.9, weight_decay=5e-4, step_size=500, gamma=0.4)
