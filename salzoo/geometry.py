@@ -7,13 +7,13 @@ from typing import Literal
 
 from salzoo.errors import SpecError
 
-Fit = Literal["squash", "pad", "aspect"]
+Fit = Literal["squash", "pad", "aspect", "longest"]
 Size = tuple[int, int]
 
 
 PAD_GREY = 128  # of 255: close to zero after any of the field's normalisations
 MULTIPLE = 32  # of the sides of an `aspect` frame: the stride of the deepest maps
-MOST_ELONGATED = 4.0  # beyond, an `aspect` frame stays at 1 : 4 and squashes
+MOST_ELONGATED = 4.0  # beyond, an `aspect` or `longest` frame stays at 1 : 4 and squashes
 
 
 def frame_size(image_size: Size, size: Size, fit: Fit) -> Size:
@@ -22,15 +22,20 @@ def frame_size(image_size: Size, size: Size, fit: Fit) -> Size:
     Args:
         image_size: (height, width) of the picture.
         size: (height, width) of the network's input.
-        fit: `aspect` takes the picture's aspect ratio and the area of `size`, in multiples of 32; the others `size`.
+        fit: `aspect` takes the picture's aspect ratio and the area of `size`, in multiples of 32; `longest` the
+            picture's aspect ratio and, of `size`, the longer side; the others `size`.
 
     Example:
         >>> frame_size((600, 800), (480, 640), "aspect"), frame_size((256, 256), (480, 640), "aspect")
         ((480, 640), (544, 544))
+        >>> frame_size((800, 600), (300, 400), "longest")
+        (400, 300)
     """
-    if fit != "aspect":
+    if fit not in ("aspect", "longest"):
         return size
     ratio = min(max(image_size[1] / image_size[0], 1 / MOST_ELONGATED), MOST_ELONGATED)
+    if fit == "longest":
+        return round(max(size) / max(ratio, 1)), round(max(size) * min(ratio, 1))
     height = math.sqrt(size[0] * size[1] / ratio)
     rounded = [max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE) for side in (height, height * ratio)]
     return rounded[0], rounded[1]
@@ -42,9 +47,9 @@ def fit_box(image_size: Size, size: Size, fit: Fit) -> tuple[int, int, int, int]
     Args:
         image_size: (height, width) of the picture.
         size: (height, width) of the frame.
-        fit: `squash` scales each side by its own factor and fills the frame, and so does `aspect`, whose frame is made
-            for the picture; `pad` keeps the aspect ratio and centres the picture (an odd spare row or column goes to
-            the bottom or right).
+        fit: `squash` scales each side by its own factor and fills the frame, and so do `aspect` and `longest`, whose
+            frames are made for the picture; `pad` keeps the aspect ratio and centres the picture (an odd spare row or
+            column goes to the bottom or right).
 
     Raises:
         SpecError: If `fit` is neither, or a side is smaller than one pixel.
@@ -56,11 +61,11 @@ def fit_box(image_size: Size, size: Size, fit: Fit) -> tuple[int, int, int, int]
     if min(*image_size, *size) < 1:
         raise SpecError(f"sizes are (height, width) of at least one pixel, got {image_size} to be fitted into {size}")
     match fit:
-        case "squash" | "aspect":
+        case "squash" | "aspect" | "longest":
             return 0, 0, *size
         case "pad":
             scale = min(size[0] / image_size[0], size[1] / image_size[1])
             height, width = (max(1, round(side * scale)) for side in image_size)
             return (size[0] - height) // 2, (size[1] - width) // 2, height, width
         case _:
-            raise SpecError(f"unknown fit {fit!r}; accepted: 'aspect', 'pad', 'squash'")
+            raise SpecError(f"unknown fit {fit!r}; accepted: 'aspect', 'longest', 'pad', 'squash'")

@@ -20,7 +20,8 @@ class Preprocess:
         size: (height, width) in pixels of the network's input.
         fit: `squash` scales each side by its own factor; `pad` keeps the aspect and fills the rest with mid grey;
             `aspect` gives each picture an input of its own aspect and of the area of `size` (`frame_size`), for
-            networks that take any size. Training batches are of one size: with `aspect` pictures are squashed there.
+            networks that take any size; `longest` gives it the longer side of `size` and its own aspect, to the pixel.
+            Training batches are of one size: with `aspect` and `longest` pictures are squashed there.
         mean: Per channel, in `channel_order`, for images in [0, 1]; None takes the backbone's own.
         std: Likewise.
         channel_order: Order of the channels that the network was trained with.

@@ -9,7 +9,7 @@ from salzoo.geometry import frame_size
 from salzoo.preprocess import Preprocess
 
 
-@pytest.mark.parametrize("fit", ["squash", "pad", "aspect"])
+@pytest.mark.parametrize("fit", ["squash", "pad", "aspect", "longest"])
 @pytest.mark.parametrize("size", [(60, 80), (80, 60), (64, 64), (7, 90)])
 def test_a_ramp_comes_back(fit, size):
     preprocess = Preprocess((96, 128), fit=fit)
@@ -27,6 +27,13 @@ def test_aspect_frames():
     assert height * width == pytest.approx(480 * 640, rel=0.1)
     assert frame_size((1, 5000), (480, 640), "aspect") == frame_size((1, 4), (480, 640), "aspect")
     assert frame_size((9, 9), (480, 640), "squash") == (480, 640)
+
+
+def test_longest_frames():
+    assert frame_size((600, 800), (48, 64), "longest") == (48, 64)
+    assert frame_size((800, 600), (48, 64), "longest") == (64, 48)
+    assert frame_size((5, 7), (48, 64), "longest") == (46, 64)
+    assert frame_size((1, 5000), (48, 64), "longest") == (16, 64)
 
 
 def test_half_a_normalisation_is_refused():

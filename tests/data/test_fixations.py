@@ -140,7 +140,7 @@ def test_fit_box(image_size: tuple[int, int], size: tuple[int, int]) -> None:
 
 
 def test_fit_box_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(SpecError, match="accepted: 'aspect', 'pad', 'squash'"):
+    with pytest.raises(SpecError, match="accepted: 'aspect', 'longest', 'pad', 'squash'"):
         fit_box((3, 4), (5, 6), "crop")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="one pixel"):
         fit_box((0, 4), (5, 6), "pad")

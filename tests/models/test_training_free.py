@@ -1,0 +1,178 @@
+"""What is peculiar to the systems that nothing trains: formulas checked by hand, or against another library."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+
+import salzoo
+from salzoo import early_vision
+from salzoo.cli import main
+from salzoo.early_vision import rescale
+from salzoo.errors import SpecError
+from salzoo.models import itti, signature
+from salzoo.samples import pop_out
+from salzoo.spec import read_spec
+from salzoo.training_free import CENTRE_SIGMA, FLOOR, TrainingFreeModel
+
+NAMES = [name for name in salzoo.list_models() if isinstance(salzoo.load(name, weights=None), TrainingFreeModel)]
+every_system = pytest.mark.parametrize("name", NAMES)
+NOISE = torch.from_numpy(np.random.default_rng(0).random((1, 3, 48, 64), dtype=np.float32))
+
+
+def test_which_systems_there_are() -> None:
+    assert {"itti", "signature"} <= set(NAMES)
+
+
+@every_system
+@pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (200, 30, 90), (255, 255, 255)])
+def test_a_constant_picture_gives_a_uniform_density(name: str, colour: tuple[int, int, int]) -> None:
+    picture = np.broadcast_to(np.uint8(colour), (123, 77, 3)).copy()
+    density = salzoo.load(name).predict(picture).density
+    np.testing.assert_allclose(density, 1 / density.size, rtol=1e-4)
+
+
+@every_system
+def test_the_map_is_on_the_spot(name: str) -> None:
+    """One disc, at four places: the maximum is on it, so that no step of the formula shifts the map."""
+    y, x = np.mgrid[:300, :400]
+    for centre in ((75, 100), (75, 300), (225, 100), (225, 300)):
+        picture = np.full((300, 400, 3), 128, np.uint8)
+        picture[np.hypot(y - centre[0], x - centre[1]) < 24] = (220, 60, 40)
+        density = salzoo.load(name).predict(picture).density
+        found = np.average(np.argwhere(density > 0.9 * density.max()), axis=0)
+        np.testing.assert_allclose(found, centre, atol=8)
+
+
+@every_system
+@pytest.mark.parametrize("seed", range(3))
+def test_a_colour_singleton_pops_out(name: str, seed: int) -> None:
+    picture, (x, y) = pop_out("colour", seed)
+    density = salzoo.load(name).predict(picture).density
+    found = np.unravel_index(density.argmax(), density.shape)
+    assert math.dist(found, (y, x)) < 34
+
+
+@every_system
+def test_the_centre_prior_multiplies_the_density_with_a_gaussian(name: str) -> None:
+    picture, _ = pop_out("size", 1)
+    plain, centred = salzoo.load(name).predict(picture), salzoo.load(f"{name}.centred").predict(picture)
+    weight = read_spec(name).variants["centred"].init_args["centre_prior"]
+    height, width = plain.shape
+    y, x = np.mgrid[:height, :width]
+    z = [((y + 0.5) / height - 0.5) / CENTRE_SIGMA[0], ((x + 0.5) / width - 0.5) / CENTRE_SIGMA[1]]
+    expected = plain.density * np.exp(-weight * (z[0] ** 2 + z[1] ** 2) / 2)
+    np.testing.assert_allclose(centred.density, expected / expected.sum(), rtol=1e-3)
+
+
+@every_system
+def test_fit_says_that_there_is_nothing_to_learn(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", name, "--data", "osie", "--root", "."]) == 2
+    assert capsys.readouterr().err.startswith(f"salzoo: {name} has nothing to learn")
+
+
+def test_the_floor_is_of_the_stretched_map() -> None:
+    model = salzoo.load("signature")
+    maps = torch.tensor([[[[3.0, 5.0], [4.0, 3.0]]]])
+    expected = torch.tensor([[0.0, 1.0], [0.5, 0.0]]) + FLOOR
+    torch.testing.assert_close(model.to_log_density(maps)[0].exp(), expected / expected.sum())
+
+
+# Early vision
+
+
+def test_greys_have_no_colour() -> None:
+    grey = torch.linspace(0, 1, 50).expand(1, 3, 2, 50)
+    assert early_vision.rgby(grey).abs().max() == 0
+    assert early_vision.dkl(grey)[:, 1:].abs().max() < 1e-5
+    assert early_vision.lab(grey)[:, 1:].abs().max() < 0.02
+
+
+def test_opponent_colours_of_primaries() -> None:
+    red, green, blue, yellow = [*torch.eye(3).tolist(), [1.0, 1.0, 0.0]]
+    picture = torch.tensor([red, green, blue, yellow]).T[None, :, None]
+    expected = torch.tensor([[3.0, -3.0, 0.0, 0.0], [0.0, 0.0, 3.0, -1.5]])
+    torch.testing.assert_close(early_vision.rgby(picture)[0, :, 0], expected)
+    _, reddish, bluish = early_vision.dkl(picture)[0, :, 0]
+    assert reddish[0] > 0 > reddish[1]
+    assert bluish[2] > 0 > bluish[3]
+
+
+def test_the_pyramid_filters_with_1_3_3_1() -> None:
+    spike = torch.zeros(1, 1, 1, 16)
+    spike[..., 7] = 8
+    assert early_vision.pyramid(spike, 1)[1][0, 0, 0].tolist() == [0, 0, 0, 3, 1, 0, 0, 0]
+    levels = early_vision.pyramid(torch.rand(2, 3, 5, 9), 5)
+    assert [tuple(level.shape[-2:]) for level in levels] == [(5, 9), (3, 5), (2, 3), (1, 2), (1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize(("angle", "axis"), [(0, 1), (90, 0)])
+def test_gabor_filters_answer_their_own_orientation(angle: int, axis: int) -> None:
+    position = torch.arange(40.0).expand(40, 40)
+    stripes = torch.sin(2 * (position if axis == 1 else position.T))
+    response = early_vision.gabor_energy(stripes[None, None])[0, :, 20, 20]
+    assert response.argmax() == [0, 45, 90, 135].index(angle)
+    assert response.max() > 10 * response.min()
+
+
+def test_blur_is_a_gaussian_and_keeps_constants() -> None:
+    spike = torch.zeros(1, 1, 61, 61)
+    spike[..., 30, 30] = 1
+    blurred = early_vision.blur(spike, 4.0)[0, 0].double()
+    assert blurred.sum().item() == pytest.approx(1, abs=1e-5)
+    variance = (blurred.sum(0) * (torch.arange(61) - 30.0) ** 2).sum().item()
+    assert variance == pytest.approx(16, rel=0.01)
+    torch.testing.assert_close(early_vision.blur(torch.full((1, 1, 3, 50), 0.7), 9.0), torch.full((1, 1, 3, 50), 0.7))
+
+
+# Itti, Koch and Niebur
+
+
+def test_one_peak_is_promoted_over_many() -> None:
+    """By hand: the mean of the other maxima is 0 for one peak, 0.5 with a second of half the height."""
+    one, two = torch.zeros(2, 1, 1, 9, 9)
+    one[..., 4, 4] = two[..., 4, 4] = 7
+    two[..., 1, 1] = 3.5
+    torch.testing.assert_close(itti.max_local(one), one / 7)
+    torch.testing.assert_close(itti.max_local(two), two / 7 * 0.25)
+    assert itti.max_local(torch.ones(1, 1, 4, 4)).abs().max() == 0
+
+
+def test_iterative_normalisation_prefers_one_peak_to_many() -> None:
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(60.0), indexing="ij")
+    one = torch.exp(-((y - 20) ** 2 + (x - 30) ** 2) / 8)[None, None]
+    many = sum(torch.exp(-((y - v) ** 2 + (x - u) ** 2) / 8) for v in (8, 20, 32) for u in (8, 19, 30, 41, 52))
+    assert itti.iterative(one).max() > 3 * itti.iterative(torch.as_tensor(many)[None, None]).max()
+
+
+@pytest.mark.parametrize(
+    "options", [{"colour": "dkl"}, {"colour": "lab"}, {"normalisation": "iterative"}, {"blur": 0.03}]
+)
+def test_options_of_itti_change_the_map_and_nothing_else(options: dict[str, object]) -> None:
+    picture, (x, y) = pop_out("size", 2)
+    usual, other = salzoo.load("itti").predict(picture), salzoo.load("itti", weights=None, **options).predict(picture)
+    assert other.shape == usual.shape
+    assert not np.allclose(other.density, usual.density, rtol=1e-3)
+    found = np.unravel_index(other.density.argmax(), other.shape)
+    assert math.dist(found, (y, x)) < 34
+
+
+def test_levels_of_itti_are_checked() -> None:
+    with pytest.raises(SpecError, match="levels from 0, deltas from 1"):
+        salzoo.load("itti", weights=None, centres=[2], deltas=[0])
+
+
+# Image Signature
+
+
+@pytest.mark.parametrize("colour", ["lab", "rgb"])
+def test_signature_against_scipys_cosine_transform(colour: str) -> None:
+    ours = signature.SignatureNetwork(colour, blur=0.0)(NOISE)  # type: ignore[arg-type]
+    channels = early_vision.lab(NOISE) if colour == "lab" else NOISE
+    signs = np.sign(scipy.fft.dctn(channels.double().numpy(), axes=(2, 3), norm="ortho"))
+    expected = (scipy.fft.idctn(signs, axes=(2, 3), norm="ortho") ** 2).mean(1, keepdims=True)
+    torch.testing.assert_close(rescale(ours), rescale(torch.from_numpy(expected)).float(), atol=1e-4, rtol=1e-3)
