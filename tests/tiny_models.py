@@ -25,6 +25,7 @@ FAST = (
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
     "--trainer.max_epochs=2",
+    "--trainer.check_val_every_n_epoch=1",
     "--trainer.limit_train_batches=2",
     "--data.batch_size=4",
     "--data.size=null",
