@@ -176,6 +176,7 @@ class DeepFix(SaliencyModel):
         dropout: Share of values left out after each location-biased convolution in training.
         optimizer: `paper` (see above) or `adamw` with a one-cycle rate.
         lr: Rate at the start, or the peak of the one-cycle rate.
+        loss: Instead of the paper's, see `salzoo.losses.get`.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects.
     """
@@ -192,10 +193,11 @@ class DeepFix(SaliencyModel):
         dropout: float = 0.5,
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 1e-2,
+        loss: losses.LossSpec | None = None,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((480, 640), "aspect"),
     ) -> None:
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.optimizer, self.lr = optimizer, lr
         self.network = DeepFixNetwork(backbone, taps, dilated, frozen, width, dropout, pretrained_backbone)
 

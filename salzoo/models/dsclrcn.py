@@ -202,11 +202,13 @@ class DSCLRCN(SaliencyModel):
         optimizer: `paper` (SGD with momentum 0.9, 0.4 of the rate every 500 steps) or `adamw` with a one-cycle rate.
         lr: Rate at the start, or the peak of the one-cycle rate.
         backbone_rate: Rate of the trunks as a share of `lr`.
+        loss: Instead of the paper's, see `salzoo.losses.get`.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects.
     """
 
     network: DSCLRCNNetwork
+    sigmoid = True
 
     def __init__(
         self,
@@ -225,10 +227,11 @@ class DSCLRCN(SaliencyModel):
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 1e-2,
         backbone_rate: float = 0.1,
+        loss: losses.LossSpec | None = None,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((480, 640)),
     ) -> None:
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.density, self.optimizer = density, optimizer
         self.lr, self.backbone_rate = lr, backbone_rate
         self.network = DSCLRCNNetwork(
@@ -254,7 +257,7 @@ class DSCLRCN(SaliencyModel):
         """Negative NSS of the up-sampled sigmoid map at the pixels that were looked at (Sec. III-E)."""
         size = (batch["fixations"].shape[-2], batch["fixations"].shape[-1])
         saliency = F.interpolate(logits.float().sigmoid(), size, mode="bilinear", align_corners=False)[:, 0]
-        return losses.nss(saliency, batch["fixations"].clamp(max=1))
+        return -losses.nss(saliency.clamp_min(1e-30).log(), batch["fixations"].clamp(max=1))
 
     def calibrate(self, data: SaliencyDataModule) -> None:
         """Fit a frozen trunk's channel statistics to 256 training pictures."""

@@ -107,6 +107,7 @@ class PDP(SaliencyModel):
             rate.
         lr: Rate of the head at the start, or the peak of the one-cycle rate.
         backbone_rate: Rate of the trunk as a share of `lr`; 0.1 in the authors' training file.
+        loss: Instead of the paper's, see `salzoo.losses.get`.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects; the paper's pictures are 480 x 640.
     """
@@ -126,10 +127,11 @@ class PDP(SaliencyModel):
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 1.0,
         backbone_rate: float = 0.1,
+        loss: losses.LossSpec | None = None,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((480, 640), "aspect"),
     ) -> None:
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.distance, self.target = DISTANCES[distance], target
         self.optimizer, self.lr, self.backbone_rate = optimizer, lr, backbone_rate
         self.network = PDPNetwork(backbone, taps, stride, frozen, widths, dropout, pretrained_backbone)
