@@ -9,14 +9,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"  # before the modules that tell it to the Hub
+
+from salzoo.spec import register
 from salzoo.zoo import info, list_models, load
 
 if TYPE_CHECKING:
     from salzoo.model import SaliencyModel
     from salzoo.saliency_map import SaliencyMap
 
-__version__ = "0.1.0"
-__all__ = ["SaliencyMap", "SaliencyModel", "__version__", "info", "list_models", "load"]
+__all__ = ["SaliencyMap", "SaliencyModel", "__version__", "info", "list_models", "load", "register"]
 
 _LAZY = {"SaliencyModel": "salzoo.model", "SaliencyMap": "salzoo.saliency_map"}
 

@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from salzoo.hub import Config, Measured, read_config, write_text
 from salzoo.metrics import METRICS
-from salzoo.spec import ModelSpec, shipped
+from salzoo.spec import ModelSpec, prose_file
 
 SETS = {
     "osie": "OSIE (Xu, Jiang, Wang, Kankanhalli & Zhao, Journal of Vision 2014)",
@@ -36,7 +36,7 @@ def render(spec: ModelSpec, config: Config) -> str:
         model_name=name if config.measured else None,
         eval_results=[result for row in config.measured for result in _results(row)] or None,
     )
-    prose = shipped("hub") / "cards" / f"{spec.name}.md"
+    prose = prose_file(spec.name)
     parts = [
         f"# {name}",
         spec.summary,

@@ -114,6 +114,14 @@ def _build_parser() -> argparse.ArgumentParser:
         "--license", metavar="SPDX", default="apache-2.0", help="licence of the weights, default apache-2.0"
     )
 
+    sub = command("publish", _publish, "Upload a checkpoint to the Hugging Face Hub.")
+    sub.add_argument("name", metavar="NAME", help="model, model.tag or checkpoint folder")
+    sub.add_argument("--repo", required=True, metavar="ORG/REPO", help="made if it is not there")
+    sub.add_argument("--private", action="store_true", help="make it private")
+    sub.add_argument("--dry-run", action="store_true", help="check, and show what would be uploaded")
+    sub.add_argument("--version", metavar="TAG", help="tag of the commit, default v and salzoo's version")
+    sub.add_argument("--keep-card", action="store_true", help="leave a card that was edited on the Hub as it is")
+
     sub = commands.add_parser("data", help="Data sets, also your own.", allow_abbrev=False)
     actions = sub.add_subparsers(metavar="ACTION", required=True)
     sub = command("check", _check, "What is understood of a data set, what is dropped and what looks wrong.", actions)
@@ -260,6 +268,29 @@ def _fit(arguments: argparse.Namespace) -> int:
         print("The rehearsal went well; nothing was written.")
         return 0
     rank_zero_only(print)(f"Wrote {folder}; `salzoo predict PICTURE -m {folder} -o DIR` uses it.")
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from salzoo.publish import publish
+
+    options = {"version": arguments.version} if arguments.version else {}
+    done = publish(
+        arguments.name,
+        arguments.repo,
+        private=arguments.private,
+        dry_run=arguments.dry_run,
+        keep_card=arguments.keep_card,
+        **options,
+    )
+    for name, (size, sha256) in done.files.items():
+        print(f"{size:>12,}  {sha256[:12]}  {name}")
+    if done.commit is None:
+        print(f"Fit to be published as {done.repo}, version {done.tag}; nothing was uploaded (--dry-run).")
+    else:
+        what = "published" if done.changed else "has this already"
+        print(f"{done.repo} {what}: version {done.tag}, commit {done.commit}")
+        print(f'salzoo.load("hf://{done.repo}@{done.commit}")')
     return 0
 
 

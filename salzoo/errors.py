@@ -31,3 +31,7 @@ class DatasetNotFoundError(SalzooError, FileNotFoundError):
 
 class DataError(SalzooError, ValueError):
     """A data set is there, but its content cannot be right."""
+
+
+class PublishError(SalzooError, RuntimeError):
+    """A checkpoint folder is not fit to be published, or the Hub does not take it."""

@@ -1,5 +1,7 @@
 """Checkpoint folders: find, verify, read, write. Laid out as a Hugging Face repository.
 
+`remote` fetches them from the Hub, `hub.publish` (`salzoo.publish`) puts them there.
+
 `model.safetensors` is `network.state_dict()`, `config.json` says how to build the network, `README.md` is the card.
 """
 
@@ -8,18 +10,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salzoo.errors import SpecError, WeightsError
-from salzoo.spec import Checkpoint, from_mapping, shipped
+from salzoo.spec import from_mapping, shipped
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+    from salzoo.publish import publish as publish
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+MOST_BYTES = 1 << 32
+"""Of a network that is built by a `config.json` that nobody vouches for."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import `publish`, a whole job that needs the zoo, when it is first used (PEP 562)."""
+    if name == "publish":
+        from salzoo.publish import publish
+
+        return publish
+    raise AttributeError(f"module 'salzoo.hub' has no attribute {name!r}")
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,16 @@ class Config:
     provenance: Provenance | None = None
     measured: tuple[Measured, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what is no name: names become parts of paths.
+
+        Raises:
+            SpecError: If `model` or `tag` has other characters than letters, digits, `_` and `-`.
+        """
+        for value in (self.model, self.tag):
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+                raise SpecError(f"config.json: {value!r} is not the name of a model or tag (letters, digits, _ and -).")
+
 
 def own_folder(name: str, tag: str) -> Path | None:
     """Return the user's own checkpoint folder of that name in `$SALZOO_HUB`, if there is one."""
@@ -85,21 +111,10 @@ def own_folder(name: str, tag: str) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def find(name: str, tag: str, checkpoint: Checkpoint) -> Path:
-    """Return the folder of a published checkpoint: the user's own, then the one shipped with salzoo.
-
-    Raises:
-        WeightsError: If it is in neither; the message says where was looked.
-    """
+def find(name: str, tag: str) -> Path | None:
+    """Return the folder of a published checkpoint on this machine: the user's own, or the one shipped with salzoo."""
     folder = own_folder(name, tag) or shipped("hub") / f"{name}.{tag}"
-    if folder.is_dir():
-        return folder
-    own = f" (SALZOO_HUB={os.environ['SALZOO_HUB']})" if os.environ.get("SALZOO_HUB") else ""
-    raise WeightsError(
-        f"The checkpoint {name}.{tag} is not in {shipped('hub')}{own}. Get a complete clone or wheel of salzoo, point "
-        f"$SALZOO_HUB at a folder that holds {name}.{tag}/ (sha256 {checkpoint.sha256[:12]}...), or pass weights=None "
-        "for an untrained one."
-    )
+    return folder if folder.is_dir() else None
 
 
 def read_config(folder: Path) -> Config:
@@ -114,7 +129,7 @@ def read_config(folder: Path) -> Config:
         raise WeightsError(f"{folder} is not a checkpoint folder: it has no {CONFIG}. It needs {WEIGHTS} and {CONFIG}.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not valid JSON: {error}. Copy the folder again.") from error
     try:
         return from_mapping(Config, content, str(path))
@@ -133,9 +148,6 @@ def load_weights(network: nn.Module, folder: Path, sha256: str) -> None:
     Raises:
         WeightsError: If the file is missing or not the expected one, or a tensor is missing, unknown or misshapen.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = folder / WEIGHTS
     if not path.is_file():
         raise WeightsError(f"{folder} has no {WEIGHTS}. Copy the whole folder again.")
@@ -143,19 +155,36 @@ def load_weights(network: nn.Module, folder: Path, sha256: str) -> None:
         raise WeightsError(
             f"{path} is damaged or was replaced: its sha256 is {got}, expected {sha256}. Copy the folder again."
         )
+    network.load_state_dict(read_tensors(network, path))
+
+
+def read_tensors(network: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file with the names and shapes of a network; its header is checked before memory is taken.
+
+    Raises:
+        WeightsError: If it is not such a file, or a tensor is missing, unknown or misshapen.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    own = network.state_dict()
     try:
-        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            missing, unknown = sorted(set(own) - set(shapes)), sorted(set(shapes) - set(own))
+            misshapen = sorted(k for k in set(own) & set(shapes) if tuple(own[k].shape) != shapes[k])
+            if missing or unknown or misshapen:
+                raise WeightsError(
+                    f"{path} does not fit the network: missing {missing[:3]} ({len(missing)}), unknown {unknown[:3]} "
+                    f"({len(unknown)}), misshapen {misshapen[:3]} ({len(misshapen)}). config.json is another's."
+                )
+            return {name: file.get_tensor(name) for name in shapes}
     except SafetensorError as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}") from error
-    own = network.state_dict()
-    missing, unknown = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
-    misshapen = sorted(k for k in set(own) & set(tensors) if own[k].shape != tensors[k].shape)
-    if missing or unknown or misshapen:
-        raise WeightsError(
-            f"{path} does not fit the network: missing {missing[:3]} ({len(missing)}), unknown {unknown[:3]} "
-            f"({len(unknown)}), misshapen {misshapen[:3]} ({len(misshapen)}). config.json is another's."
-        )
-    network.load_state_dict(tensors)
+
+
+def count_bytes(network: nn.Module) -> int:
+    """Return the size of all tensors of a network as they are in memory."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
 
 
 def save(

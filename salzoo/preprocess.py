@@ -11,6 +11,9 @@ from torch import Tensor
 from salzoo.errors import SpecError
 from salzoo.geometry import PAD_GREY, Fit, fit_box, frame_size
 
+MOST_PIXELS = 1 << 24
+"""Of a network's input; the largest that is published has 1200 x 1600."""
+
 
 @dataclass(frozen=True)  # no slots=True: LightningCLI cannot parse a slotted dataclass
 class Preprocess:
@@ -27,7 +30,7 @@ class Preprocess:
         channel_order: Order of the channels that the network was trained with.
 
     Raises:
-        SpecError: If only one of `mean` and `std` is given.
+        SpecError: If only one of `mean` and `std` is given, or the size is none.
     """
 
     size: tuple[int, int] = (192, 256)
@@ -37,7 +40,11 @@ class Preprocess:
     channel_order: Literal["rgb", "bgr"] = "rgb"
 
     def __post_init__(self) -> None:
-        """Check that the normalisation is whole."""
+        """Check that the normalisation is whole, and that the size is one that a machine can hold."""
+        if not (min(self.size) >= 1 and self.size[0] * self.size[1] <= MOST_PIXELS):
+            raise SpecError(
+                f"preprocess: size {list(self.size)} is not accepted: (height, width), up to {MOST_PIXELS:,}."
+            )
         if (self.mean is None) != (self.std is None):
             raise SpecError(f"preprocess: give mean and std, or neither; got mean={self.mean}, std={self.std}.")
 

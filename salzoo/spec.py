@@ -1,6 +1,7 @@
 """What the zoo knows of a model before any of its code is imported: `zoo_configs/<name>.yaml` as frozen dataclasses.
 
-The directory is the registry. Nothing here imports torch, so that listing the zoo takes milliseconds.
+The directory is the registry; installed packages and `register` add to it. Nothing here imports torch, so that listing
+the zoo takes milliseconds.
 """
 
 from __future__ import annotations
@@ -207,10 +208,73 @@ def shipped(folder: str) -> Path:
     return inside if inside.is_dir() else package.parent / folder
 
 
+ENTRY_POINTS = "salzoo.models"
+"""Group in which an installed package names its models: `mynet = "mypackage"` for `mypackage/mynet.yaml`."""
+
+_registered: dict[str, Path] = {}
+
+
+def register(path: str | Path) -> str:
+    """Add a model of your own to the zoo of this process: it loads, trains, is evaluated and published as any other.
+
+    An installed package does the same for every process by an entry point of the group `salzoo.models`.
+
+    Args:
+        path: `<name>.yaml`, laid out as those in `zoo_configs/`; the prose of its card is `<name>.md` beside it.
+            Its `class_path` must be importable.
+
+    Returns:
+        The name.
+
+    Raises:
+        SpecError: If the name is the zoo's, or the YAML is not a valid spec.
+    """
+    path = Path(path).expanduser().resolve()
+    before = _registered.get(path.stem)
+    if path.stem in spec_files() and before is None:
+        raise SpecError(
+            f"{path}: there is a model {path.stem!r} already ({spec_files()[path.stem]}); choose another name."
+        )
+    _registered[path.stem] = path
+    _forget()
+    try:
+        read_spec(path.stem)
+    except (SpecError, OSError) as error:
+        del _registered[path.stem]
+        _forget()
+        raise SpecError(str(error)) from error
+    return path.stem
+
+
+def _forget() -> None:
+    for function in (spec_files, spec_names, read_spec):
+        function.cache_clear()
+
+
+@functools.cache
+def spec_files() -> dict[str, Path]:
+    """Return the YAML of each model by its name: those of the zoo, of installed packages, and registered ones."""
+    import importlib.metadata  # slower than all the rest together
+    import importlib.util
+
+    found = {path.stem: path for path in shipped("zoo_configs").glob("*.yaml")}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        package = importlib.util.find_spec(entry.value)
+        for place in (package.submodule_search_locations or []) if package else []:
+            found.setdefault(entry.name, Path(place) / f"{entry.name}.yaml")
+    return {**found, **_registered}
+
+
 @functools.cache
 def spec_names() -> tuple[str, ...]:
-    """Return the sorted names of all models: the file stems of `zoo_configs/`."""
-    return tuple(sorted(p.stem for p in shipped("zoo_configs").glob("*.yaml")))
+    """Return the sorted names of all models."""
+    return tuple(sorted(spec_files()))
+
+
+def prose_file(name: str) -> Path:
+    """Return where the hand-written part of a model's card is: in `hub/cards`, or beside a YAML of the user's own."""
+    path = spec_files()[name]
+    return shipped("hub") / "cards" / f"{name}.md" if path.parent == shipped("zoo_configs") else path.with_suffix(".md")
 
 
 @functools.cache
@@ -223,7 +287,7 @@ def read_spec(name: str) -> ModelSpec:
     Raises:
         SpecError: If the file is not valid YAML, or not a valid spec.
     """
-    path = shipped("zoo_configs") / f"{name}.yaml"
+    path = spec_files()[name]
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), loader)
