@@ -9,11 +9,10 @@ between the markers in README.md. Nothing of these is written by hand.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 
-from salzoo import card, hub
+from salzoo import card
 from salzoo.data import load_dataset
 from salzoo.evaluate import Table, evaluate, predictor
 from salzoo.fit import commit
@@ -54,16 +53,7 @@ def publish(tables: list[Table], shipped: list[str], at: str) -> None:
     for table in tables:
         (results / f"{table.dataset}.json").write_text(json.dumps({**table.to_json(), "commit": at}, indent=2) + "\n")
     for name in shipped:
-        model, _, tag = name.partition(".")
-        folder = REPOSITORY / "hub" / name
-        measured = tuple(
-            hub.Measured(
-                t.dataset, t.split, len(t.images), t.convention, at, {k: round(v, 5) for k, v in t.rows[name].items()}
-            )
-            for t in tables
-        )
-        hub.write_config(folder, dataclasses.replace(hub.read_config(folder), model=model, tag=tag, measured=measured))
-        card.write(folder, read_spec(model))
+        card.record(REPOSITORY / "hub" / name, [table.measured(name, at) for table in tables])
     readme = REPOSITORY / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]

@@ -119,7 +119,7 @@ def export(model: SaliencyModel, arguments: argparse.Namespace) -> Path:
     name, tag = model.identity.name, model.identity.tag
     spec, start = read_spec(name), Path(arguments.model)
     own = (start / hub.CONFIG).is_file()
-    config = hub.read_config(start if own else hub.find(name, tag, spec.variants[tag].checkpoint))
+    config = hub.read_config(start if own else hub.find(name, tag))
     earlier = config.provenance.data if config.provenance else ()
     folder = arguments.output / f"{name}.{tag}"
     saved = hub.save(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from salzoo.hub import Config, Measured, read_config, write_text
+from salzoo.hub import CARD, Config, Measured, read_config, write_config, write_text
 from salzoo.metrics import METRICS
-from salzoo.spec import ModelSpec, prose_file
+from salzoo.spec import ModelSpec, prose_file, read_spec
 
 SETS = {
     "osie": "OSIE (Xu, Jiang, Wang, Kankanhalli & Zhao, Journal of Vision 2014)",
@@ -52,7 +54,20 @@ def render(spec: ModelSpec, config: Config) -> str:
 
 def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:
     """Write `README.md` of a checkpoint folder, in one step."""
-    write_text(folder / "README.md", render(spec, config or read_config(folder)))
+    write_text(folder / CARD, render(spec, config or read_config(folder)))
+
+
+def record(folder: Path, rows: Iterable[Measured]) -> None:
+    """Write measured rows into a checkpoint folder's `config.json` and card, over those of the same set and split.
+
+    Raises:
+        WeightsError: If it is not a checkpoint folder.
+    """
+    config = read_config(folder)
+    measured = {(row.dataset, row.split, row.convention): row for row in (*config.measured, *rows)}
+    config = replace(config, measured=tuple(measured.values()))
+    write_config(folder, config)
+    write(folder, read_spec(config.model), config)
 
 
 def _results(row: Measured) -> list[EvalResult]:

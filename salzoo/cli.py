@@ -102,6 +102,9 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--intervals", action="store_true", help="print half the 95 %% bootstrap interval of each mean")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the table there as JSON")
     sub.add_argument("--csv", type=Path, metavar="FILE", help="write the score of every picture there")
+    sub.add_argument(
+        "--record", action="store_true", help="write each checkpoint folder's row into its config.json and card"
+    )
 
     sub = command(
         "fit", _fit, "Train a model by its recipe; all Lightning CLI options go over it (--trainer.max_epochs 3)."
@@ -245,6 +248,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         write_text(arguments.json, json.dumps(table.to_json(), indent=2) + "\n")
     if arguments.csv is not None:
         write_text(arguments.csv, table.to_csv())
+    if arguments.record:
+        from salzoo import card
+        from salzoo.fit import commit
+
+        for name in arguments.name:
+            card.record(Path(name), [table.measured(name, commit())])
     return 0
 
 

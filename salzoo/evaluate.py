@@ -21,6 +21,7 @@ from salzoo.baselines import BETWEEN_PEOPLE, DENSITIES, ROWS, Baselines, apart
 from salzoo.data import FixationDataset, Item
 from salzoo.data.sets import pictures_of
 from salzoo.errors import SpecError
+from salzoo.hub import Measured
 from salzoo.map_files import MapFolder
 from salzoo.metrics import METRICS, FixationPool, metric_maps
 from salzoo.model import SaliencyModel, evaluating
@@ -68,6 +69,11 @@ class Table:
     def rows(self) -> dict[str, dict[str, float]]:
         """Row to metric to the mean over pictures."""
         return {row: {m: float(np.nanmean(v)) for m, v in scores.items()} for row, scores in self.scores.items()}
+
+    def measured(self, row: str, commit: str) -> Measured:
+        """Return one row as a checkpoint's `config.json` keeps it, with the commit that measured it."""
+        scores = {name: round(value, 5) for name, value in self.rows[row].items()}
+        return Measured(self.dataset, self.split, len(self.images), self.convention, commit, scores)
 
     def intervals(self, seed: int = 0, draws: int = 2000) -> dict[str, dict[str, tuple[float, float]]]:
         """Row to metric to the 95 % bootstrap interval of the mean over pictures.

@@ -149,9 +149,10 @@ def patiently(call: Callable[[], T]) -> T:
         try:
             return call()
         except Exception as error:
-            if not _passing(error):
+            cause = _cause(error)
+            if not _passing(cause):
                 raise
-            time.sleep(_asked_to_wait(error, wait))
+            time.sleep(_asked_to_wait(cause, wait))
     return call()
 
 
@@ -163,7 +164,7 @@ def explained(address: Address, access: Access, kind: type[SalzooError] = Weight
     except SalzooError:
         raise
     except Exception as error:  # the client raises a dozen kinds
-        raise kind(_explanation(error, address, access)) from error
+        raise kind(_explanation(_cause(error), address, access)) from error
 
 
 def unreachable(error: BaseException) -> bool:
@@ -175,7 +176,7 @@ def unreachable(error: BaseException) -> bool:
     return bool(isinstance(error, kinds))
 
 
-def _explanation(error: Exception, address: Address, access: Access) -> str:
+def _explanation(error: BaseException, address: Address, access: Access) -> str:
     from huggingface_hub import errors
 
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -202,19 +203,31 @@ def _explanation(error: Exception, address: Address, access: Access) -> str:
     return f"{address}: {type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
 
 
-def _passing(error: Exception) -> bool:
+def _cause(error: BaseException) -> BaseException:
+    """Return what the client wrapped into an error of another kind, if that is what the Hub or the network said."""
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    inner: BaseException | None = error
+    while inner is not None:
+        if hasattr(inner, "response") or isinstance(inner, httpx.TransportError):
+            return inner
+        inner = inner.__cause__
+    return error
+
+
+def _passing(error: BaseException) -> bool:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # which of two it is depends on the version
 
     if unreachable(error):
         return False
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
-        return status == 429 or status >= 500
+        return bool(status == 429 or status >= 500)
     # without an errno: the client's own "Consistency check failed", of a body that ended early
-    return isinstance(error, httpx.TransportError) or (isinstance(error, OSError) and error.errno is None)
+    return bool(isinstance(error, (httpx.TransportError, OSError)) and getattr(error, "errno", None) is None)
 
 
-def _asked_to_wait(error: Exception, wait: float) -> float:
+def _asked_to_wait(error: BaseException, wait: float) -> float:
     headers: Any = getattr(getattr(error, "response", None), "headers", {})
     asked = headers.get("Retry-After", "")
     return min(float(asked), 10.0) if asked.isdigit() else wait

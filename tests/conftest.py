@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # all three before torch and huggingface_hub read them
+os.environ["HF_HUB_OFFLINE"] = "1"  # all before torch and huggingface_hub read them
+os.environ["HF_HUB_DISABLE_XET"] = "1"  # one test of its own has it
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("SALZOO_HUB", None)
 
