@@ -117,6 +117,12 @@ def find(name: str, tag: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def searched() -> str:
+    """Return where `find` looks, for a message."""
+    own = f" (SALZOO_HUB={os.environ['SALZOO_HUB']})" if os.environ.get("SALZOO_HUB") else ""
+    return f"{shipped('hub')}{own}"
+
+
 def read_config(folder: Path) -> Config:
     """Read and check `config.json`.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from salzoo import hub, remote
 from salzoo.errors import SpecError, UnknownModelError, WeightsError
-from salzoo.spec import ModelSpec, arguments, read_spec, shipped, spec_names
+from salzoo.spec import ModelSpec, arguments, read_spec, spec_names
 
 if TYPE_CHECKING:
     from salzoo.model import SaliencyModel
@@ -192,7 +192,7 @@ def _load_published(name: str, revision: str | None, access: remote.Access) -> S
         return _load_folder(folder, checkpoint.sha256)
     if checkpoint.repo is None:
         raise WeightsError(
-            f"The checkpoint {spec.name}.{tag} is not in {shipped('hub')}, and it is not on the Hub. "
+            f"The checkpoint {spec.name}.{tag} is not in {hub.searched()}, and it is not on the Hub. "
             f"Get a complete clone or wheel of salzoo, point $SALZOO_HUB at a folder that holds {spec.name}.{tag}/ "
             f"(sha256 {checkpoint.sha256[:12]}...), or pass weights=None for an untrained one."
         )
