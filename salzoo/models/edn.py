@@ -5,7 +5,8 @@ github.com/coxlab/edn-cvpr2014), whose operations are sthor's (github.com/nsf-ri
 numbers with a fixed seed, so only the classifier is stored.
 
 Differences from the paper:
-- The classifier is trained on the three sets here instead of MIT1003; `svm_c` was chosen on `val`.
+- The classifier is trained on the three sets here instead of MIT1003, and the penalty of its errors chosen by
+  cross-validation over pictures; the authors' choice is not known.
 - A picture is brought to the area of 384 x 512 at its own aspect in multiples of 32, antialiased bilinear (release:
   0.5 * 512 / longer + 0.5 * 384 / shorter side, bicubic).
 - The margin is blurred on the grid of features, by 30 pixels of a picture of 1024 (release: 30 pixels of any picture).
@@ -276,7 +277,7 @@ class EDN(SaliencyModel):
         blur: Standard deviation of the final blur in cells of the grid, which is 8 pixels of the network's input.
         pictures: Training pictures, spread evenly over the sets.
         places: Fixated and as many other places of each picture.
-        svm_c: Penalty of the SVM's errors; the authors' is not known.
+        penalties: Of the SVM's errors (C); the one is taken with the best AUC in cross-validation over pictures.
         preprocess: What the network expects.
     """
 
@@ -288,11 +289,11 @@ class EDN(SaliencyModel):
         blur: float = 1.875,
         pictures: int = 350,
         places: int = 10,
-        svm_c: float = 1e-3,
+        penalties: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
         preprocess: Preprocess = Preprocess((384, 512), "aspect"),
     ) -> None:
         super().__init__(preprocess)
-        self.pictures, self.places, self.svm_c = pictures, places, svm_c
+        self.pictures, self.places, self.penalties = pictures, places, penalties
         self.network = EDNNetwork(descriptors, blur)
 
     def calibrate(self, data: SaliencyDataModule) -> None:
@@ -302,6 +303,7 @@ class EDN(SaliencyModel):
             SpecError: If scikit-learn is not installed.
         """
         try:
+            from sklearn.model_selection import GridSearchCV, GroupKFold
             from sklearn.svm import LinearSVC
         except ImportError as error:
             raise SpecError('Fitting edn needs scikit-learn: pip install "salzoo[shallow]".') from error
@@ -309,9 +311,11 @@ class EDN(SaliencyModel):
         network = self.network
         network.mean.copy_(features.mean(0))
         network.std.copy_(features.std(0, correction=0).clamp_min(1e-8))
-        svm = LinearSVC(C=self.svm_c, loss="squared_hinge", dual=False, fit_intercept=False)
-        svm.fit(((features - network.mean) / network.std).double().numpy(), labels.numpy())
-        network.weights.copy_(torch.from_numpy(svm.coef_[0]))
+        svm = LinearSVC(loss="squared_hinge", dual=False, fit_intercept=False)
+        search = GridSearchCV(svm, {"C": self.penalties}, scoring="roc_auc", cv=GroupKFold(4))
+        picture = torch.arange(len(labels)) // (2 * self.places)
+        search.fit(((features - network.mean) / network.std).double().numpy(), labels.numpy(), groups=picture.numpy())
+        network.weights.copy_(torch.from_numpy(search.best_estimator_.coef_[0]))
         network.scale.fill_(self._best_scale(data))
 
     def _samples(self, data: SaliencyDataModule) -> Iterator[tuple[Tensor, Tensor]]:

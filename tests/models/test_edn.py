@@ -120,7 +120,6 @@ def test_features_of_the_published_descriptors() -> None:
     assert sorted(network.state_dict()) == ["mean", "scale", "std", "weights"], "filters are not stored"
 
 
-@pytest.mark.filterwarnings("ignore:Liblinear failed to converge")
 def test_fit_finds_what_the_training_fixations_prefer(tiny_data: Path, tmp_path: Path) -> None:
     assert main(tiny_models.fit_words("edn", tiny_data, tmp_path)) == 0
     model = salzoo.load(tmp_path / "edn.lite")
