@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import itertools
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,9 +20,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 
 import salzoo
-from salzoo import card, hub
+from salzoo import card, hub, zoo
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import SpecError
+from salzoo.metrics.modules import NSS
 from salzoo.model import Identity, SaliencyModel, evaluating
 from salzoo.spec import ModelSpec
 
@@ -160,7 +162,24 @@ def export(cli: LightningCLI, run: Run) -> None:
         license=run.license,
         provenance=provenance,
     )
+    if run.spec.training == "gradient" and any(cli.trainer.num_val_batches):
+        stored = zoo.load(folder).to(model.device)
+        halved = hub.Halved(float32=_validate(model, cli), float16=_validate(stored, cli))
+        saved = replace(saved, provenance=replace(provenance, halved=halved))
+        hub.write_config(folder, saved)
     card.write(folder, run.spec, saved)
+
+
+def _validate(model: SaliencyModel, cli: LightningCLI) -> float:
+    """Return the NSS on the batches that validation takes, in float32 whatever the trainer's precision."""
+    batches = itertools.islice(cli.datamodule.val_dataloader(), sum(map(int, cli.trainer.num_val_batches)))
+    nss = NSS()
+    with evaluating(model), torch.inference_mode():
+        for batch in batches:
+            maps = model.infer([image.to(model.device) for image in batch["image"]])
+            for log_density, fixations in zip(maps, batch["fixations"], strict=True):
+                nss.update(log_density.exp()[None].cpu(), fixations=fixations[None])
+    return float(nss.compute())
 
 
 def commit(package: Path = Path(__file__).parent) -> str:

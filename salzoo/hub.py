@@ -39,6 +39,14 @@ def __getattr__(name: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Halved:
+    """NSS on the validation split, before and after the weights were stored in half precision."""
+
+    float32: float
+    float16: float
+
+
+@dataclass(frozen=True)
 class Provenance:
     """What made a checkpoint: enough to make it again.
 
@@ -49,6 +57,7 @@ class Provenance:
         data: Data sets and splits, as `osie:train`.
         recipe: The whole configuration of the run.
         versions: Of the libraries that matter.
+        halved: What half precision cost; None if nobody measured it.
     """
 
     command: str
@@ -57,6 +66,7 @@ class Provenance:
     data: tuple[str, ...]
     recipe: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    halved: Halved | None = None
 
 
 @dataclass(frozen=True)

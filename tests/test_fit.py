@@ -19,8 +19,9 @@ from lightning.pytorch import Trainer
 import salzoo
 from salzoo import hub
 from salzoo.cli import main
-from salzoo.data import SaliencyDataModule
+from salzoo.data import OSIE, SaliencyDataModule
 from salzoo.fit import commit
+from salzoo.metrics.functional import nss
 
 EPOCHS = 8
 
@@ -177,6 +178,23 @@ def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_pat
     assert config.provenance.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert str(tiny_data) not in json.dumps(recipe), "where the data lay is nobody's business"
     assert "license: cc-by-4.0" in (folder / "README.md").read_text()
+
+
+def test_what_half_precision_costs_is_measured_and_told(tiny_data: Path, tmp_path: Path) -> None:
+    assert main(tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)) == 0
+    folder = tmp_path / "deepgaze2.lite"
+    config = hub.read_config(folder)
+    assert config.provenance is not None
+    assert config.provenance.halved is not None
+    val = OSIE(tiny_data, "val")
+    scores = [
+        nss(torch.from_numpy(salzoo.load(folder).predict(item["image"]).density)[None], item["fixations"][None])
+        for item in (val[i] for i in range(len(val)))
+    ]
+    assert config.provenance.halved.float16 == pytest.approx(torch.cat(scores).mean().item(), abs=1e-4)
+    assert config.provenance.halved.float32 == pytest.approx(config.provenance.halved.float16, abs=0.01)
+    assert config.provenance.halved.float32 != config.provenance.halved.float16
+    assert f"NSS {config.provenance.halved.float16:.4f}" in (folder / "README.md").read_text()
 
 
 def test_the_commit_is_recorded(tmp_path: Path) -> None:
