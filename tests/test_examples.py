@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from loopback_hub import LoopbackHub
 
 import salzoo
 from salzoo import hub
@@ -81,3 +85,24 @@ def test_the_demonstration_is_a_sound_study(finetune: ModuleType, tmp_path: Path
         points = study.fixations(i)
         near = np.hypot(points.x - target[0], points.y - target[1]) < 24
         assert near.sum() >= 2 * finetune.OBSERVERS - 2, "two of five looks of everyone"
+
+
+def test_publish_your_own(tmp_path: Path) -> None:
+    """As a user runs it, onto a Hub on this machine; whoever has the class and its YAML loads it from there."""
+    with LoopbackHub() as server:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+        own = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_writer"}
+        environment = {**kept, **own, "HF_HUB_DISABLE_XET": "1"}
+        command = [sys.executable, str(EXAMPLES / "publish_your_own.py"), "--repo", "ana/blobs"]
+        run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        repo = server.repos["ana/blobs"]
+        assert repo.branches["main"] in run.stdout
+        load = f"""import sys; sys.path.insert(0, {str(EXAMPLES)!r})
+import salzoo; salzoo.register("runs/blobs/blobs.yaml"); print(salzoo.load("hf://ana/blobs").identity.tag)"""
+        run = subprocess.run(
+            [sys.executable, "-c", load], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert run.stdout.split() == ["mine"], run.stderr
+    rows = json.loads(repo.commits[repo.branches["main"]].files["config.json"])["measured"]
+    assert rows[0]["scores"]["nss"] > 3  # the centre bias of these displays has 2.2

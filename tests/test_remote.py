@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 import tiny_models
 import torch
 from loopback_hub import LoopbackHub
 
 import salzoo
-from salzoo import card, hub, remote
+from salzoo import card, hub, remote, spec
 from salzoo.cli import main
 from salzoo.errors import PublishError, SpecError, WeightsError
 from salzoo.hub import Measured
@@ -180,11 +181,6 @@ class TestPublish:
             publish(folder, REPO, token=token)
         assert token not in str(raised.value)
 
-    def test_every_shipped_checkpoint_is_fit(self) -> None:
-        for path in sorted((Path(salzoo.__file__).parents[1] / "hub").glob("*.*")):
-            if path.is_dir():
-                publish(path, f"ana/{path.name}", dry_run=True)
-
 
 class TestUnfit:
     @pytest.mark.parametrize(
@@ -252,8 +248,6 @@ class TestLoad:
         self, loopback: LoopbackHub, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A checkpoint that is not on this machine comes from the registry's commit, with the registry's sha256."""
-        from salzoo import spec
-
         done = publish(folder, REPO)
         variant = spec.Variant("", {}, {}, spec.Checkpoint(hub.read_config(folder).sha256, "mit", REPO, done.commit))
         pinned = spec.ModelSpec(**{**vars(spec.read_spec("deepgaze2")), "variants": {"lite": variant}})
@@ -433,9 +427,9 @@ def publish_anything(loopback: LoopbackHub, content: dict[str, bytes]) -> None:
 
 
 SCRIPT = """
-import sys, torch, salzoo
+import sys, torch, salzoo, numpy as np
+torch.set_num_threads(1)
 picture = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
-import numpy as np
 np.save(sys.argv[2], salzoo.load(sys.argv[1]).predict(picture).density)
 """
 
@@ -452,8 +446,6 @@ def spawn(loopback: LoopbackHub, home: Path, *words: str, **environment: str) ->
 
 class TestProcesses:
     def test_two_at_once_into_an_empty_cache(self, loopback: LoopbackHub, folder: Path, tmp_path: Path) -> None:
-        import numpy as np
-
         publish(folder, REPO)
         loopback.break_("GET", "/_lfs/", times=2, slow=0.2)
         outputs = [tmp_path / "a.npy", tmp_path / "b.npy"]
@@ -476,6 +468,50 @@ class TestProcesses:
         job.communicate()
         assert torch.equal(density(f"hf://{REPO}", cache_dir=tmp_path / "cache" / "hub"), density(folder))
 
+    def test_all_shipped_checkpoints_there_and_back(self, loopback: LoopbackHub, tmp_path: Path) -> None:
+        """Published, listed, and loaded by another process with an empty cache: the same density to the bit."""
+        shipped = sorted(path for path in spec.shipped("hub").glob("*.*") if path.is_dir())
+        for path in shipped:
+            publish(path, f"ana/{path.name}")
+        listed = {model.id for model in huggingface_hub.HfApi(loopback.url).list_models(author="ana")}
+        assert listed == {f"ana/{path.name}" for path in shipped}
+        script = SCRIPT.replace("np.save", "for name in sys.argv[3:]: np.save").replace(
+            "sys.argv[2]", "sys.argv[2] + name"
+        )
+        script = script.replace("sys.argv[1]", "sys.argv[1] + name")
+        names = [path.name for path in shipped]
+        job = spawn(loopback, tmp_path / "home", script, "hf://ana/", str(tmp_path / "out."), *names)
+        _, errors = job.communicate(timeout=600)
+        assert job.returncode == 0, errors
+        for path in shipped:
+            there = torch.from_numpy(np.load(tmp_path / f"out.{path.name}.npy"))
+            assert torch.equal(there, density(path)), path.name
+
+    def test_the_older_client(self, folder: Path, tmp_path: Path) -> None:
+        """huggingface_hub 1.33, in an environment of its own over this one's other libraries."""
+        place = Path(sys.prefix) / "huggingface_hub-1.33"
+        if not place.is_dir():
+            command = ["pip", "install", "--quiet", "--target", str(place), "huggingface_hub==1.33.0"]
+            subprocess.run([sys.executable, "-m", *command], check=True)
+        path = os.pathsep.join([str(place), str(Path(salzoo.__file__).parents[1])])
+        check = (
+            "import huggingface_hub, sys; assert huggingface_hub.__version__ == '1.33.0', huggingface_hub.__version__\n"
+        )
+        with LoopbackHub() as server:
+            script = check + "from salzoo.cli import main; sys.exit(main(sys.argv[1:]))"
+            for _ in range(2):
+                words = ["publish", str(folder), "--repo", REPO]
+                job = spawn(server, tmp_path / "home", script, *words, PYTHONPATH=path)
+                output, errors = job.communicate(timeout=120)
+                assert job.returncode == 0, output + errors
+            assert len(server.repos[REPO].commits) == 2
+            server.break_("GET", "/_lfs/", wrong=True)
+            words = [check + SCRIPT, f"hf://{REPO}", str(tmp_path / "a.npy")]
+            job = spawn(server, tmp_path / "home", *words, PYTHONPATH=path)
+            _, errors = job.communicate(timeout=120)
+            assert job.returncode == 0, errors
+        assert torch.equal(torch.from_numpy(np.load(tmp_path / "a.npy")), density(folder))
+
     def test_xet(self, folder: Path, tmp_path: Path) -> None:
         """The client's default path for large files, through its own code into a folder; pinned to this hf_xet."""
         (tmp_path / "store").mkdir()
@@ -492,15 +528,11 @@ class TestProcesses:
             _, errors = job.communicate(timeout=120)
             assert job.returncode == 0, errors
             assert not server.asked("GET", "/_lfs/")
-        import numpy as np
-
         assert torch.equal(torch.from_numpy(np.load(tmp_path / "a.npy")), density(folder))
 
 
 def test_models_of_a_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A registered model loads as any other; unregistered, its checkpoint says what to do."""
-    from salzoo import spec
-
     monkeypatch.setattr(spec, "_registered", {})
     (tmp_path / "own.yaml").write_text(
         "class_path: salzoo.models.deepgaze2.DeepGazeII\nsummary: Mine.\ntraining: gradient\ndefault: lite\n"
