@@ -99,14 +99,23 @@ class TimmBackbone(nn.Module):
         self.taps = tuple(taps)
         self.frozen: list[nn.Module] = []
         self.remember = remember
+        self._always = False
         self._remembered: dict[bytes, list[Tensor]] = {}
         self.channels, self.strides = self._measure(name)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the map at each tap, in the order of `taps`."""
-        if self.remember and self.training:
+        if self._always or (self.remember and self.training):
             return self._recall(image)
         return self._run(image)
+
+    def remember_in(self, memory: dict[bytes, list[Tensor]]) -> None:
+        """Keep the maps of every picture in `memory`, in eval mode too: for many runs over the same pictures.
+
+        Args:
+            memory: One for all trunks of the same weights and taps.
+        """
+        self._remembered, self._always = memory, True
 
     def _recall(self, image: Tensor) -> list[Tensor]:
         """Run only the pictures whose maps are not in memory yet."""

@@ -125,6 +125,20 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--version", metavar="TAG", help="tag of the commit, default v and salzoo's version")
     sub.add_argument("--keep-card", action="store_true", help="leave a card that was edited on the Hub as it is")
 
+    sub = commands.add_parser("study", help="Comparisons of many training runs.", allow_abbrev=False)
+    questions = sub.add_subparsers(metavar="QUESTION", required=True)
+    sub = command(
+        "losses", _study_losses, "Which loss to train with: one network, all losses, several seeds.", questions
+    )
+    _add_data(sub, required=True)
+    sub.add_argument(
+        "-o", "--output", type=Path, default=Path("study_losses"), metavar="DIR", help="report and trials; resumed"
+    )
+    sub.add_argument("--losses", metavar="A,B", help="only these; all by default")
+    sub.add_argument("--seeds", type=_positive, default=3, metavar="N", help="runs of each loss, default 3")
+    sub.add_argument("--epochs", type=_positive, default=6, metavar="N", help="of each run, default 6")
+    sub.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes of one thread, default 1")
+
     sub = commands.add_parser("data", help="Data sets, also your own.", allow_abbrev=False)
     actions = sub.add_subparsers(metavar="ACTION", required=True)
     sub = command("check", _check, "What is understood of a data set, what is dropped and what looks wrong.", actions)
@@ -144,7 +158,7 @@ def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
         "--data",
         required=required,
         metavar="SET",
-        help="osie, salicon2017, folder (your own), ...; fit takes several: a,b",
+        help="osie, salicon2017, folder (your own), ...; fit and study take several: a,b",
     )
     parser.add_argument("--root", required=required, metavar="DIR", help="the set's folder, or the one that holds it")
 
@@ -300,6 +314,17 @@ def _publish(arguments: argparse.Namespace) -> int:
         what = "published" if done.changed else "has this already"
         print(f"{done.repo} {what}: version {done.tag}, commit {done.commit}")
         print(f'salzoo.load("hf://{done.repo}@{done.commit}")')
+    return 0
+
+
+def _study_losses(arguments: argparse.Namespace) -> int:
+    from salzoo.study import LOSSES, Study
+    from salzoo.study_report import write_report
+
+    chosen = tuple(LOSSES) if arguments.losses is None else tuple(arguments.losses.split(","))
+    datasets = tuple(arguments.data.split(","))
+    study = Study(arguments.output, datasets, arguments.root, chosen, arguments.seeds, arguments.epochs)
+    print(f"Wrote {write_report(study.run(arguments.workers), arguments.output)}")
     return 0
 
 

@@ -47,7 +47,7 @@ COMBINATIONS: dict[str, dict[str, float]] = {
 }
 """Published combinations, up to constants, which no gradient sees."""
 
-FEATURE_BACKBONE, FEATURE_SIDE = "tf_efficientnet_lite0", 96
+FEATURE_BACKBONE, FEATURE_SIDE = "tf_efficientnet_lite0", 48
 
 
 def get(spec: LossSpec) -> Loss:
@@ -243,7 +243,7 @@ def _check(name: str, weight: object) -> None:
 
 
 def _features_of(maps: Tensor) -> list[Tensor]:
-    """Return the feature backbone's five stages for (N, h, w) maps, given as grey pictures with a short side of 96.
+    """Return the feature backbone's five stages for (N, h, w) maps, given as grey pictures with a short side of 48.
 
     Bruckert et al. take VGG-16; EfficientNet-Lite0 is what can be had without a network.
     """
