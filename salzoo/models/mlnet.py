@@ -6,7 +6,7 @@ Differences from the paper:
 - timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets instead of BGR minus the Caffe mean; the
   frame around a picture of another aspect is mid grey instead of black.
 - The epoch with the best validation NSS is kept; the authors stop when the validation loss has not fallen for 5 epochs.
-- The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised and brought to the resolution of the
+- The lite variant reads three stages of a frozen EfficientNet-Lite0, standardised and brought to the resolution of the
   first, with softplus instead of ReLU: an untrained ReLU at the end can be 0 everywhere, and a trained one leaves large
   parts of the map without any order. Its prior starts at the average density of the training fixations, not at ones,
   and is held less.
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from salzoo import losses
 from salzoo.backbone import TimmBackbone
-from salzoo.layers import Standardise, fit_standardise, kernel_density
+from salzoo.layers import StackedTaps, kernel_density
 from salzoo.model import SaliencyModel, as_float, decaying_sgd, normalise_log
 from salzoo.preprocess import Preprocess
 
@@ -84,13 +84,13 @@ class LearnedPrior(nn.Module):
 class MLNetNetwork(nn.Module):
     """Taps of several levels, two convolutions that encode them, and the prior (Fig. 2).
 
-    Shape: (N, 3, H, W) normalised image to a saliency map (N, 1, h, w) of the first tap's size, not negative.
+    Shape: (N, 3, H, W) normalised image to a saliency map (N, 1, H / 8, W / 8), not negative.
 
     Args:
         backbone: timm name.
-        taps: See `TimmBackbone`; maps of later taps are brought to the size of the first.
+        taps: See `TimmBackbone`; one has stride 8, to which maps of other strides are brought.
         pools: Name of a pooling layer of the trunk to the stride of the `ShiftedMaxPool` that replaces it.
-        frozen: Do not train the trunk, and standardise its maps.
+        frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
         pretrained_backbone: Start from ImageNet weights.
@@ -107,14 +107,14 @@ class MLNetNetwork(nn.Module):
         pretrained_backbone: bool,
     ) -> None:
         super().__init__()
-        self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=frozen)
+        trunk = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=frozen)
         for name, stride in pools.items():
-            self.backbone.trunk.set_submodule(name, ShiftedMaxPool(stride))
+            trunk.trunk.set_submodule(name, ShiftedMaxPool(stride))
         if frozen:
-            self.backbone.freeze()
-        self.standardise = nn.ModuleList(Standardise(c) if frozen else nn.Identity() for c in self.backbone.channels)
+            trunk.freeze()
+        self.features = StackedTaps(trunk, stride=8)
         self.dropout = nn.Dropout(dropout)
-        self.encode = nn.Conv2d(sum(self.backbone.channels), 64, 3, padding=1)
+        self.encode = nn.Conv2d(self.features.channels, 64, 3, padding=1)
         self.predict = nn.Conv2d(64, 1, 1)
         self.activation = {"relu": nn.ReLU(), "softplus": nn.Softplus()}[activation]
         self.prior = LearnedPrior()
@@ -124,9 +124,7 @@ class MLNetNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Tap, encode, weigh by place."""
-        maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
-        levels = [F.interpolate(m, maps[0].shape[-2:], mode="bilinear", align_corners=False) for m in maps]
-        encoded = self.activation(self.encode(self.dropout(torch.cat(levels, dim=1))))
+        encoded = self.activation(self.encode(self.dropout(self.features(image))))
         return F.relu(self.prior(self.activation(self.predict(encoded))))
 
 
@@ -137,7 +135,7 @@ class MLNet(SaliencyModel):
         backbone: timm name.
         taps: Strides or module names; the default is the paper's.
         pools: Name of a pooling layer of the trunk to the stride of the `ShiftedMaxPool` that replaces it.
-        frozen: Do not train the trunk, and standardise its maps.
+        frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
         fit_prior: Start the prior from the density of the training fixations instead of from ones.
@@ -185,10 +183,8 @@ class MLNet(SaliencyModel):
         """Fit the prior to the training fixations, and a frozen trunk's statistics to 256 training pictures."""
         if self.fit_prior:
             self.network.prior.fit(data.train_points())
-        layers = [layer for layer in self.network.standardise if isinstance(layer, Standardise)]
-        if layers:
-            images = (as_float(image).to(self.device) for image in data.calibration_images(256))
-            fit_standardise(layers, (self.network.backbone(self.preprocess.normalize(image)) for image in images))
+        images = (as_float(image).to(self.device) for image in data.calibration_images(256))
+        self.network.features.fit(self.preprocess.normalize(image) for image in images)
 
     def configure_optimizers(self) -> Any:
         """AdamW, or the authors' SGD, whose rate after t steps is lr / (1 + 0.0005 t)."""

@@ -8,8 +8,8 @@ Differences from the paper:
   cross-entropy. The map becomes a distribution by a softmax.
 - `optimizer: paper` is SALICONtf's: the rate and the schedule of the authors are not known.
 - timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets.
-- The lite variant concatenates three stages of EfficientNet-Lite0 in each stream, at the finest one's resolution and
-  with bilinear up-sampling, and does not train what lies below them.
+- The lite variant reads layers of EfficientNet-Lite0 in both streams, standardised and stacked at stride 8, with
+  bilinear up-sampling. Its streams are frozen: only the last convolution is trained, not the whole.
 """
 
 from __future__ import annotations
@@ -23,24 +23,27 @@ from torch import Tensor, nn
 
 from salzoo import losses
 from salzoo.backbone import TimmBackbone
-from salzoo.model import SaliencyModel, decaying_sgd
+from salzoo.layers import StackedTaps
+from salzoo.model import SaliencyModel, as_float, decaying_sgd
 from salzoo.preprocess import Preprocess
 
 if TYPE_CHECKING:
+    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
 
 
 class SALICONNetwork(nn.Module):
     """Two trunks that share no weights, one for the picture and one for the picture at half its size (Fig. 2).
 
-    Shape: (N, 3, H, W) normalised image, sides even, to (N, 1, h, w) logits at the resolution of the fine stream's
-    largest tap; for VGG-16's conv5_3 and 600 x 800 pixels 37 x 50.
+    Shape: (N, 3, H, W) normalised image, sides even, to (N, 1, H / stride, W / stride) logits; for VGG-16's conv5_3 and
+    600 x 800 pixels 37 x 50.
 
     Args:
         backbone: timm name, of both streams.
-        taps: See `TimmBackbone`; the finest map first.
-        frozen: Names of the modules that are trained in neither stream.
-        upsampling: How all maps come to the resolution of the first.
+        taps: See `TimmBackbone`.
+        stride: Of each stream's features, that of one of the taps.
+        frozen: Train neither stream, standardise their maps and keep those of the training pictures in memory.
+        upsampling: How the coarse stream's features come to the resolution of the fine one's.
         dropout: Share of the concatenated channels left out in training.
         pretrained_backbone: Start from ImageNet weights.
     """
@@ -49,27 +52,28 @@ class SALICONNetwork(nn.Module):
         self,
         backbone: str,
         taps: Sequence[int | str],
-        frozen: Sequence[str],
+        stride: int,
+        frozen: bool,
         upsampling: Literal["nearest", "bilinear"],
         dropout: float,
         pretrained_backbone: bool,
     ) -> None:
         super().__init__()
         self.upsampling = upsampling
-        self.fine = TimmBackbone(backbone, taps, pretrained=pretrained_backbone)
-        self.coarse = TimmBackbone(backbone, taps, pretrained=pretrained_backbone)
+        trunks = [TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=frozen) for _ in range(2)]
         if frozen:
-            self.fine.freeze(*frozen)
-            self.coarse.freeze(*frozen)
+            for trunk in trunks:
+                trunk.freeze()
+        self.fine, self.coarse = (StackedTaps(trunk, stride) for trunk in trunks)
         self.dropout = nn.Dropout2d(dropout)
-        self.head = nn.Conv2d(2 * sum(self.fine.channels), 1, 1)
+        self.head = nn.Conv2d(2 * self.fine.channels, 1, 1)
         nn.init.zeros_(self.head.weight)  # as the re-implementations do: the first map is flat
 
     def forward(self, image: Tensor) -> Tensor:
         """Run both streams and weigh their channels; under autocast only the trunks run in half precision."""
-        maps = [m.float() for m in (*self.fine(image), *self.coarse(F.avg_pool2d(image, 2)))]
+        fine, coarse = self.fine(image).float(), self.coarse(F.avg_pool2d(image, 2)).float()
         with torch.autocast(image.device.type, enabled=False):
-            features = torch.cat([F.interpolate(m, maps[0].shape[-2:], mode=self.upsampling) for m in maps], dim=1)
+            features = torch.cat([fine, F.interpolate(coarse, fine.shape[-2:], mode=self.upsampling)], dim=1)
             logits: Tensor = self.head(self.dropout(features))
         return logits
 
@@ -79,8 +83,10 @@ class SALICON(SaliencyModel):
 
     Args:
         backbone: timm name, of both streams.
-        taps: Strides or module names, the finest first; the default is the paper's, the ReLU after conv5_3.
-        frozen: Names of the modules that are trained in neither stream; the paper trains all.
+        taps: Strides or module names; the default is the paper's, the ReLU after conv5_3.
+        stride: Of each stream's features, that of one of the taps.
+        frozen: Train neither stream, standardise their maps and keep those of the training pictures in memory; the
+            paper trains all.
         upsampling: `nearest` as SALICONtf, or `bilinear`.
         dropout: Share of the concatenated channels left out in training; the paper has none.
         optimizer: `paper` (SGD with Nesterov momentum 0.9 and a decaying rate) or `adamw` with a one-cycle rate.
@@ -96,7 +102,8 @@ class SALICON(SaliencyModel):
         self,
         backbone: str = "vgg16.tv_in1k",
         taps: tuple[int | str, ...] = ("features.29",),
-        frozen: tuple[str, ...] = (),
+        stride: int = 16,
+        frozen: bool = False,
         upsampling: Literal["nearest", "bilinear"] = "nearest",
         dropout: float = 0.0,
         optimizer: Literal["paper", "adamw"] = "paper",
@@ -107,13 +114,19 @@ class SALICON(SaliencyModel):
     ) -> None:
         super().__init__(preprocess, backbone=backbone)
         self.optimizer, self.lr, self.backbone_rate = optimizer, lr, backbone_rate
-        self.network = SALICONNetwork(backbone, taps, frozen, upsampling, dropout, pretrained_backbone)
+        self.network = SALICONNetwork(backbone, taps, stride, frozen, upsampling, dropout, pretrained_backbone)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Kullback-Leibler divergence from the density at the resolution of the logits (Sec. 3.2)."""
         density = F.adaptive_avg_pool2d(batch["density"], (logits.shape[-2], logits.shape[-1]))
         density = density / density.sum((-2, -1), keepdim=True).clamp_min(1e-20)  # no looks: all 0, which kl leaves out
         return losses.kl(self.to_log_density(logits), density)
+
+    def calibrate(self, data: SaliencyDataModule) -> None:
+        """Fit the channel statistics of frozen streams to 256 training pictures."""
+        for stream, scale in ((self.network.fine, 1), (self.network.coarse, 2)):
+            images = (as_float(image).to(self.device) for image in data.calibration_images(256))
+            stream.fit(F.avg_pool2d(self.preprocess.normalize(image), scale) for image in images)
 
     def configure_optimizers(self) -> Any:
         """AdamW, or SALICONtf's SGD with a decaying rate."""

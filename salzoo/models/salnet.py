@@ -7,9 +7,9 @@ Differences from the paper:
   sum over pixels to a mean over pixels. Its weight decay shrinks to nothing in that conversion: there is none.
 - The released post-processing scales the map to 8 bits, clips it and blurs it. Here nothing is rounded, and the clip at
   0 is a soft one, so that no two pixels of the background tie.
-- The lite variant reads EfficientNet-Lite0 at strides 8 and 16 (its last stage dilated) instead of the first three
-  layers of VGG-CNN-M at stride 4, with a narrower column of convolutions, batches of 16 and AdamW.
-- The lite variant is trained on pictures of 288 x 384 and predicts at 384 x 512.
+- The lite variant reads three stages of a frozen EfficientNet-Lite0, standardised and stacked at stride 8, instead of
+  the first three layers of VGG-CNN-M at stride 4, which are trained along; its column of convolutions is narrower, and
+  the optimiser is AdamW with batches of 16.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from torch import Tensor, nn
 from salzoo import losses
 from salzoo.backbone import TimmBackbone
 from salzoo.errors import WeightsError
-from salzoo.model import SaliencyModel, normalise_log
+from salzoo.layers import StackedTaps
+from salzoo.model import SaliencyModel, as_float, normalise_log
 from salzoo.preprocess import Preprocess
 
 if TYPE_CHECKING:
+    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
 
 STEM = "vgg_cnn_m"
@@ -49,7 +51,7 @@ STEM_MEAN, STEM_STD = (100 / 255, 110 / 255, 118 / 255), (0.5, 0.5, 0.5)
 class VGGMStem(nn.Module):
     """The first three layers of VGG-CNN-M (Chatfield et al., BMVC 2014), at stride 1 between the poolings.
 
-    Shape: (N, 3, H, W), sides divisible by 4, to one map (N, 512, H / 4, W / 4) in a list.
+    Shape: (N, 3, H, W), sides divisible by 4, to (N, 512, H / 4, W / 4).
 
     Args:
         weights: safetensors file with `conv1.weight`, `conv1.bias` up to `conv3`; None: noise.
@@ -58,8 +60,7 @@ class VGGMStem(nn.Module):
         WeightsError: If the file cannot be read or does not fit.
     """
 
-    channels = (512,)
-    strides = (4,)
+    channels = 512
 
     def __init__(self, weights: str | None) -> None:
         super().__init__()
@@ -79,11 +80,12 @@ class VGGMStem(nn.Module):
                     "(96, 3, 7, 7), conv2 (256, 96, 5, 5) and conv3 (512, 256, 3, 3)."
                 ) from error
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor) -> Tensor:
         """Convolve and pool."""
         x = self.pool(self.norm1(self.conv1(image).relu()))
         x = self.pool(self.conv2(x).relu())
-        return [self.conv3(x).relu()]
+        features: Tensor = self.conv3(x).relu()
+        return features
 
 
 def initialise(layer: nn.Conv2d, nonlinearity: Literal["relu", "linear"]) -> None:
@@ -96,20 +98,25 @@ def initialise(layer: nn.Conv2d, nonlinearity: Literal["relu", "linear"]) -> Non
 class SalNetNetwork(nn.Module):
     """Transferred features, a column of large convolutions and one deconvolution back to the picture's size.
 
-    Shape: (N, 3, H, W) normalised image, sides divisible by the trunk's stride, to maps (N, 1, H, W) in about [-1, 1].
+    Shape: (N, 3, H, W) normalised image, sides divisible by the trunk's strides, to maps (N, 1, H, W) in about [-1, 1].
 
     Args:
-        backbone: The trunk; its maps are brought to the resolution of the first one and concatenated.
+        features: Picture to what is transferred.
+        stride: Of the features.
         column: Channels of conv4 to conv8.
         deconvolution_gain: Of the deconvolution's initial kernel, which is constant.
     """
 
     def __init__(
-        self, backbone: VGGMStem | TimmBackbone, column: tuple[int, int, int, int, int], deconvolution_gain: float
+        self,
+        features: VGGMStem | StackedTaps,
+        stride: int,
+        column: tuple[int, int, int, int, int],
+        deconvolution_gain: float,
     ) -> None:
         super().__init__()
-        self.backbone = backbone
-        layers, channels = OrderedDict[str, nn.Module](), sum(backbone.channels)
+        self.features = features
+        layers, channels = OrderedDict[str, nn.Module](), features.channels
         for i, (width, kernel) in enumerate(zip((*column, 1), KERNELS, strict=True), start=4):
             layers[f"conv{i}"] = convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
             initialise(convolution, "linear" if width == 1 else "relu")
@@ -117,16 +124,12 @@ class SalNetNetwork(nn.Module):
                 layers[f"relu{i}"] = nn.ReLU()
             channels = width
         self.column = nn.Sequential(layers)
-        stride = backbone.strides[0]
         self.deconv1 = nn.ConvTranspose2d(1, 1, 2 * stride, stride, stride // 2, bias=False)
         nn.init.constant_(self.deconv1.weight, deconvolution_gain / 4)  # four weights make a pixel
 
     def forward(self, image: Tensor) -> Tensor:
         """Run the trunk, the column and the deconvolution."""
-        first, *rest = self.backbone(image)
-        size = (first.shape[-2], first.shape[-1])
-        maps = [first, *(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in rest)]
-        saliency: Tensor = self.deconv1(self.column(torch.cat(maps, dim=1)))
+        saliency: Tensor = self.deconv1(self.column(self.features(image)))
         return saliency
 
 
@@ -135,9 +138,9 @@ class SalNet(SaliencyModel):
 
     Args:
         backbone: `vgg_cnn_m` or a timm name.
-        taps: Rising strides of the timm trunk's maps; `vgg_cnn_m` has one map, of stride 4.
-        frozen: Names of the timm trunk's modules that are not trained.
-        output_stride: 16 to dilate a timm trunk that goes deeper.
+        taps: Of a timm trunk, see `TimmBackbone`; `vgg_cnn_m` has one map.
+        stride: Of the features, that of one of the taps; 4 for `vgg_cnn_m`.
+        frozen: Do not train a timm trunk, standardise its maps and keep those of the training pictures in memory.
         column: Channels of conv4 to conv8.
         deconvolution_gain: Of the initial kernel; 1/16 in the authors' training file.
         optimizer: `paper` (SGD with momentum 0.9, halved every 2,000 steps) or `adamw` with a one-cycle rate.
@@ -155,9 +158,9 @@ class SalNet(SaliencyModel):
     def __init__(
         self,
         backbone: str = STEM,
-        taps: tuple[int, ...] = (4,),
-        frozen: tuple[str, ...] = (),
-        output_stride: int | None = None,
+        taps: tuple[int | str, ...] = (),
+        stride: int = 4,
+        frozen: bool = False,
         column: tuple[int, int, int, int, int] = (512, 512, 256, 128, 32),
         deconvolution_gain: float = 1 / 16,
         optimizer: Literal["paper", "adamw"] = "paper",
@@ -170,14 +173,15 @@ class SalNet(SaliencyModel):
             preprocess = replace(preprocess, mean=STEM_MEAN, std=STEM_STD, channel_order="bgr")
         super().__init__(preprocess, backbone=backbone)
         self.optimizer, self.lr = optimizer, lr
-        trunk: VGGMStem | TimmBackbone
+        features: VGGMStem | StackedTaps
         if backbone == STEM:
-            trunk = VGGMStem(_require(stem_weights) if pretrained_backbone else None)
+            features = VGGMStem(_require(stem_weights) if pretrained_backbone else None)
         else:
-            trunk = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, output_stride=output_stride)
+            trunk = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=frozen)
             if frozen:
-                trunk.freeze(*frozen)
-        self.network = SalNetNetwork(trunk, column, deconvolution_gain)
+                trunk.freeze()
+            features = StackedTaps(trunk, stride)
+        self.network = SalNetNetwork(features, stride, column, deconvolution_gain)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Undo the scaling of the target, clip softly, blur by the released 5x5 Gaussian and divide by the sum."""
@@ -190,6 +194,12 @@ class SalNet(SaliencyModel):
         density = batch["density"]
         saliency = density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)
         return losses.mse(logits[:, 0].float(), (saliency * 255 - 127) / 128)
+
+    def calibrate(self, data: SaliencyDataModule) -> None:
+        """Fit a frozen trunk's channel statistics to 256 training pictures."""
+        if isinstance(self.network.features, StackedTaps):
+            images = (as_float(image).to(self.device) for image in data.calibration_images(256))
+            self.network.features.fit(self.preprocess.normalize(image) for image in images)
 
     def configure_optimizers(self) -> Any:
         """AdamW, or SGD with biases at twice the rate of weights (the multipliers of a Caffe training file)."""

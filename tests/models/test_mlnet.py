@@ -23,7 +23,11 @@ def test_all_taps_of_the_papers_face_have_stride_8() -> None:
     with torch.device("meta"):
         network = salzoo.load("mlnet.paper", weights=None).network
         image = torch.zeros(1, 3, 480, 640)
-    assert [tuple(m.shape[1:]) for m in network.backbone(image)] == [(256, 60, 80), (512, 60, 80), (512, 60, 80)]
+    assert [tuple(m.shape[1:]) for m in network.features.backbone(image)] == [
+        (256, 60, 80),
+        (512, 60, 80),
+        (512, 60, 80),
+    ]
     assert network(image).shape == (1, 1, 60, 80)
 
 

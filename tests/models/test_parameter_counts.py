@@ -17,7 +17,7 @@ from salzoo.zoo import build
         ("deepgaze2", "network.backbone", 20_024_384),  # the 16 convolutions of VGG-19
         ("juntingnet", "network", 64_392_512),  # the paper's figure
         ("mlnet", "network", 15_452_145),
-        ("mlnet", "network.backbone", 14_714_688),  # the 13 convolutions of VGG-16
+        ("mlnet", "network.features.backbone", 14_714_688),  # the 13 convolutions of VGG-16
         ("mrcnn", "network", 6_473_153),  # three streams and their fusion
         ("salgan", "network", 31_787_009),  # the generator's as the paper's authors released it
         ("salicon", "network", 29_430_401),  # two unshared VGG-16 and 1,024 weights

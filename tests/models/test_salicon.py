@@ -14,7 +14,7 @@ def test_grid_of_the_papers_face() -> None:
     with torch.device("meta"):
         network = salzoo.load("salicon.paper", weights=None).network
         fine, coarse = network.fine(torch.zeros(1, 3, 600, 800)), network.coarse(torch.zeros(1, 3, 300, 400))
-    assert [tuple(m.shape) for m in fine + coarse] == [(1, 512, 37, 50), (1, 512, 18, 25)]
+    assert [tuple(m.shape) for m in (fine, coarse)] == [(1, 512, 37, 50), (1, 512, 18, 25)]
 
 
 def test_streams_share_no_weights_and_see_two_sizes() -> None:
@@ -22,9 +22,9 @@ def test_streams_share_no_weights_and_see_two_sizes() -> None:
     shared = {id(p) for p in network.fine.parameters()} & {id(p) for p in network.coarse.parameters()}
     assert not shared
     image = torch.rand(1, 3, 64, 96)
-    maps = network.fine(image) + network.coarse(F.avg_pool2d(image, 2))
-    assert [m.shape[-1] for m in maps] == [12, 6, 6, 3]
-    levels = torch.cat([F.interpolate(m, (8, 12), mode="nearest") for m in maps], dim=1)
+    fine, coarse = network.fine(image), network.coarse(F.avg_pool2d(image, 2))
+    assert (fine.shape[-1], coarse.shape[-1]) == (12, 6)
+    levels = torch.cat([fine, F.interpolate(coarse, (8, 12), mode="nearest")], dim=1)
     torch.testing.assert_close(network(image), F.conv2d(levels, network.head.weight, network.head.bias))
 
 

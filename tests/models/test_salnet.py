@@ -24,9 +24,9 @@ def test_the_papers_face_is_the_released_network() -> None:
     network = paper_network()
     shapes = {name: tuple(p.shape) for name, p in network.named_parameters() if name.endswith("weight")}
     assert shapes == {
-        "backbone.conv1.weight": (96, 3, 7, 7),
-        "backbone.conv2.weight": (256, 96, 5, 5),
-        "backbone.conv3.weight": (512, 256, 3, 3),
+        "features.conv1.weight": (96, 3, 7, 7),
+        "features.conv2.weight": (256, 96, 5, 5),
+        "features.conv3.weight": (512, 256, 3, 3),
         "column.conv4.weight": (512, 512, 5, 5),
         "column.conv5.weight": (512, 512, 5, 5),
         "column.conv6.weight": (256, 512, 7, 7),
@@ -72,5 +72,5 @@ def test_pretrained_needs_a_file_and_says_so(tmp_path: Path) -> None:
         SalNet(pretrained_backbone=True, stem_weights=str(file))
     stem = VGGMStem(None)
     save_file(stem.state_dict(), file)
-    loaded = SalNet(pretrained_backbone=True, stem_weights=str(file)).network.backbone
+    loaded = SalNet(pretrained_backbone=True, stem_weights=str(file)).network.features
     assert all(torch.equal(tensor, stem.state_dict()[name]) for name, tensor in loaded.state_dict().items())
