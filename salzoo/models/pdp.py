@@ -6,8 +6,8 @@ Differences from the paper:
 - The gradient of each distance is autograd's; that of the released KL layer differs from its loss.
 - timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets instead of BGR minus the Caffe mean.
 - A picture is resized to the area of the training pictures at its own aspect; the authors predict at the native size.
-- The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised and brought to stride 8, instead of
-  conv5_3 of VGG-16, with AdamW and a one-cycle rate; see its card for target and widths.
+- The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised and brought to stride 16, instead
+  of conv5_3 of VGG-16, with AdamW and a one-cycle rate; see its card for target and widths.
 """
 
 from __future__ import annotations
