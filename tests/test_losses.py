@@ -13,7 +13,9 @@ from torch import Tensor
 import salzoo
 from salzoo import losses
 from salzoo.cli import main
+from salzoo.data import SaliencyDataModule
 from salzoo.errors import DataError, SpecError
+from salzoo.model import as_float
 
 POINTWISE = [name for name in losses.TERMS if not losses.spaces(name)[0].endswith("features")]
 FEATURES = [name for name in losses.TERMS if name not in POINTWISE]
@@ -290,3 +292,19 @@ def test_a_loss_chosen_on_the_command_line_trains_and_is_recorded(name: str, tin
     recorded = json.loads((folder / "config.json").read_text())["init_args"]["loss"]
     assert recorded == {"kl": 1.0, "cc": -0.5, "exp_nss": "learned"}
     assert salzoo.load(folder).objective is not None
+
+
+@pytest.mark.parametrize("name", tiny_models.GRADIENT)
+def test_any_model_is_trained_with_a_loss_of_every_space(name: str, tiny_data: Path) -> None:
+    model = tiny_models.build(name, loss={"kl": 1.0, "nss": -0.1, "mse": 1.0, "bce": 1.0})
+    data = SaliencyDataModule("osie", tiny_data, batch_size=4, size=model.preprocess.size)
+    batch = next(iter(data.train_dataloader()))
+    optimizer = torch.optim.AdamW([p for p in model.network.parameters() if p.requires_grad], lr=1e-2)
+    values = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = model.training_loss(model(as_float(batch["image"])), batch)  # type: ignore[arg-type,index]
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    assert min(values[-3:]) < values[0], values

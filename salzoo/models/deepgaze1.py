@@ -103,6 +103,7 @@ class DeepGazeI(SaliencyModel):
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects; 384 x 512 is half of the 768 x 1024 of the paper's pictures.
         lr: Peak learning rate.
+        loss: Instead of the paper's, see `salzoo.losses.get`.
     """
 
     network: DeepGazeINetwork
@@ -120,8 +121,9 @@ class DeepGazeI(SaliencyModel):
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((384, 512)),
         lr: float = 1e-3,
+        loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.sparsity, self.lr = sparsity, lr
         self.network = DeepGazeINetwork(
             backbone, taps, readout_stride, stride, resize, sigma_px, remember, pretrained_backbone

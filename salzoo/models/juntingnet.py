@@ -94,6 +94,7 @@ class JuntingNet(SaliencyModel):
             rate.
         lr: Rate at the start, or the peak of the one-cycle rate.
         preprocess: What the network expects: 96 x 96.
+        loss: Instead of the paper's, see `salzoo.losses.get`.
     """
 
     network: JuntingNetwork
@@ -107,8 +108,9 @@ class JuntingNet(SaliencyModel):
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 0.05,
         preprocess: Preprocess = Preprocess((96, 96)),
+        loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess)
+        super().__init__(preprocess, loss=loss)
         self.optimizer, self.lr = optimizer, lr
         self.network = JuntingNetwork(channels, hidden, dropout, sigma_px)
 

@@ -144,6 +144,7 @@ class MLNet(SaliencyModel):
         lr: Rate at the start, or the peak of the one-cycle rate.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects; the paper's size is 480 x 640, with the aspect kept.
+        loss: Instead of the paper's, see `salzoo.losses.get`.
     """
 
     network: MLNetNetwork
@@ -162,8 +163,9 @@ class MLNet(SaliencyModel):
         lr: float = 1e-3,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((480, 640), "pad"),
+        loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.fit_prior, self.prior_decay = fit_prior, prior_decay
         self.optimizer, self.lr = optimizer, lr
         self.network = MLNetNetwork(backbone, taps, pools, frozen, activation, dropout, pretrained_backbone)

@@ -94,6 +94,7 @@ class SALICON(SaliencyModel):
         backbone_rate: The streams' share of it.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the fine stream expects; both sides even.
+        loss: Instead of the paper's, see `salzoo.losses.get`.
     """
 
     network: SALICONNetwork
@@ -111,8 +112,9 @@ class SALICON(SaliencyModel):
         backbone_rate: float = 1.0,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((600, 800)),
+        loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.optimizer, self.lr, self.backbone_rate = optimizer, lr, backbone_rate
         self.network = SALICONNetwork(backbone, taps, stride, frozen, upsampling, dropout, pretrained_backbone)
 

@@ -148,6 +148,7 @@ class SalNet(SaliencyModel):
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         stem_weights: File with the weights of `vgg_cnn_m` for `pretrained_backbone`, as `VGGMStem` reads it.
         preprocess: What the network expects; pixels of `vgg_cnn_m` are the authors' unless told otherwise.
+        loss: Instead of the paper's, see `salzoo.losses.get`.
 
     Raises:
         WeightsError: If `pretrained_backbone` and the weights cannot be had.
@@ -168,10 +169,11 @@ class SalNet(SaliencyModel):
         pretrained_backbone: bool = False,
         stem_weights: str | None = None,
         preprocess: Preprocess = Preprocess((240, 320)),
+        loss: losses.LossSpec | None = None,
     ) -> None:
         if backbone == STEM and preprocess.mean is None:
             preprocess = replace(preprocess, mean=STEM_MEAN, std=STEM_STD, channel_order="bgr")
-        super().__init__(preprocess, backbone=backbone)
+        super().__init__(preprocess, backbone=backbone, loss=loss)
         self.optimizer, self.lr = optimizer, lr
         features: VGGMStem | StackedTaps
         if backbone == STEM:
