@@ -21,18 +21,19 @@ class GaussianBlur(nn.Module):
 
     Args:
         sigma_px: Initial width in pixels of the map.
-        max_sigma_px: The kernel holds three of these; a larger learned width is cut off there.
+        max_sigma_px: The kernel holds three of these; a larger learned width is cut off there. None: it always holds
+            three of the learned width, as in the PyTorch code of DeepGaze IIE.
     """
 
-    def __init__(self, sigma_px: float = 1.0, max_sigma_px: float = 4.0) -> None:
+    def __init__(self, sigma_px: float = 1.0, max_sigma_px: float | None = 4.0) -> None:
         super().__init__()
         self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma_px)))
-        self.kernel_size = 2 * math.ceil(3 * max_sigma_px) + 1
+        self.max_sigma_px = max_sigma_px
 
     def forward(self, maps: Tensor) -> Tensor:
         """Blur each map."""
-        kernel = (self.kernel_size, self.kernel_size)
-        margin = self.kernel_size // 2
+        margin = math.ceil(3 * (self.max_sigma_px or self.log_sigma.exp().item()))
+        kernel = (2 * margin + 1, 2 * margin + 1)
         padded = F.pad(maps, (margin,) * 4, mode="replicate")
         sigma = self.log_sigma.exp().expand(1, 2)
         return gaussian_blur2d(padded, kernel, sigma, "constant")[..., margin:-margin, margin:-margin]
