@@ -212,8 +212,8 @@ class DeepFix(SaliencyModel):
         return losses.mse(logits[:, 0].float(), truth / truth.amax((-2, -1), keepdim=True).clamp_min(1e-20))
 
     def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit a frozen trunk's channel statistics to 256 training pictures."""
-        images = (as_float(image).to(self.device) for image in data.calibration_images(256))
+        """Fit a frozen trunk's channel statistics to 64 training pictures."""
+        images = (as_float(image).to(self.device) for image in data.calibration_images(64))
         self.network.features.fit(self.preprocess.normalize(image) for image in images)
 
     def configure_optimizers(self) -> Any:

@@ -260,10 +260,10 @@ class DSCLRCN(SaliencyModel):
         return -losses.nss(saliency.clamp_min(1e-30).log(), batch["fixations"].clamp(max=1))
 
     def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit a frozen trunk's channel statistics to 256 training pictures."""
+        """Fit a frozen trunk's channel statistics to 64 training pictures."""
         layers = [layer for layer in self.network.standardise if isinstance(layer, Standardise)]
         if layers:
-            images = (as_float(image).to(self.device) for image in data.calibration_images(256))
+            images = (as_float(image).to(self.device) for image in data.calibration_images(64))
             fit_standardise(layers, (self.network.backbone(self.preprocess.normalize(image)) for image in images))
 
     def configure_optimizers(self) -> Any:

@@ -151,8 +151,8 @@ class PDP(SaliencyModel):
         return scaled.flatten(1).softmax(1).view_as(resized) * (total > 0)
 
     def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit a frozen trunk's channel statistics to 256 training pictures."""
-        images = (as_float(image).to(self.device) for image in data.calibration_images(256))
+        """Fit a frozen trunk's channel statistics to 64 training pictures."""
+        images = (as_float(image).to(self.device) for image in data.calibration_images(64))
         self.network.features.fit(self.preprocess.normalize(image) for image in images)
 
     def configure_optimizers(self) -> Any:
