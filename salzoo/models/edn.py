@@ -192,8 +192,9 @@ def pool(x: Tensor, side: int, order: int) -> Tensor:
 
 
 def _window_sum(x: Tensor, side: int, stride: int = 1) -> Tensor:
-    """Sums over windows of side x side in double precision."""
-    return F.avg_pool2d(x.double(), side, stride, side // 2, divisor_override=1)
+    """Sums over windows of side x side in double precision: over rows, then over columns."""
+    rows = F.avg_pool2d(x.double(), (side, 1), (stride, 1), (side // 2, 0), divisor_override=1)
+    return F.avg_pool2d(rows, (1, side), (1, stride), (0, side // 2), divisor_override=1)
 
 
 def to_yuv(image: Tensor) -> Tensor:
@@ -287,7 +288,7 @@ class EDN(SaliencyModel):
         self,
         descriptors: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
         blur: float = 1.875,
-        pictures: int = 350,
+        pictures: int = 300,
         places: int = 10,
         penalties: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
         preprocess: Preprocess = Preprocess((384, 512), "aspect"),
