@@ -136,8 +136,9 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--losses", metavar="A,B", help="only these; all by default")
     sub.add_argument("--seeds", type=_positive, default=3, metavar="N", help="runs of each loss, default 3")
-    sub.add_argument("--epochs", type=_positive, default=6, metavar="N", help="of each run, default 6")
+    sub.add_argument("--epochs", type=_positive, default=4, metavar="N", help="of each run, default 4")
     sub.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes of one thread, default 1")
+    sub.add_argument("--report", action="store_true", help="run nothing: only report what there is so far")
 
     sub = commands.add_parser("data", help="Data sets, also your own.", allow_abbrev=False)
     actions = sub.add_subparsers(metavar="ACTION", required=True)
@@ -324,7 +325,8 @@ def _study_losses(arguments: argparse.Namespace) -> int:
     chosen = tuple(LOSSES) if arguments.losses is None else tuple(arguments.losses.split(","))
     datasets = tuple(arguments.data.split(","))
     study = Study(arguments.output, datasets, arguments.root, chosen, arguments.seeds, arguments.epochs)
-    print(f"Wrote {write_report(study.run(arguments.workers), arguments.output)}")
+    results = study.kept() if arguments.report else study.run(arguments.workers)
+    print(f"Wrote {write_report(results, arguments.output)}")
     return 0
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -29,6 +29,7 @@ from salzoo import losses
 from salzoo.backbone import TimmBackbone
 from salzoo.data import SaliencyDataModule
 from salzoo.data.base import Item
+from salzoo.data.fixations import Fixations
 from salzoo.data.samplers import EpochConcat
 from salzoo.data.views import Augment, TrainingView
 from salzoo.errors import SpecError
@@ -156,7 +157,7 @@ class Study:
     root: str | Path = "data"
     losses: tuple[str, ...] = tuple(LOSSES)
     seeds: int = 3
-    epochs: int = 6
+    epochs: int = 4
     second: str | None = "deepgaze2"
     best: int = 5
 
@@ -166,26 +167,38 @@ class Study:
             raise SpecError(f"the study has no loss {unknown[0]!r}; it has {', '.join(map(repr, LOSSES))}.")
 
     def run(self, workers: int = 1) -> list[Result]:
-        """Run what has no result yet, and return all results.
+        """Run what has no result yet, one seed after the other, and return all results.
 
         Args:
             workers: Processes, of one thread each; each holds the pictures and maps of the sets in memory.
         """
-        seeds, sets = range(self.seeds), self.datasets
-        grid = [
-            Trial("quest", dataset, loss, seed, self.epochs)
-            for seed in seeds
-            for dataset in sets
-            for loss in self.losses
-        ]
-        results = self._run([*(Trial("centre_bias", dataset, None, 0, 0) for dataset in sets), *grid], workers)
-        if self.second is None:
-            return results
-        first = [r for r in results if r.trial.dataset == sets[0] and r.trial.loss is not None]
-        chosen = sorted(ranks := mean_ranks(first, "val"), key=lambda loss: ranks[loss])[: self.best]
-        chosen += ["mse"] if "mse" in self.losses and "mse" not in chosen else []
-        more = [Trial(self.second, sets[0], loss, seed, self.epochs) for loss in chosen for seed in seeds]
-        return results + self._run(more, workers)
+        results = self._run([Trial("centre_bias", dataset, None, 0, 0) for dataset in self.datasets], workers)
+        second: list[Result] = []
+        for seed in range(self.seeds):
+            grid = [Trial("quest", data, loss, seed, self.epochs) for data in self.datasets for loss in self.losses]
+            results += self._run(grid, workers)
+            if self.second is not None:  # now, so that a study that is stopped has something on it
+                seeds = range(seed + 1)
+                chosen = [(self.second, loss) for loss in self._best(results)]
+                more = [Trial(model, self.datasets[0], loss, s, self.epochs) for model, loss in chosen for s in seeds]
+                second = self._run(more, workers)
+        return results + second
+
+    def _best(self, results: Sequence[Result]) -> list[str]:
+        """Return the losses for the second architecture: the best on the first set's val split, and plain MSE."""
+        first = [r for r in results if r.trial.dataset == self.datasets[0] and r.trial.loss is not None]
+        ranks = mean_ranks(first, "val")
+        chosen = sorted(ranks, key=lambda loss: ranks[loss])[: self.best]
+        return chosen + [name for name in ("mse",) if name in self.losses and name not in chosen]
+
+    def kept(self) -> list[Result]:
+        """Return the results that there are so far."""
+        found = {path: _read(path) for path in sorted((self.output / "trials").glob("*.json"))}
+        results = [r for path, r in found.items() if path.name == r.trial.file and self._asks(r.trial)]
+        return sorted(results, key=lambda r: (r.trial.model, self.datasets.index(r.trial.dataset), r.trial.seed))
+
+    def _asks(self, trial: Trial) -> bool:
+        return trial.dataset in self.datasets and trial.epochs in (0, self.epochs) and trial.seed < self.seeds
 
     def _run(self, trials: Sequence[Trial], workers: int) -> list[Result]:
         folder = self.output / "trials"
@@ -294,6 +307,9 @@ class _Curve(pl.Callback):
 class _Kept(SaliencyDataModule):
     """Training pictures prepared once a process, and mirrored at random."""
 
+    def train_points(self) -> Iterator[tuple[Fixations, Size]]:
+        return iter(_points(self.sets[0], str(self.root)))
+
     def _train_pictures(self, augment: Augment | None) -> EpochConcat:
         pictures = _prepared(self.sets[0], str(self.root), "train", SIZE)
         return EpochConcat([_Mirrored(pictures, augment, self.seed)])
@@ -323,10 +339,15 @@ def _prepared(dataset: str, root: str, split: Any, size: Size) -> list[Item]:
 
 
 @cache
+def _points(dataset: str, root: str) -> list[tuple[Fixations, Size]]:
+    """Return what centre biases are fitted to."""
+    return list(SaliencyDataModule(dataset, root).train_points())
+
+
+@cache
 def _scenes(dataset: str, root: str) -> dict[str, Scenes]:
     """Return what trials are scored on."""
-    points = SaliencyDataModule(dataset, root).train_points()
-    baseline = resize_density(kernel_density(points, (60, 80), bandwidth=0.03), SCORED)
+    baseline = resize_density(kernel_density(_points(dataset, root), (60, 80), bandwidth=0.03), SCORED)
     return {split: Scenes(_prepared(dataset, root, split, SCORED), baseline) for split in ("val", "test")}
 
 
