@@ -156,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         path, self.query = unquote(url.path), parse_qs(url.query)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.hub.requests.append((method, path, dict(self.headers)))
+        self.hub.requests.append((method, path, {key.lower(): value for key, value in self.headers.items()}))
         self.fault = self.hub.fault(method, path)
         try:
             if self.fault is not None and self.fault.status is not None:
