@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import scipy.fft
+import scipy.ndimage
 import torch
 
 import salzoo
@@ -14,7 +15,7 @@ from salzoo import early_vision
 from salzoo.cli import main
 from salzoo.early_vision import rescale
 from salzoo.errors import SpecError
-from salzoo.models import itti, signature
+from salzoo.models import bms, gbvs, itti, signature
 from salzoo.samples import pop_out
 from salzoo.spec import read_spec
 from salzoo.training_free import CENTRE_SIGMA, FLOOR, TrainingFreeModel
@@ -25,7 +26,7 @@ NOISE = torch.from_numpy(np.random.default_rng(0).random((1, 3, 48, 64), dtype=n
 
 
 def test_which_systems_there_are() -> None:
-    assert {"itti", "signature"} <= set(NAMES)
+    assert set(NAMES) == {"bms", "gbvs", "itti", "signature"}
 
 
 @every_system
@@ -176,3 +177,159 @@ def test_signature_against_scipys_cosine_transform(colour: str) -> None:
     signs = np.sign(scipy.fft.dctn(channels.double().numpy(), axes=(2, 3), norm="ortho"))
     expected = (scipy.fft.idctn(signs, axes=(2, 3), norm="ortho") ** 2).mean(1, keepdims=True)
     torch.testing.assert_close(rescale(ours), rescale(torch.from_numpy(expected)).float(), atol=1e-4, rtol=1e-3)
+
+
+# Graph-Based Visual Saliency
+
+
+def weights_of(nodes: np.ndarray, size: tuple[int, int], sigma: float, kind: str) -> np.ndarray:
+    """The graph of the paper, pair by pair."""
+    places = [(y, x) for y in range(size[0]) for x in range(size[1])]
+    weights = np.zeros((len(places), len(places)))
+    for i, here in enumerate(places):
+        for j, there in enumerate(places):
+            near = math.exp(-(math.dist(here, there) ** 2) / (2 * sigma**2))
+            weights[i, j] = near * (abs(nodes[i] - nodes[j]) if kind == "activation" else nodes[j])
+    return weights
+
+
+@pytest.mark.parametrize("kind", ["activation", "concentration"])
+def test_the_equilibrium_is_the_chains_eigenvector(kind: str) -> None:
+    size, sigma = (6, 8), 1.3
+    nodes = np.random.default_rng(5).random(48)
+    chain = weights_of(nodes, size, sigma, kind)
+    chain /= chain.sum(1, keepdims=True)
+    values, vectors = np.linalg.eig(chain.T)
+    expected = vectors[:, np.argmin(abs(values - 1))].real
+    expected /= expected.sum()
+    found = getattr(gbvs, kind)(torch.from_numpy(nodes).view(1, *size), sigma)
+    np.testing.assert_allclose(found.flatten(), expected, rtol=1e-9)
+
+    walk = np.full(48, 1 / 48)  # what the authors' toolbox does
+    for _ in range(2000):
+        walk = walk @ chain
+    np.testing.assert_allclose(found.flatten(), walk, rtol=1e-6)
+
+
+def test_the_odd_node_gets_half_of_the_time() -> None:
+    """By hand: on a map of one node that differs, every step leads to it or away from it."""
+    nodes = torch.zeros(1, 5, 5)
+    nodes[0, 2, 2] = 1
+    assert gbvs.activation(nodes, 2.0)[0, 2, 2].item() == pytest.approx(0.5)
+    assert gbvs.activation(nodes * 0 + 0.3, 2.0).abs().max() == 0
+
+
+def test_fading_is_linear() -> None:
+    row = gbvs.fade(torch.ones(1, 9, 9), 3)[0, 4]
+    assert row.tolist() == [0.25, 0.5, 0.75, 1, 1, 1, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "options", [{"colour": "rgby"}, {"levels": [1, 2]}, {"normalisation": "markov"}, {"map_size": 48}]
+)
+def test_options_of_gbvs(options: dict[str, object]) -> None:
+    picture, (x, y) = pop_out("orientation", 2)
+    usual, other = salzoo.load("gbvs").predict(picture), salzoo.load("gbvs", weights=None, **options).predict(picture)
+    assert not np.allclose(other.density, usual.density, rtol=1e-3)
+    assert math.dist(np.unravel_index(other.density.argmax(), other.shape), (y, x)) < 34
+
+
+def test_the_size_of_the_graph_is_checked() -> None:
+    with pytest.raises(SpecError, match="from 4 to 128 nodes"):
+        salzoo.load("gbvs", weights=None, map_size=600)
+
+
+# Boolean Map Saliency
+
+
+def attention_by_hand(channels: np.ndarray, step: int, width: int) -> np.ndarray:
+    """The sum over all Boolean maps, one flood fill and one dilation at a time."""
+    total = np.zeros(channels.shape[1:])
+    eight = np.ones((3, 3))
+    for channel in channels:
+        for threshold in range(int(channel.min()), int(channel.max()), step):
+            for region in (channel > threshold, channel <= threshold):
+                labels, _ = scipy.ndimage.label(region, eight)
+                edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+                surrounded = region & ~np.isin(labels, edge)
+                grown = scipy.ndimage.binary_dilation(surrounded, np.ones((width, width)))
+                if grown.any():
+                    total += grown / np.linalg.norm(grown)
+    return total
+
+
+@pytest.mark.parametrize("step", [8, 50, 3])
+def test_all_thresholds_at_once_are_the_thresholds_one_by_one(step: int) -> None:
+    noise = scipy.ndimage.gaussian_filter(np.random.default_rng(3).random((3, 40, 57)), (0, 1.5, 1.5))
+    channels = torch.from_numpy(np.stack([255 * (c - c.min()) / np.ptp(c) for c in noise]).round()).float()
+    network = bms.BMSNetwork("lab", whitening=True, step=step, dilation=(7, 9), blur=9.0)
+    expected = attention_by_hand(channels.numpy(), step, 7)
+    assert expected.max() > 0
+    torch.testing.assert_close(network.attention(channels), torch.from_numpy(expected).float())
+
+
+def test_what_is_inside_a_ring_is_surrounded() -> None:
+    """By hand: a closed ring of 9 in a map of 2, its inside 5; one gap of 3 lets the inside out at 3."""
+    ring = torch.full((1, 9, 9), 2, dtype=torch.uint8)
+    ring[0, 2:7, 2:7] = 9
+    ring[0, 3:6, 3:6] = 5
+    assert bms.openness(ring).unique().tolist() == [2]  # nothing leaves the ring above 2
+    valley = 10 - ring
+    assert bms.openness(valley)[0, 4, 4] == 1  # the inside, 5 deep, is walled in by 1
+    ring[0, 2, 4] = 3
+    assert bms.openness(10 - ring)[0, 4, 4] == 5  # and now it runs out through the gap
+    ring[0, 1, 3] = ring[0, 2, 4] = 9
+    assert bms.openness(ring)[0, 4, 4] == 2
+
+
+def test_a_spiral_is_followed_to_its_end() -> None:
+    """The sweeps go on until nothing changes."""
+    spiral = np.array([list(row) for row in SPIRAL.split()]) == "."
+    levels = torch.from_numpy(spiral.astype(np.uint8) * 7)[None]
+    torch.testing.assert_close(bms.openness(levels), levels)
+
+
+SPIRAL = """
+###########
+.........##
+########.##
+#......#.##
+#.####.#.##
+#.#..#.#.##
+#.#.##.#.##
+#.#....#.##
+#.######.##
+#........##
+###########
+"""
+
+
+def test_median_against_scipy() -> None:
+    maps = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 2, 17, 23)).astype(np.float32))
+    expected = np.stack([scipy.ndimage.median_filter(m, 3, mode="nearest") for m in maps[0].numpy()])
+    np.testing.assert_array_equal(bms.median3(maps)[0], expected)
+
+
+def test_whitening() -> None:
+    """Covariance after it is V / (V + 50) on each axis: near one for channels that vary, and none between axes."""
+    mixed = torch.tensor([[30.0, 5, 0], [10, 20, 3], [0, 4, 9]]) @ torch.randn(3, 5000, generator=torch.manual_seed(0))
+    white = bms.whiten(mixed.view(3, 50, 100)).flatten(1)
+    variances = torch.linalg.eigvalsh(torch.cov(mixed, correction=0))
+    torch.testing.assert_close(
+        torch.cov(white, correction=0), torch.diag(variances / (variances + 50)), atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [{"colour": "rgb"}, {"whitening": False}, {"step": 16}, {"dilation": [3, 11], "blur": 20.0}]
+)
+def test_options_of_bms(options: dict[str, object]) -> None:
+    picture, (x, y) = pop_out("colour", 2)
+    usual, other = salzoo.load("bms").predict(picture), salzoo.load("bms", weights=None, **options).predict(picture)
+    assert not np.allclose(other.density, usual.density, rtol=1e-3)
+    assert math.dist(np.unravel_index(other.density.argmax(), other.shape), (y, x)) < 34
+
+
+def test_widths_of_bms_are_checked() -> None:
+    with pytest.raises(SpecError, match="odd widths"):
+        salzoo.load("bms", weights=None, dilation=[4, 9])
