@@ -54,10 +54,18 @@ class JuntingNetwork(nn.Module):
         channels: Of the three convolutions.
         hidden: Units before the maxout, which halves them.
         dropout: Share of the values left out in training, before each of the two fully connected layers.
+        initial: Weights to start from: `paper` (normal, 0.01 wide, biases 0.1) or `he` (He's, biases 0).
         sigma_px: Blur of the predicted map in eval mode.
     """
 
-    def __init__(self, channels: tuple[int, int, int], hidden: int, dropout: float, sigma_px: float) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, int, int],
+        hidden: int,
+        dropout: float,
+        initial: Literal["paper", "he"],
+        sigma_px: float,
+    ) -> None:
         super().__init__()
         self.sigma_px = sigma_px
         self.features = nn.Sequential(
@@ -71,8 +79,11 @@ class JuntingNetwork(nn.Module):
         )
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.normal_(layer.weight, std=0.01)
-                nn.init.constant_(cast("Tensor", layer.bias), 0.1)
+                if initial == "he":
+                    nn.init.kaiming_normal_(layer.weight)
+                else:
+                    nn.init.normal_(layer.weight, std=0.01)
+                nn.init.constant_(cast("Tensor", layer.bias), 0.0 if initial == "he" else 0.1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Predict, and blur unless in training."""
@@ -89,6 +100,7 @@ class JuntingNet(SaliencyModel):
         channels: Of the three convolutions.
         hidden: Units before the maxout, which halves them.
         dropout: Share of the values left out in training, before each fully connected layer; the paper has none.
+        initial: Weights to start from: `paper` (normal, 0.01 wide, biases 0.1) or `he` (He's, biases 0).
         sigma_px: Blur of the predicted map of 48 x 48.
         optimizer: `paper` (SGD with Nesterov momentum, which rises while the rate falls) or `adamw` with a one-cycle
             rate.
@@ -104,6 +116,7 @@ class JuntingNet(SaliencyModel):
         channels: tuple[int, int, int] = (32, 64, 128),
         hidden: int = 4608,
         dropout: float = 0.0,
+        initial: Literal["paper", "he"] = "paper",
         sigma_px: float = 3.0,
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 0.05,
@@ -112,7 +125,7 @@ class JuntingNet(SaliencyModel):
     ) -> None:
         super().__init__(preprocess, loss=loss)
         self.optimizer, self.lr = optimizer, lr
-        self.network = JuntingNetwork(channels, hidden, dropout, sigma_px)
+        self.network = JuntingNetwork(channels, hidden, dropout, initial, sigma_px)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Undo the scaling of the target, clip softly and divide by the sum."""

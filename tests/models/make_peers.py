@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import subprocess
 import sys
 import types
@@ -85,7 +86,7 @@ def salgan(checkout: Path) -> Peer:
     module.vgg16 = lambda pretrained: torchvision.models.vgg16()
     network = module.create_model()
     convolutions = [i for i, layer in enumerate(network) if isinstance(layer, nn.Conv2d)]
-    ours = [f"backbone.trunk.features_{i}." for i in convolutions[:13]]
+    ours = [f"backbone.trunk.features.{i}." for i in convolutions[:13]]
     ours += [f"decoder.{i - 30}." for i in convolutions[13:]]
     return Peer(
         url="https://github.com/feiyanhu/FastSal",
@@ -95,6 +96,68 @@ def salgan(checkout: Path) -> Peer:
         network=network,
         names=dict(zip(ours, (f"{i}." for i in convolutions), strict=True)),
         run=network[:-1],  # ours returns logits
+    )
+
+
+def salicon(checkout: Path) -> Peer:
+    """A port of SALICONtf: two VGG-16, nearest up-sampling, one convolution."""
+    sys.modules.setdefault("matplotlib.pyplot", types.ModuleType("matplotlib.pyplot"))
+    module = public(checkout, "src.salicon_model")
+    module.models = types.SimpleNamespace(vgg16=lambda pretrained: torchvision.models.vgg16())
+    network = module.Salicon()
+    network.Sigmoid = nn.Identity()  # ours returns logits
+    streams = {"fine": "Vgg16_fine_features", "coarse": "Vgg16_coarse_features"}
+    convolutions = [i for i, layer in enumerate(network.Vgg16_fine_features) if isinstance(layer, nn.Conv2d)]
+    return Peer(
+        url="https://github.com/nkuhzx/Salicon_pytorch",
+        file="src/salicon_model.py",
+        model="salicon.paper",
+        init_args={"pretrained_backbone": False},
+        network=network,
+        names={"head.": "Sal_map."}
+        | {
+            f"{our}.backbone.trunk.features.{i}.": f"{their}.{i}."
+            for our, their in streams.items()
+            for i in convolutions
+        },
+        run=lambda image: network(image, nn.functional.avg_pool2d(image, 2)),
+    )
+
+
+def deepgaze1(checkout: Path) -> Peer:
+    """The authors' re-issue; it takes pixels of twice the size, and drops every other one."""
+    torch.hub.load = lambda repository, name, pretrained: torchvision.models.alexnet()
+    network = public(checkout, "deepgaze_pytorch.deepgaze1").DeepGazeI(pretrained=False)
+    normalizer = network.features.features[0]
+    centre_bias = peers.values("centerbias", (1, 1, 48, 64))
+
+    def run(image: Tensor) -> Tensor:
+        pixels = (image * normalizer.std + normalizer.mean).float() * 255
+        size = (image.shape[-2] // 2, image.shape[-1] // 2)
+        bias = nn.functional.interpolate(centre_bias, size, mode="bilinear")
+        larger = {"scale_factor": 4.0, "mode": "nearest"}
+        bias = nn.functional.interpolate(bias, **larger)[:, 0]
+        log_density: Tensor = network(nn.functional.interpolate(pixels, scale_factor=2.0), bias)
+        return log_density[:, ::4, ::4] + math.log(16)  # each value of ours is 16 equal ones of theirs
+
+    return Peer(
+        url="https://github.com/matthias-k/DeepGaze",
+        file="deepgaze_pytorch/deepgaze1.py",
+        model="deepgaze1.paper",
+        init_args={"pretrained_backbone": False},
+        network=network,
+        names={
+            "backbone.trunk.features.": "features.features.1.features.",
+            "readout.": "readout_network.conv0.",
+            "blur.log_sigma": {"log": "finalizer.gauss.sigma"},
+            "centre_bias.log_density": "centerbias",
+            "centre_bias.weight": "finalizer.center_bias_weight",
+        },
+        run=run,
+        kept=("standardise.0.mean", "standardise.0.std"),
+        unused=("features.features.1.classifier.",),
+        inputs=("centerbias",),
+        output_of="log_density",
     )
 
 
