@@ -21,6 +21,7 @@ import math
 import subprocess
 import sys
 import types
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,6 +160,75 @@ def deepgaze1(checkout: Path) -> Peer:
         inputs=("centerbias",),
         output_of="log_density",
     )
+
+
+def deepgaze2e(checkout: Path) -> Peer:
+    """DeepGaze IIE with two of its four backbones and two of their thirty components."""
+    package = public(checkout, "deepgaze_pytorch.deepgaze2e")
+    shapenet = public(checkout, "deepgaze_pytorch.features.shapenet")
+    untrained = nn.Sequential(OrderedDict(module=torchvision.models.resnet50())).state_dict()
+    shapenet.model_zoo.load_url = lambda *_, **__: {"state_dict": untrained}
+    torch.hub.load = lambda _, name, **__: torchvision.models.get_model(name)
+    chosen = (package.BACKBONES[0], package.BACKBONES[3])
+    network = package.MixtureModel([package.build_deepgaze_mixture(config, components=2) for config in chosen])
+    names: dict[str, Any] = {}
+    for m, trunk in enumerate(("1.module.", "1.")):
+        names[f"members.{m}.backbone.trunk."] = f"models.{m}.features.features.{trunk}"
+        for c in range(2):
+            names |= _deepgaze2e_component(f"members.{m}.components.{c}.", f"models.{m}.", c)
+    unread = ("fc.", "layer4.2.bn2.", "layer4.2.conv3.", "layer4.2.bn3.")
+    centre_bias = peers.values("centre_bias", (1, 1, 48, 64))[:, 0]
+    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+    def run(image: Tensor) -> Tensor:
+        """They halve the picture and double the map, both to the nearest pixel."""
+        double, bias = (x.repeat_interleave(2, -1).repeat_interleave(2, -2) for x in (image, centre_bias))
+        log_density: Tensor = network((double * std + mean) * 255, bias)
+        return log_density[..., ::2, ::2] + math.log(4)
+
+    return Peer(
+        url="https://github.com/matthias-k/DeepGaze",
+        file="deepgaze_pytorch/deepgaze2e.py",
+        model="deepgaze2e.paper",
+        init_args={
+            "backbones": ["resnet50.tv_in1k", "resnext50_32x4d.tv_in1k"],
+            "taps": [[tap[tap.index("layer") :] for tap in config["used_features"]] for config in chosen],
+            "components": 2,
+            "pretrained_backbone": False,
+        },
+        network=network,
+        names=names,
+        run=run,
+        unused=tuple(f"models.{m}.features.features.{t}{u}" for m, t in enumerate(("1.module.", "1.")) for u in unread),
+        input_size=(48, 64),
+        inputs=("centre_bias",),
+    )
+
+
+def _deepgaze2e_component(ours: str, theirs: str, number: int) -> dict[str, Any]:
+    """Our chain of point-wise layers is their saliency network, then their fixation selection network."""
+    saliency = f"{theirs}saliency_networks.{number}."
+    selection = f"{theirs}fixation_selection_networks.{number}."
+    finalizer = f"{theirs}finalizers.{number}."
+    names: dict[str, Any] = {
+        f"{ours}norms.3.": f"{selection}layernorm0.layernorm_part0.",
+        f"{ours}layers.3.weight": f"{selection}conv0.conv_part0.weight",
+        f"{ours}layers.3.bias": f"{selection}bias0.bias",
+        f"{ours}norms.4.": f"{selection}layernorm1.",
+        f"{ours}layers.4.weight": f"{selection}conv1.weight",
+        f"{ours}layers.4.bias": f"{selection}bias1.bias",
+        f"{ours}last.weight": f"{selection}conv2.weight",
+        f"{ours}blur.log_sigma": {"log": f"{finalizer}gauss.sigma"},
+        f"{ours}centre_bias.weight": f"{finalizer}center_bias_weight",
+        f"{ours}centre_bias.log_density": "centre_bias",
+    }
+    for i in range(3):
+        names |= {
+            f"{ours}norms.{i}.": f"{saliency}layernorm{i}.",
+            f"{ours}layers.{i}.weight": f"{saliency}conv{i}.weight",
+            f"{ours}layers.{i}.bias": f"{saliency}bias{i}.bias",
+        }
+    return names
 
 
 def make(name: str, checkout: Path) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""DeepGaze IIE: the published size, and a mixture that is one."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_models
+import torch
+import torch.nn.functional as F
+
+import salzoo
+from salzoo.errors import SpecError
+from salzoo.layers import GaussianBlur
+from salzoo.models.deepgaze2e import Component
+
+
+def test_the_paper_variant_has_the_published_read_outs() -> None:
+    """The sizes are those of the released weights, but for the backbones' parts that nothing reads."""
+    with torch.device("meta"):
+        network = salzoo.load("deepgaze2e.paper", weights=None).network
+    assert [sum(member.backbone.channels) for member in network.members] == [2048, 2416, 2048, 2560]
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == 3_059_160
+
+
+def test_the_prediction_is_the_mean_of_the_densities_of_all_components() -> None:
+    network = tiny_models.build("deepgaze2e").network
+    image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    mixture = network(image).exp()
+    network.train()
+    network.apply(lambda m: m.eval() if isinstance(m, torch.nn.Dropout2d) else None)
+    components = network(image).exp()
+    assert components.shape == (2, 4, 8, 12)
+    assert components.std(1).max() > 1e-3
+    torch.testing.assert_close(components.sum((2, 3)), torch.ones(2, 4))
+    torch.testing.assert_close(mixture, components.mean(1, keepdim=True))
+
+
+def test_maps_are_read_at_their_own_size_as_if_they_were_stacked() -> None:
+    component = Component((3, 4, 5), (6, 2), False, 0.0, "bilinear", 1.0)
+    generator = torch.Generator().manual_seed(0)
+    sizes = ((3, 12, 16), (4, 6, 8), (5, 6, 8))
+    maps = [torch.rand(2, *size, generator=generator) for size in sizes]
+    stacked = torch.cat([F.interpolate(m, (12, 16), mode="bilinear") for m in maps], dim=1)
+    expected = Component((12,), (6, 2), False, 0.0, "bilinear", 1.0)
+    expected.load_state_dict(component.state_dict())
+    torch.testing.assert_close(component(maps, (12, 16), (12, 16)), expected([stacked], (12, 16), (12, 16)))
+
+
+def test_backbones_that_want_other_pixels_are_refused() -> None:
+    with pytest.raises(SpecError, match="normalised alike"):
+        tiny_models.build("deepgaze2e", backbones=("test_efficientnet", "test_resnet"))
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.5])
+def test_a_blur_without_a_limit_reaches_three_of_its_width(sigma: float) -> None:
+    impulse = torch.zeros(1, 1, 31, 31)
+    impulse[..., 15, 15] = 1
+    profile = GaussianBlur(sigma, max_sigma_px=None)(impulse)[0, 0].sum(0).detach()
+    x = torch.arange(31) - 15.0
+    assert profile.nonzero().flatten().tolist() == x[x.abs() <= 3 * sigma + 0.5].add(15).int().tolist()
+    assert (profile * x.square()).sum().sqrt() == pytest.approx(sigma, rel=0.03)
