@@ -97,7 +97,7 @@ class TimmBackbone(nn.Module):
                 module.inplace = False  # type: ignore[assignment]  # a tap before an in-place ReLU would return the map after it
         self.trunk.to(memory_format=torch.channels_last)  # the fast one on CPU and GPU
         self.taps = tuple(taps)
-        self.frozen: list[nn.Module] = []
+        self.frozen_names: tuple[str, ...] = ()
         self.remember = remember
         self._always = False
         self._remembered: dict[bytes, list[Tensor]] = {}
@@ -138,15 +138,20 @@ class TimmBackbone(nn.Module):
             return [m.permute(0, 3, 1, 2) for m in maps]
         return list(maps)
 
+    @property
+    def frozen(self) -> list[nn.Module]:
+        """What `freeze` was given, as it is now: a layer may have been replaced by a synchronised one."""
+        return [self.trunk.get_submodule(name) for name in self.frozen_names]
+
     def freeze(self, *names: str) -> None:
-        """Stop training the named modules with all that they hold; no name: the whole trunk.
+        """Stop training the named modules with all that they hold; no name, or "": the whole trunk.
 
         Frozen modules get no gradient, and stay in eval mode, so that their batch-norm statistics stay too.
         """
         modules = dict(self.trunk.named_modules())
         if unknown := sorted(set(names) - set(modules)):
             raise SpecError(f"The backbone has no modules {unknown}; it has {', '.join(list(modules)[1:20])}, ...")
-        self.frozen = [modules[name] for name in names] or [self.trunk]
+        self.frozen_names = names or ("",)
         for module in self.frozen:
             module.requires_grad_(False)
         self.train(self.training)

@@ -112,7 +112,7 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("name", metavar="NAME", help="model or model.tag")
     _add_data(sub, required=False)
     sub.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder of the run, default runs/NAME.TAG")
-    sub.add_argument("--ckpt_path", metavar="last|FILE", help="resume an earlier run")
+    sub.add_argument("--ckpt_path", metavar="last|auto|FILE", help="resume a run; auto: if there is one")
     sub.add_argument(
         "--license", metavar="SPDX", default="apache-2.0", help="licence of the weights, default apache-2.0"
     )

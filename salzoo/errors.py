@@ -35,3 +35,7 @@ class DataError(SalzooError, ValueError):
 
 class PublishError(SalzooError, RuntimeError):
     """A checkpoint folder is not fit to be published, or the Hub does not take it."""
+
+
+class RunError(SalzooError, RuntimeError):
+    """A run could not go on: a full disk, a process that was lost."""

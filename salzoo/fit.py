@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
 import itertools
@@ -16,19 +17,22 @@ from typing import Any, cast
 import torch
 import yaml
 from jsonargparse import ArgumentError
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 
 import salzoo
-from salzoo import card, hub, zoo
+from salzoo import card, checkpoints, hub, zoo
 from salzoo.data import SaliencyDataModule
-from salzoo.errors import SpecError
+from salzoo.errors import RunError, SpecError
 from salzoo.metrics.modules import NSS
 from salzoo.model import Identity, SaliencyModel, evaluating
+from salzoo.processes import Statement, Stop, SyncBatchNorm, launched
 from salzoo.spec import ModelSpec
 
 LICENSE = "apache-2.0"  # of what is trained here; a user's own is set with --license
 LIBRARIES = ("torch", "lightning", "timm", "torchmetrics", "kornia")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Run:
         output: Folder of the run: `checkpoints/`, `logs/`, and at the end the checkpoint folder `<name>.<tag>/`.
         options: Lightning CLI options (`--trainer.max_epochs 3`, `--model.lr 1e-3`, `--data.batch_size 8`,
             `--config FILE`), which go over the recipe.
-        resume: `last`, or a `.ckpt` file of an earlier run; None to start anew.
+        resume: `last`, or a `.ckpt` file of an earlier run; `auto`, the last if there is one; None to start anew.
         command: As typed, for the record.
         license: SPDX identifier of the weights that come out.
     """
@@ -62,34 +66,67 @@ def fit(run: Run) -> Path | None:
         The checkpoint folder; None after a rehearsal with `--trainer.fast_dev_run`, which writes none.
 
     Raises:
-        SpecError: If the model has nothing to learn, or the output folder holds another run.
+        SpecError: If the model has nothing to learn, the output folder holds another run, or the trainer's options do
+            not go together.
+        RunError: If the disk is full; the last whole checkpoint is still there.
     """
     if run.spec.training == "none":
         raise SpecError(f"{run.spec.name} has nothing to learn: `salzoo.load({run.spec.name!r})` is ready to use.")
-    checkpoints = run.output / "checkpoints"
     folder = run.output / f"{run.spec.name}.{run.tag}"
-    if run.resume is None and ((checkpoints / "last.ckpt").exists() or (folder / "config.json").exists()):
+    if run.resume is None and ((_checkpoints(run) / checkpoints.LAST).exists() or (folder / hub.CONFIG).exists()):
         raise SpecError(f"{run.output} holds a run already: resume it with --ckpt_path last, or choose another folder.")
-    cli = parse(run)
-    cli.model.identity = Identity(run.spec.name, run.tag, _plain(cli.config["model"]))
-    if run.spec.training == "closed_form":
-        if run.resume is not None:
-            raise SpecError(f"{run.spec.name} is fitted in one pass: there is nothing to resume with --ckpt_path.")
-        with evaluating(cli.model), torch.no_grad():
-            cli.model.calibrate(cli.datamodule)
-    else:
-        resume = str(checkpoints / "last.ckpt") if run.resume == "last" else run.resume
-        if resume is not None and not Path(resume).is_file():
-            raise SpecError(f"There is no checkpoint {resume} to resume from.")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
-            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
-        _restore_best(cli)
+    try:
+        cli = parse(run)
+        cli.model.identity = Identity(run.spec.name, run.tag, _plain(cli.config["model"]))
+        _train(cli, run)
+    except MisconfigurationException as error:
+        raise SpecError(f"{run.spec.name}.{run.tag}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise RunError(
+            f"the disk is full ({error.strerror}, {run.output}): make room, then go on from the last whole epoch with "
+            "the same command and --ckpt_path auto."
+        ) from error
     if cli.config["trainer"]["fast_dev_run"]:
         return None
     if cli.trainer.is_global_zero:
         export(cli, run)
     return folder
+
+
+def _train(cli: LightningCLI, run: Run) -> None:
+    if run.spec.training == "closed_form":
+        if run.resume not in (None, "auto"):
+            raise SpecError(f"{run.spec.name} is fitted in one pass: there is nothing to resume with --ckpt_path.")
+        with evaluating(cli.model), torch.no_grad():
+            cli.model.calibrate(cli.datamodule)
+        return
+    resume = _resume(run)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
+    _restore_best(cli)
+
+
+def _resume(run: Run) -> Path | None:
+    """Return the checkpoint to go on from, None to start anew."""
+    if run.resume is None:
+        return None
+    if run.resume not in ("last", "auto"):
+        path = Path(run.resume)
+        if not checkpoints.is_whole(path):
+            why = "is damaged" if path.is_file() else "does not exist"
+            raise SpecError(f"The checkpoint {path} to resume from {why}; --ckpt_path last takes the newest whole one.")
+        return path
+    newest = checkpoints.newest(_checkpoints(run))
+    if newest is None and run.resume == "last":
+        raise SpecError(f"There is no checkpoint in {_checkpoints(run)} to resume from; --ckpt_path auto starts anew.")
+    return newest
+
+
+def _checkpoints(run: Run) -> Path:
+    return run.output / "checkpoints"
 
 
 def parse(run: Run) -> LightningCLI:
@@ -115,6 +152,7 @@ def parse(run: Run) -> LightningCLI:
 
 
 def _cli(run: Run, model_class: type[SaliencyModel], words: list[str]) -> LightningCLI:
+    processes = launched()
     return LightningCLI(
         model_class,
         SaliencyDataModule,
@@ -130,8 +168,10 @@ def _cli(run: Run, model_class: type[SaliencyModel], words: list[str]) -> Lightn
                 "class_path": "lightning.pytorch.loggers.CSVLogger",
                 "init_args": {"save_dir": str(run.output), "name": "logs"},  # a new version_N after a resume
             },
-            "callbacks": _checkpoints(run.output / "checkpoints"),
+            "callbacks": [*checkpoints.callbacks(_checkpoints(run)), Stop(), Statement()],
             "log_every_n_steps": 10,
+            **processes,
+            "plugins": [checkpoints.WholeCheckpoints(), SyncBatchNorm(), *processes.get("plugins", [])],
         },
     )
 
@@ -142,7 +182,7 @@ def export(cli: LightningCLI, run: Run) -> None:
     config, seed = _plain(cli.config), cli.config["seed_everything"]
     del config["data"]["root"]  # where the data lay on this machine says nothing to others
     model_args = {**config.pop("model"), "preprocess": _plain(vars(model.preprocess))}
-    own = ("default_root_dir", "logger", "callbacks")
+    own = ("default_root_dir", "logger", "callbacks", "plugins")
     trainer = {k: v for k, v in config["trainer"].items() if v is not None and k not in own}
     provenance = hub.Provenance(
         command=run.command,
@@ -171,14 +211,18 @@ def export(cli: LightningCLI, run: Run) -> None:
 
 
 def _validate(model: SaliencyModel, cli: LightningCLI) -> float:
-    """Return the NSS on the batches that validation takes, in float32 whatever the trainer's precision."""
-    batches = itertools.islice(cli.datamodule.val_dataloader(), sum(map(int, cli.trainer.num_val_batches)))
-    nss = NSS()
+    """Return the NSS on the pictures that validation takes, in float32 whatever the trainer's precision.
+
+    All in this process: the others have ended their work.
+    """
+    data, trainer = cli.datamodule, cli.trainer
+    items = (dataset[i] for dataset in data.datasets("val") for i in range(len(dataset)))
+    count = sum(map(int, trainer.num_val_batches)) * data.eval_batch_size * trainer.world_size
+    nss = NSS(sync_on_compute=False)
     with evaluating(model), torch.inference_mode():
-        for batch in batches:
-            maps = model.infer([image.to(model.device) for image in batch["image"]])
-            for log_density, fixations in zip(maps, batch["fixations"], strict=True):
-                nss.update(log_density.exp()[None].cpu(), fixations=fixations[None])
+        for item in itertools.islice(items, count):
+            (log_density,) = model.infer([item["image"].to(model.device)])
+            nss.update(log_density.exp()[None].cpu(), fixations=item["fixations"][None])
     return float(nss.compute())
 
 
@@ -193,19 +237,6 @@ def commit(package: Path = Path(__file__).parent) -> str:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return f"salzoo {salzoo.__version__}"
-
-
-def _checkpoints(folder: Path) -> list[Any]:
-    """Return what saves the best epoch, and what saves the last: `save_last` would write it after better ones only."""
-    each: dict[str, Any] = {
-        "dirpath": folder,
-        "save_on_train_epoch_end": True,  # a whole epoch, so that a resumed run repeats none of it
-        "enable_version_counter": False,
-    }
-    return [
-        ModelCheckpoint(filename="best", monitor="val/nss", mode="max", **each),
-        ModelCheckpoint(filename="last", **each),
-    ]
 
 
 def _restore_best(cli: LightningCLI) -> None:

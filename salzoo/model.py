@@ -238,9 +238,9 @@ class SaliencyModel(L.LightningModule):
         return [SaliencyMap(log_density) for log_density in self.infer(batch["image"])]
 
     def _score(self, batch: EvalBatch, metrics: MetricCollection) -> None:
-        for log_density, fixations, density in zip(
-            self.infer(batch["image"]), batch["fixations"], batch["density"], strict=True
-        ):
+        """One picture at a time: in a batch its last bits would depend on the others, and so on who shares the work."""
+        for image, fixations, density in zip(batch["image"], batch["fixations"], batch["density"], strict=True):
+            (log_density,) = self.infer([image])
             metrics.update(log_density.exp()[None], fixations=fixations[None], density=density[None])
         self.log_dict(cast("dict[str, Any]", metrics), batch_size=len(batch["image"]), prog_bar=True)
 

@@ -33,31 +33,40 @@ def start(words: list[str], **options: object) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "options", "number"),
     [
-        ("deepgaze2", ["--model.dropout=0.5"]),
-        ("salgan", ["--model.bootstrap_epochs=4"]),  # killed in the first stage, resumed across into the second
+        ("deepgaze2", ["--model.dropout=0.5"], signal.SIGKILL),
+        (
+            "salgan",
+            ["--model.bootstrap_epochs=4"],
+            signal.SIGTERM,
+        ),  # in the first stage, resumed across into the second
+        ("deepgaze2", ["--trainer.accumulate_grad_batches=2"], signal.SIGUSR1),  # SLURM's warning
     ],
 )
 def test_a_killed_and_resumed_run_gives_the_same_weights(
-    name: str, options: list[str], tiny_data: Path, tmp_path: Path
+    name: str, options: list[str], number: signal.Signals, tiny_data: Path, tmp_path: Path
 ) -> None:
     def words(folder: str) -> list[str]:
         return [*tiny_models.fit_words(name, tiny_data, tmp_path / folder), *options, f"--trainer.max_epochs={EPOCHS}"]
 
     last = tmp_path / "killed/checkpoints/last.ckpt"
-    process = start(words("killed"))
+    process = start(words("killed"), env=os.environ | (slurm(tmp_path) if number == signal.SIGUSR1 else {}))
     for _ in range(6000):
         if last.exists() or process.poll() is not None:
             break
         time.sleep(0.01)
-    process.kill()
+    process.send_signal(number)
     output, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL, output
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), output
+    if number != signal.SIGKILL:
+        assert f"salzoo: stopped by {number.name}; --ckpt_path auto goes on where it was" in output
+    if number == signal.SIGUSR1:
+        assert (tmp_path / "scontrol.txt").read_text() == "requeue 12\n"
     assert not list((tmp_path / "killed").glob("*/config.json")), "it was killed before the end"
     assert 0 < torch.load(last, weights_only=False)["epoch"] + 1 < EPOCHS
 
-    assert main([*words("killed"), "--ckpt_path", "last"]) == 0
+    assert main([*words("killed"), "--ckpt_path", "auto"]) == 0
     assert main(words("whole")) == 0
     resumed, whole = (
         torch.load(tmp_path / folder / "checkpoints/last.ckpt", weights_only=False) for folder in ("killed", "whole")
@@ -67,6 +76,25 @@ def test_a_killed_and_resumed_run_gives_the_same_weights(
     assert same(resumed["optimizer_states"], whole["optimizer_states"])
     folders = [tmp_path / folder / f"{name}.lite" for folder in ("killed", "whole")]
     assert hub.read_config(folders[0]).sha256 == hub.read_config(folders[1]).sha256
+
+
+def slurm(folder: Path) -> dict[str, str]:
+    """Return the environment of a SLURM job of one task, with a `scontrol` that writes down how it was called."""
+    script = folder / "bin/scontrol"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\necho $* > {folder}/scontrol.txt\n")
+    script.chmod(0o755)
+    job = {
+        "NTASKS": "1",
+        "NNODES": "1",
+        "JOB_ID": "12",
+        "JOB_NAME": "fit",
+        "PROCID": "0",
+        "LOCALID": "0",
+        "NODEID": "0",
+    }
+    variables = {f"SLURM_{key}": value for key, value in job.items()}
+    return {**variables, "PATH": f"{script.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def same(a: object, b: object) -> bool:
@@ -92,13 +120,10 @@ def test_the_seed_decides(tiny_data: Path, tmp_path: Path) -> None:
     assert sums[0] == sums[1] != sums[2]
 
 
-@pytest.mark.parametrize(
-    ("name", "strategy"),
-    [("deepgaze2", "ddp"), ("salgan", "ddp_find_unused_parameters_true")],  # two networks take turns in SalGAN
-)
-def test_two_processes(name: str, strategy: str, tiny_data: Path, tmp_path: Path) -> None:
-    words = tiny_models.fit_words(name, tiny_data, tmp_path)
-    process = start([*words, "--trainer.devices=2", f"--trainer.strategy={strategy}"], start_new_session=True)
+def test_two_processes_of_one_command(tiny_data: Path, tmp_path: Path) -> None:
+    """Lightning starts the second; the two networks of SalGAN take turns, and one idles in every step."""
+    words = [*tiny_models.fit_words("salgan", tiny_data, tmp_path), "--model.bootstrap_epochs=1"]
+    process = start([*words, "--trainer.devices=2"], start_new_session=True)
     try:
         output, _ = process.communicate(timeout=120)
     except subprocess.TimeoutExpired:
@@ -106,11 +131,16 @@ def test_two_processes(name: str, strategy: str, tiny_data: Path, tmp_path: Path
         raise
     assert process.returncode == 0, output
     assert "MEMBER: 2/2" in output, "the second process ran"
-    assert output.count(f"Wrote {tmp_path / name}.lite") == 1
-    folder = tmp_path / f"{name}.lite"
+    assert output.count(f"Wrote {tmp_path / 'salgan.lite'}") == 1
+    assert "Batch normalisation measures over each process's own batch" in output
+    folder = tmp_path / "salgan.lite"
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert salzoo.load(folder).predict(np.zeros((9, 12), np.uint8)).shape == (9, 12)
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+        "previous.ckpt",
+    ]
 
 
 def test_a_run_is_not_overwritten(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,9 +156,9 @@ def test_a_run_is_not_overwritten(tiny_data: Path, tmp_path: Path, capsys: pytes
 def test_resume_needs_a_run(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
     assert main([*words, "--ckpt_path", "last"]) == 2
-    assert "last.ckpt to resume from" in capsys.readouterr().err
+    assert "to resume from; --ckpt_path auto starts anew" in capsys.readouterr().err
     assert main([*words, "--ckpt_path", str(tmp_path / "other.ckpt")]) == 2
-    assert "other.ckpt to resume from" in capsys.readouterr().err
+    assert "other.ckpt to resume from does not exist" in capsys.readouterr().err
 
 
 def test_the_best_epoch_is_exported(tiny_data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,195 @@
+"""Runs of several processes, and what kills them: real processes, real signals, a real file size limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ddp_validate
+import pytest
+import tiny_models
+import torch
+from test_fit import EPOCHS, start
+from torch import nn
+
+from salzoo import checkpoints, hub
+from salzoo.cli import main
+from salzoo.processes import launched, synchronised
+
+ROOT = Path(__file__).parents[1]
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+
+
+def torchrun(words: list[str], *options: str) -> subprocess.Popen[str]:
+    """Start one agent; it ends with all that it started when its session is killed."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--rdzv-backend=c10d", *options, *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=os.environ | LOOPBACK, cwd=ROOT, start_new_session=True, **pipes)
+
+
+def ended(*agents: subprocess.Popen[str]) -> list[str]:
+    """Wait for agents, and return what they printed; leave no process behind."""
+    try:
+        outputs = [agent.communicate(timeout=240)[0] for agent in agents]
+    finally:
+        for agent in agents:
+            if agent.poll() is None:
+                os.killpg(agent.pid, signal.SIGKILL)
+    for agent, output in zip(agents, outputs, strict=True):
+        assert agent.returncode == 0, output
+    return outputs
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until something is true, a minute at most; fail if the process ends before."""
+    for _ in range(12_000):
+        if condition():
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    raise AssertionError(process.communicate()[0])
+
+
+def workers(agent: subprocess.Popen[str]) -> dict[int, int]:
+    """Return rank to process of an agent's children."""
+    found = {}
+    for child in Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split():
+        words = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        found |= {int(word[5:]): int(child) for word in words if word.startswith(b"RANK=")}
+    return found
+
+
+def words(root: Path, output: Path) -> list[str]:
+    """Return a run over 16 pictures, of which 2 are left over in each epoch of one or two processes."""
+    fit = tiny_models.fit_words("deepgaze2", root, output)
+    fit[fit.index("osie")] = "osie,scene500"
+    return [*fit, f"--trainer.max_epochs={EPOCHS}", "--trainer.limit_train_batches=1.0", "--data.batch_size=3"]
+
+
+def weights(output: Path) -> str:
+    return hub.read_config(output / "deepgaze2.lite").sha256
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
+def test_a_killed_rank_is_restarted_and_two_machines_reach_the_same_weights(tiny_data: Path, tmp_path: Path) -> None:
+    """One agent with two ranks, of which one is killed, and two agents with one rank each, left alone."""
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    fit = ["-m", "salzoo", *words(tiny_data, killed), "--ckpt_path=auto"]
+    agent = torchrun(fit, "--nproc-per-node=2", "--max-restarts=1", f"--rdzv-endpoint=127.0.0.1:{free_port()}")
+    wait_for((killed / "checkpoints" / checkpoints.PREVIOUS).exists, agent)
+    ranks = workers(agent)
+    assert sorted(ranks) == [0, 1]
+    os.kill(ranks[1], signal.SIGKILL)
+    (output,) = ended(agent)
+    assert "Restored all states from the checkpoint" in output, output
+    assert "Effective batch: 3 pictures x 2 devices x 1 accumulated = 6; 2 steps an epoch" in output
+
+    endpoint = f"--rdzv-endpoint=127.0.0.1:{free_port()}"
+    fit = ["-m", "salzoo", *words(tiny_data, whole)]
+    outputs = ended(*(torchrun(fit, "--nnodes=2", "--nproc-per-node=1", "--rdzv-id=7", endpoint) for _ in range(2)))
+    assert sum("2 x cpu on 2 node(s)" in output for output in outputs) == 1
+    assert sum(f"Wrote {whole}" in output for output in outputs) == 1
+    assert weights(killed) == weights(whole)
+    assert sorted(p.name for p in (killed / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
+
+
+def test_validation_is_exact_in_any_number_of_processes(tiny_data: Path, tmp_path: Path) -> None:
+    expected = ddp_validate.validate(tiny_data)
+    assert expected["batches"] == 6
+    for count in (2, 5):  # of 12 pictures two processes have 2 and three have 3
+        script = [ddp_validate.__file__, str(tiny_data), str(tmp_path)]
+        ended(torchrun(script, f"--nproc-per-node={count}", f"--rdzv-endpoint=127.0.0.1:{free_port()}"))
+        reports = [json.loads(path.read_text()) for path in tmp_path.glob(f"{count}-*.json")]
+        assert len(reports) == count
+        for report in reports:
+            assert report["processes"] == count
+            for name in ("val/nss", "val/auc_judd", "val/cc", "val/sim", "val/kld"):
+                assert report[name] == pytest.approx(expected[name], rel=0, abs=1e-9), name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the limit of another process")
+def test_a_full_disk_leaves_the_last_whole_checkpoint(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full, whole = tmp_path / "full", tmp_path / "whole"
+    process = start(words(tiny_data, full), start_new_session=True)
+    wait_for((full / "checkpoints" / checkpoints.LAST).exists, process)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may grow further
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    assert "the disk is full (File too large" in output
+    assert "--ckpt_path auto" in output
+    assert "Traceback" not in output
+    assert not list(full.glob("checkpoints/.*.part"))
+    assert checkpoints.is_whole(full / "checkpoints" / checkpoints.LAST)
+    assert main([*words(tiny_data, full), "--ckpt_path=auto"]) == 0
+    assert main(words(tiny_data, whole)) == 0
+    assert weights(full) == weights(whole)
+
+
+def test_a_damaged_checkpoint_is_never_resumed_from(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
+    assert main([*words, "--trainer.max_epochs=3"]) == 0
+    folder, expected = tmp_path / "checkpoints", weights(tmp_path)
+    last, previous = ((folder / name).read_bytes() for name in (checkpoints.LAST, checkpoints.PREVIOUS))
+    flipped = bytearray(last)
+    flipped[len(last) // 2] ^= 1
+    for content in (last[: len(last) // 2], bytes(flipped)):
+        (folder / checkpoints.LAST).write_bytes(content)
+        (folder / checkpoints.PREVIOUS).write_bytes(previous)
+        assert main([*words, "--trainer.max_epochs=3", "--ckpt_path=last"]) == 0
+        assert f"{folder / checkpoints.LAST} is damaged and is left out" in capsys.readouterr().out
+        assert torch.load(folder / checkpoints.LAST, weights_only=False)["epoch"] == 2
+        assert weights(tmp_path) == expected
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    assert main([*words, "--ckpt_path=last"]) == 2
+    assert "no checkpoint in" in capsys.readouterr().err
+
+
+def test_the_launcher_says_how_many_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert launched() == {}
+    for key, value in {"NTASKS": "8", "NTASKS_PER_NODE": "4", "NNODES": "2", "JOB_NAME": "fit"}.items():
+        monkeypatch.setenv(f"SLURM_{key}", value)
+    slurm = launched()
+    assert (slurm["devices"], slurm["num_nodes"]) == (4, 2)
+    assert not slurm["plugins"][0].auto_requeue
+
+
+def test_batch_normalisation_is_synchronised_with_its_activation_and_what_is_frozen() -> None:
+    model = tiny_models.build("salgan", frozen=("bn1",))
+    images = torch.rand(2, 3, 64, 96)
+    before, names = model(images), [n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    keys = list(model.state_dict())
+    model = synchronised(model)
+    assert names == [n for n, m in model.named_modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert list(model.state_dict()) == keys
+    assert torch.equal(model(images), before)
+    model.train()
+    assert not model.network.backbone.trunk.bn1.training
+    assert sum(m.training for m in model.modules() if isinstance(m, nn.SyncBatchNorm)) == len(names) - 1
+
+
+def test_options_that_do_not_go_together_are_told(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = tiny_models.fit_words("salgan", tiny_data, tmp_path)
+    assert main([*fit, "--trainer.accumulate_grad_batches=2"]) == 2
+    assert "gradient accumulation is not supported for manual optimization" in capsys.readouterr().err
