@@ -38,7 +38,7 @@ def torchrun(words: list[str], *options: str) -> subprocess.Popen[str]:
 def ended(*agents: subprocess.Popen[str]) -> list[str]:
     """Wait for agents, and return what they printed; leave no process behind."""
     try:
-        outputs = [agent.communicate(timeout=240)[0] for agent in agents]
+        outputs = [agent.communicate(timeout=900)[0] for agent in agents]
     finally:
         for agent in agents:
             if agent.poll() is None:
