@@ -118,8 +118,15 @@ def _training(config: Config) -> str:
     return (
         f"## Training\n\nData: {sets}. The photographs belong to their owners; none is part of this repository.\n\n"
         f"```\n{made.command}\n```\n\nSeed {made.seed}, commit `{made.commit[:19]}`, {versions}. "
-        "The whole recipe is in `config.json`." + _halved(made)
+        "The whole recipe is in `config.json`." + _parent(made) + _halved(made)
     )
+
+
+def _parent(made: Provenance) -> str:
+    if made.parent is None:
+        return ""
+    start = made.parent
+    return f" Fine-tuned from `{start.model}.{start.tag}` (sha256 {start.sha256[:12]}), whose training sets are listed."
 
 
 def _halved(made: Provenance) -> str:

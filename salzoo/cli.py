@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     parser = _build_parser()
     arguments, rest = parser.parse_known_args(words)
-    if rest and arguments.run is not _fit:
+    if rest and arguments.run not in (_fit, _finetune):
         parser.error(f"unknown argument {rest[0]}")
     arguments.rest, arguments.words = rest, words
     keep_memory()
@@ -140,6 +140,16 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes of one thread, default 1")
     sub.add_argument("--report", action="store_true", help="run nothing: only report what there is so far")
 
+    sub = command(
+        "finetune",
+        _finetune,
+        "Adapt trained weights to a set, also a small one; Lightning CLI options go over the recipe.",
+    )
+    sub.add_argument("name", metavar="NAME", help="model, model.tag or checkpoint folder to start from")
+    _add_data(sub, required=True)
+    sub.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where NAME.TAG/ goes")
+    sub.add_argument("--license", metavar="SPDX", help="licence of the weights, default that of those to start from")
+
     sub = commands.add_parser("data", help="Data sets, also your own.", allow_abbrev=False)
     actions = sub.add_subparsers(metavar="ACTION", required=True)
     sub = command("check", _check, "What is understood of a data set, what is dropped and what looks wrong.", actions)
@@ -159,7 +169,7 @@ def _add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
         "--data",
         required=required,
         metavar="SET",
-        help="osie, salicon2017, folder (your own), ...; fit and study take several: a,b",
+        help="osie, salicon2017, folder (your own), ...; fit, finetune and study take several: a,b",
     )
     parser.add_argument("--root", required=required, metavar="DIR", help="the set's folder, or the one that holds it")
 
@@ -280,11 +290,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 
     from salzoo.fit import Run, fit
 
-    options = list(arguments.rest)
-    if arguments.data is not None:
-        options += [f"--data.sets={json.dumps(arguments.data.split(','))}"]
-    if arguments.root is not None:
-        options += [f"--data.root={arguments.root}"]
+    options = _options(arguments)
     output = arguments.output or Path("runs") / f"{spec.name}.{tag}"
     command = shlex.join(["salzoo", *arguments.words])
     folder = fit(Run(spec, tag, output, options, arguments.ckpt_path, command, arguments.license))
@@ -328,6 +334,31 @@ def _study_losses(arguments: argparse.Namespace) -> int:
     results = study.kept() if arguments.report else study.run(arguments.workers)
     print(f"Wrote {write_report(results, arguments.output)}")
     return 0
+
+
+def _finetune(arguments: argparse.Namespace) -> int:
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from salzoo.finetune import Finetuning, finetune
+
+    command = shlex.join(["salzoo", *arguments.words])
+    adapted = finetune(Finetuning(arguments.name, arguments.output, _options(arguments), command, arguments.license))
+    if adapted is None:
+        print("The rehearsal went well; nothing was written.")
+        return 0
+    rank_zero_only(print)(adapted.to_text())
+    rank_zero_only(print)(f"Wrote {adapted.folder}; `salzoo predict PICTURE -m {adapted.folder} -o DIR` uses it.")
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> list[str]:
+    """Return the options for Lightning's CLI."""
+    options = list(arguments.rest)
+    if arguments.data is not None:
+        options += [f"--data.sets={json.dumps(arguments.data.split(','))}"]
+    if arguments.root is not None:
+        options += [f"--data.root={arguments.root}"]
+    return options
 
 
 def _check(arguments: argparse.Namespace) -> int:

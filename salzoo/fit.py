@@ -18,7 +18,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 
 import salzoo
@@ -129,33 +129,49 @@ def _checkpoints(run: Run) -> Path:
     return run.output / "checkpoints"
 
 
-def parse(run: Run) -> LightningCLI:
+def parse(
+    run: Run, recipe: dict[str, Any] | None = None, data_class: type[SaliencyDataModule] = SaliencyDataModule
+) -> LightningCLI:
     """Build model, data and trainer from the recipe and the options.
+
+    Args:
+        run: What to train.
+        recipe: Lightning CLI configuration instead of that of the model's variant; then no checkpoints are kept.
+        data_class: Of the data module.
 
     Raises:
         SpecError: On an unknown option, or a value of the wrong type.
     """
     module, _, class_name = run.spec.class_path.rpartition(".")
-    variant = run.spec.variants[run.tag]
-    recipe = {"seed_everything": 0, **variant.recipe, "model": variant.init_args}
+    callbacks: list[Callback] = [Stop(), Statement()]
+    if recipe is None:
+        variant = run.spec.variants[run.tag]
+        recipe = {**variant.recipe, "model": variant.init_args}
+        callbacks += checkpoints.callbacks(_checkpoints(run))
+    recipe = {"seed_everything": 0, **recipe}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # sys.argv has salzoo's own words, not these
         yaml.safe_dump(recipe, file)
         file.flush()
         try:
-            return _cli(
-                run, getattr(importlib.import_module(module), class_name), ["--config", file.name, *run.options]
-            )
+            model_class = getattr(importlib.import_module(module), class_name)
+            return _cli(run, model_class, data_class, callbacks, ["--config", file.name, *run.options])
         except ArgumentError as error:
             reason = " ".join(str(error).split())
             raise SpecError(f"{run.spec.name}.{run.tag}: {reason}") from error
 
 
-def _cli(run: Run, model_class: type[SaliencyModel], words: list[str]) -> LightningCLI:
+def _cli(
+    run: Run,
+    model_class: type[SaliencyModel],
+    data_class: type[SaliencyDataModule],
+    callbacks: list[Callback],
+    words: list[str],
+) -> LightningCLI:
     processes = launched()
     return LightningCLI(
         model_class,
-        SaliencyDataModule,
+        data_class,
         args=words,
         parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
         run=False,
@@ -168,7 +184,7 @@ def _cli(run: Run, model_class: type[SaliencyModel], words: list[str]) -> Lightn
                 "class_path": "lightning.pytorch.loggers.CSVLogger",
                 "init_args": {"save_dir": str(run.output), "name": "logs"},  # a new version_N after a resume
             },
-            "callbacks": [*checkpoints.callbacks(_checkpoints(run)), Stop(), Statement()],
+            "callbacks": callbacks,
             "log_every_n_steps": 10,
             **processes,
             "plugins": [checkpoints.WholeCheckpoints(), SyncBatchNorm(), *processes.get("plugins", [])],
@@ -176,21 +192,29 @@ def _cli(run: Run, model_class: type[SaliencyModel], words: list[str]) -> Lightn
     )
 
 
-def export(cli: LightningCLI, run: Run) -> None:
-    """Write the checkpoint folder: weights, config with provenance, card."""
+def export(cli: LightningCLI, run: Run, parent: hub.Config | None = None) -> None:
+    """Write the checkpoint folder: weights, config with provenance, card.
+
+    Args:
+        cli: Its model's weights, and its configuration.
+        run: What was trained.
+        parent: The checkpoint that training went on from, whose training sets the new one has seen too.
+    """
     model: SaliencyModel = cli.model
     config, seed = _plain(cli.config), cli.config["seed_everything"]
     del config["data"]["root"]  # where the data lay on this machine says nothing to others
     model_args = {**config.pop("model"), "preprocess": _plain(vars(model.preprocess))}
     own = ("default_root_dir", "logger", "callbacks", "plugins")
     trainer = {k: v for k, v in config["trainer"].items() if v is not None and k not in own}
+    seen = parent.provenance.data if parent is not None and parent.provenance is not None else ()
     provenance = hub.Provenance(
         command=run.command,
         commit=commit(),
         seed=int(seed),
-        data=tuple(f"{name}:train" for name in cli.datamodule.sets),
+        data=tuple(dict.fromkeys((*seen, *(f"{name}:train" for name in cli.datamodule.sets)))),
         recipe={"data": config["data"], "trainer": trainer},
         versions={name: importlib.metadata.version(name) for name in LIBRARIES},
+        parent=None if parent is None else hub.Parent(parent.model, parent.tag, parent.sha256),
     )
     folder = run.output / f"{run.spec.name}.{run.tag}"
     saved = hub.save(

@@ -47,6 +47,15 @@ class Halved:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The checkpoint that training went on from: its model and tag, and the sha256 of its weights."""
+
+    model: str
+    tag: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """What made a checkpoint: enough to make it again.
 
@@ -54,10 +63,11 @@ class Provenance:
         command: As typed.
         commit: Of the repository; `+changes` if the tree was not clean.
         seed: Of the run.
-        data: Data sets and splits, as `osie:train`.
+        data: Data sets and splits, as `osie:train`; of a fine-tuned checkpoint its parent's too.
         recipe: The whole configuration of the run.
         versions: Of the libraries that matter.
         halved: What half precision cost; None if nobody measured it.
+        parent: What was fine-tuned; None for what was trained from scratch or from ImageNet weights.
     """
 
     command: str
@@ -67,6 +77,7 @@ class Provenance:
     recipe: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     halved: Halved | None = None
+    parent: Parent | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from salzoo.backbone import TimmBackbone
 from salzoo.data.fixations import Fixations
 
+UNIFORM = 1e-3
+"""Share of a uniform density in every centre bias, so that no place is impossible."""
+
 
 class GaussianBlur(nn.Module):
     """Gaussian blur whose width is learned (DeepGaze I, Kuemmerer et al. 2014, Sec. 2).
@@ -70,7 +73,7 @@ def kernel_density(
     fixations: Iterable[tuple[Fixations, tuple[int, int]]],
     grid: tuple[int, int],
     bandwidth: float,
-    uniform: float = 1e-3,
+    uniform: float = UNIFORM,
 ) -> Tensor:
     """Density of all fixations in relative coordinates, every picture counting its fixations once.
 
@@ -90,6 +93,31 @@ def kernel_density(
             total += len(points) * points.resized(size, grid).density(grid, sigma_px)
             count += len(points)
     return ((1 - uniform) * total / max(count, 1) + uniform / total.numel()).float()
+
+
+BANDWIDTHS = (0.03, 0.045, 0.06, 0.09, 0.12)
+
+
+def best_bandwidth(fixations: Sequence[tuple[Fixations, tuple[int, int]]], grid: tuple[int, int] = (48, 64)) -> float:
+    """Return the one of `BANDWIDTHS` under which each picture's fixations are likeliest, given those of all others.
+
+    Args:
+        fixations: Points and (height, width) of each picture; at least two with points, else the widest is returned.
+        grid: (height, width) at which the likelihood is taken.
+    """
+    seen = [points.resized(size, grid) for points, size in fixations if len(points)]
+    if len(seen) < 2:
+        return BANDWIDTHS[-1]
+    counts = torch.stack([points.counts(grid) for points in seen]).double()
+    numbers = counts.sum((1, 2), keepdim=True)
+
+    def likelihood(bandwidth: float) -> float:
+        sigma_px = (bandwidth * grid[0], bandwidth * grid[1])
+        mass = torch.stack([len(points) * points.density(grid, sigma_px).double() for points in seen])
+        others = (mass.sum(0) - mass) / (numbers.sum() - numbers)
+        return float((counts * ((1 - UNIFORM) * others + UNIFORM / others[0].numel()).log()).sum())
+
+    return max(BANDWIDTHS, key=likelihood)
 
 
 class Standardise(nn.Module):

@@ -24,6 +24,7 @@ from salzoo.saliency_map import SaliencyMap
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch, EvalBatch
+    from salzoo.hub import Config
 
 # Computed after every epoch; InfoGain needs a baseline and is part of `salzoo evaluate`.
 VALIDATION_METRICS = ("nss", "auc_judd", "cc", "sim", "kld")
@@ -61,6 +62,8 @@ class SaliencyModel(L.LightningModule):
     """Whether the network came with fitted statistics, on which its weights rely; `load` of a checkpoint sets it."""
     trained_on: tuple[str, ...] = ()
     """Data sets and splits as `osie:train`; `load` of a checkpoint sets it."""
+    origin: Config | None = None
+    """The checkpoint's `config.json`; `load` of a checkpoint sets it."""
 
     def __init__(
         self, preprocess: Preprocess, *, backbone: str | None = None, loss: losses.LossSpec | None = None
@@ -227,22 +230,26 @@ class SaliencyModel(L.LightningModule):
 
     def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
         """Score pictures at their own sizes."""
-        self._score(batch, self.val_metrics)
+        self.score(batch, self.val_metrics)
+        self.log_dict(cast("dict[str, Any]", self.val_metrics), batch_size=len(batch["image"]), prog_bar=True)
 
     def test_step(self, batch: EvalBatch, batch_idx: int) -> None:
         """Score pictures at their own sizes."""
-        self._score(batch, self.test_metrics)
+        self.score(batch, self.test_metrics)
+        self.log_dict(cast("dict[str, Any]", self.test_metrics), batch_size=len(batch["image"]), prog_bar=True)
 
     def predict_step(self, batch: EvalBatch, batch_idx: int) -> list[SaliencyMap]:
         """Return one map a picture."""
         return [SaliencyMap(log_density) for log_density in self.infer(batch["image"])]
 
-    def _score(self, batch: EvalBatch, metrics: MetricCollection) -> None:
-        """One picture at a time: in a batch its last bits would depend on the others, and so on who shares the work."""
+    def score(self, batch: EvalBatch, metrics: MetricCollection) -> None:
+        """Update metrics with pictures at their own sizes.
+
+        One picture at a time: in a batch its last bits would depend on the others, and so on who shares the work.
+        """
         for image, fixations, density in zip(batch["image"], batch["fixations"], batch["density"], strict=True):
             (log_density,) = self.infer([image])
             metrics.update(log_density.exp()[None], fixations=fixations[None], density=density[None])
-        self.log_dict(cast("dict[str, Any]", metrics), batch_size=len(batch["image"]), prog_bar=True)
 
 
 def decaying_sgd(groups: list[dict[str, Any]], lr: float) -> dict[str, Any]:

@@ -236,6 +236,7 @@ def _load_folder(
     hub.load_weights(model.network, folder, sha256 or config.sha256)
     model.calibrated = True
     model.trained_on = () if config.provenance is None else config.provenance.data
+    model.origin = config
     return model
 
 

@@ -25,7 +25,11 @@ from salzoo.cli import main
 from salzoo.processes import launched, synchronised
 
 ROOT = Path(__file__).parents[1]
-LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+LOOPBACK = {
+    "GLOO_SOCKET_IFNAME": "lo",
+    "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # else restarted ranks of torch 2.14 find the addresses of dead ones
+}
 
 
 def torchrun(words: list[str], *options: str) -> subprocess.Popen[str]:
@@ -54,8 +58,8 @@ def free_port() -> int:
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Wait until something is true, a minute at most; fail if the process ends before."""
-    for _ in range(12_000):
+    """Wait until something is true, ten minutes at most; fail if the process ends before."""
+    for _ in range(120_000):
         if condition():
             return
         if process.poll() is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import lru_cache
 from hashlib import sha256
@@ -121,6 +121,12 @@ class FixationDataset(Dataset[Item], ABC):
         other = copy(self)
         other._open(self.root, split)
         return other if self._prepared is None else prepare(other, self._prepared.folder)
+
+    def only(self, names: Sequence[str]) -> Self:
+        """Return the set with these of its pictures alone, in this order."""
+        other = copy(self)
+        other.names, other._prepared = list(names), None  # prepared points are found by place, all others by name
+        return other
 
     @property
     def has_fixations(self) -> bool:

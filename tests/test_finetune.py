@@ -1,0 +1,123 @@
+"""Fine-tuning by the command: a study of twenty pictures, on which people look where no other model would."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from PIL import Image
+
+import salzoo
+from salzoo import hub
+from salzoo.cli import main
+from salzoo.data import FixationFolder
+from salzoo.data.fixations import Fixations
+from salzoo.finetune import HeldOut, sibling
+from salzoo.layers import BANDWIDTHS, best_bandwidth
+
+FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=3"]
+SIZE = (48, 64)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty pictures of noise; four observers look to the lower right."""
+    root, rng = tmp_path_factory.mktemp("study"), np.random.default_rng(0)
+    (root / "images").mkdir()
+    rows = [("image", "observer", "x", "y")]
+    for i in range(20):
+        Image.fromarray(rng.integers(0, 255, (*SIZE, 3), np.uint8)).save(root / f"images/{i:02d}.png")
+        looks = rng.normal((50, 36), 4, (4, 5, 2)).clip(0, (63, 47))
+        rows += [(f"{i:02d}", str(who), f"{x:.1f}", f"{y:.1f}") for who in range(4) for x, y in looks[who]]
+    with (root / "fixations.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return root
+
+
+@pytest.mark.parametrize("name", ["deepgaze2", "salgan"])
+def test_twenty_pictures_are_enough(name: str, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = tiny_models.save(tiny_models.build(name), tmp_path / "start")
+    words = ["finetune", str(start), "--data", "folder", "--root", str(study), "-o", str(tmp_path / "out"), *FAST]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    (gain,) = (line.split() for line in printed.splitlines() if line.startswith("  nss"))
+    assert float(gain[1]) > 0.2
+    assert "*" in gain, "beyond doubt"
+    assert "| before |" in printed
+    assert "| after |" in printed
+    folder = tmp_path / "out" / f"{name}.lite"
+    assert f"Wrote {folder}" in printed
+
+    before, after = salzoo.load(start), salzoo.load(folder)
+    made, parent = after.origin.provenance, hub.read_config(start)
+    assert made.data == ("osie:train", "folder:train")
+    assert made.parent == hub.Parent(name, "lite", parent.sha256)
+    assert made.command.startswith(f"salzoo finetune {start}")
+    assert "Fine-tuned from" in (folder / "README.md").read_text()
+    old, new = before.network.state_dict(), after.network.state_dict()
+    changed = {key for key in old if not torch.equal(old[key].half(), new[key].half())}
+    statistics = {key for key in old if "running" in key or "num_batches" in key or "standardise" in key}
+    assert not changed & statistics
+    if name == "deepgaze2":
+        assert not any(key.startswith("backbone") for key in changed)
+        assert {"centre_bias.log_density", "readout.0.weight"} <= changed
+        peak = int(new["centre_bias.log_density"].argmax())
+        assert peak // 64 / 48 == pytest.approx(36 / 48, abs=0.1)
+        assert peak % 64 / 64 == pytest.approx(50 / 64, abs=0.1)
+    else:
+        assert any(key.startswith("backbone") for key in changed), "the second stage trained the trunk"
+    assert main(words) == 2
+    assert "holds a checkpoint already" in capsys.readouterr().err
+
+
+def test_training_that_does_not_help_is_not_kept(study: Path, tmp_path: Path) -> None:
+    start = tiny_models.save(tiny_models.build("deepgaze2"), tmp_path / "start")
+    words = ["finetune", str(start), "--data", "folder", "--root", str(study), "-o", str(tmp_path), *FAST]
+    assert main([*words, "--model.lr=3"]) == 0
+    before, after = (salzoo.load(path).network.state_dict() for path in (start, tmp_path / "deepgaze2.lite"))
+    assert torch.equal(before["readout.0.weight"], after["readout.0.weight"])
+    assert not torch.equal(before["centre_bias.log_density"], after["centre_bias.log_density"])
+
+
+def test_few_validation_pictures_are_joined_by_training_pictures(study: Path, tiny_data: Path) -> None:
+    (train,), (val,) = (HeldOut("folder", study).datasets(split) for split in ("train", "val"))
+    own = [FixationFolder(study, split) for split in ("train", "val")]
+    assert len(own[1]) < 5
+    assert sorted(train.names + val.names) == sorted(own[0].names + own[1].names)
+    assert len(val) == round(len(train.names + val.names) / 5)
+    assert val.fixations(0).y.mean() == pytest.approx(36, abs=4)
+    assert not set(train.names + val.names) & set(FixationFolder(study, "test").names)
+    assert sibling(train, "test") is not None
+
+
+def test_what_cannot_be_tuned_is_told(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", "folder", "--root", str(study), "-o", str(tmp_path / "out")]
+    assert main(["finetune", "uniform", *words]) == 2
+    assert "uniform has nothing to learn" in capsys.readouterr().err
+    start = tiny_models.save(tiny_models.build("deepgaze2"), tmp_path / "start")
+    assert main(["finetune", str(start), *words, "--model.hidden=[5]"]) == 2
+    assert "an option changes the network" in capsys.readouterr().err
+    (study / "splits.json").write_text(json.dumps({"train": ["00.png"], "val": [], "test": []}))
+    try:
+        assert main(["finetune", str(start), *words]) == 1
+    finally:
+        (study / "splits.json").unlink()
+    assert "one picture is too few" in capsys.readouterr().err
+
+
+def test_fewer_fixations_are_smoothed_more() -> None:
+    rng = np.random.default_rng(1)
+
+    def seen(pictures: int) -> list[tuple[Fixations, tuple[int, int]]]:
+        points = rng.normal((320, 240), (60, 40), (pictures, 6, 2)).clip(0, (639, 479))
+        return [(Fixations(p[:, 0], p[:, 1], np.zeros(6, int)), (480, 640)) for p in points]
+
+    few, many = best_bandwidth(seen(4)), best_bandwidth(seen(400))
+    assert few > many
+    assert many == BANDWIDTHS[0]
+    assert best_bandwidth(seen(1)) == BANDWIDTHS[-1]
