@@ -288,7 +288,7 @@ class EDN(SaliencyModel):
         self,
         descriptors: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
         blur: float = 1.875,
-        pictures: int = 300,
+        pictures: int = 150,
         places: int = 10,
         penalties: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
         preprocess: Preprocess = Preprocess((384, 512), "aspect"),

@@ -130,7 +130,7 @@ class ISEEL(SaliencyModel):
     Args:
         backbone: timm name; frozen.
         taps: Two or more rising strides.
-        pictures: Training pictures, spread evenly over the sets; each has a machine in the checkpoint.
+        pictures: Training pictures, spread evenly over the sets; each has a machine (the paper's 700).
         hidden: Random units, shared by the machines.
         neighbours: Share of the training pictures that a picture asks (490 of 700).
         layout: Cells of the scene descriptor in a row and in a column.
@@ -147,7 +147,7 @@ class ISEEL(SaliencyModel):
         self,
         backbone: str = "tf_efficientnet_lite0",
         taps: tuple[int, ...] = (16, 32),
-        pictures: int = 1050,
+        pictures: int = 700,
         hidden: int = 512,
         neighbours: float = 0.7,
         layout: int = 2,
@@ -164,14 +164,14 @@ class ISEEL(SaliencyModel):
         )
 
     def calibrate(self, data: SaliencyDataModule) -> None:
-        """Measure the channels on 128 training pictures, then fit the prior and one machine a picture.
+        """Measure the channels on 64 training pictures, then fit the prior and one machine a picture.
 
         Raises:
             SpecError: If there are fewer training pictures than machines.
         """
         network = self.network
         layers = cast("list[Standardise]", list(network.standardise))
-        fit_standardise(layers, (network.maps(self._input(item["image"])) for item in data.train_items(128)))
+        fit_standardise(layers, (network.maps(self._input(item["image"])) for item in data.train_items(64)))
         network.prior.fit(data.train_points(), bandwidth=0.03)
         fitted = 0
         for item in data.train_items(len(network.machines)):
