@@ -104,6 +104,8 @@ class SalNetNetwork(nn.Module):
         features: Picture to what is transferred.
         stride: Of the features.
         column: Channels of conv4 to conv8.
+        dropout: Share of the features' channels left out in training.
+        mirror: In eval mode, average the maps of the picture and of its mirror image.
         deconvolution_gain: Of the deconvolution's initial kernel, which is constant.
     """
 
@@ -112,10 +114,13 @@ class SalNetNetwork(nn.Module):
         features: VGGMStem | StackedTaps,
         stride: int,
         column: tuple[int, int, int, int, int],
+        dropout: float,
+        mirror: bool,
         deconvolution_gain: float,
     ) -> None:
         super().__init__()
-        self.features = features
+        self.features, self.mirror = features, mirror
+        self.dropout = nn.Dropout2d(dropout)
         layers, channels = OrderedDict[str, nn.Module](), features.channels
         for i, (width, kernel) in enumerate(zip((*column, 1), KERNELS, strict=True), start=4):
             layers[f"conv{i}"] = convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
@@ -128,8 +133,14 @@ class SalNetNetwork(nn.Module):
         nn.init.constant_(self.deconv1.weight, deconvolution_gain / 4)  # four weights make a pixel
 
     def forward(self, image: Tensor) -> Tensor:
+        """Predict the picture, in eval mode with `mirror` also its mirror image."""
+        if self.training or not self.mirror:
+            return self._predict(image)
+        return (self._predict(image) + self._predict(image.flip(-1)).flip(-1)) / 2
+
+    def _predict(self, image: Tensor) -> Tensor:
         """Run the trunk, the column and the deconvolution."""
-        saliency: Tensor = self.deconv1(self.column(self.features(image)))
+        saliency: Tensor = self.deconv1(self.column(self.dropout(self.features(image))))
         return saliency
 
 
@@ -142,6 +153,10 @@ class SalNet(SaliencyModel):
         stride: Of the features, that of one of the taps; 4 for `vgg_cnn_m`.
         frozen: Do not train a timm trunk, standardise its maps and keep those of the training pictures in memory.
         column: Channels of conv4 to conv8.
+        dropout: Share of the features' channels left out in training; the paper has none.
+        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
+        power: The network learns the `power`-th root of the true map, and its map to that power is the prediction. 1 in
+            the paper; 2 makes the noise of counted fixations even, which is what a squared error takes for granted.
         deconvolution_gain: Of the initial kernel; 1/16 in the authors' training file.
         optimizer: `paper` (SGD with momentum 0.9, halved every 2,000 steps) or `adamw` with a one-cycle rate.
         lr: Rate; 1.3e-7 for Caffe's sum over pixels is 5e-3 for a mean.
@@ -163,6 +178,9 @@ class SalNet(SaliencyModel):
         stride: int = 4,
         frozen: bool = False,
         column: tuple[int, int, int, int, int] = (512, 512, 256, 128, 32),
+        dropout: float = 0.0,
+        mirror: bool = False,
+        power: float = 1.0,
         deconvolution_gain: float = 1 / 16,
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 5e-3,
@@ -174,7 +192,7 @@ class SalNet(SaliencyModel):
         if backbone == STEM and preprocess.mean is None:
             preprocess = replace(preprocess, mean=STEM_MEAN, std=STEM_STD, channel_order="bgr")
         super().__init__(preprocess, backbone=backbone, loss=loss)
-        self.optimizer, self.lr = optimizer, lr
+        self.optimizer, self.lr, self.power = optimizer, lr, power
         features: VGGMStem | StackedTaps
         if backbone == STEM:
             features = VGGMStem(_require(stem_weights) if pretrained_backbone else None)
@@ -183,18 +201,18 @@ class SalNet(SaliencyModel):
             if frozen:
                 trunk.freeze()
             features = StackedTaps(trunk, stride)
-        self.network = SalNetNetwork(features, stride, column, deconvolution_gain)
+        self.network = SalNetNetwork(features, stride, column, dropout, mirror, deconvolution_gain)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Undo the scaling of the target, clip softly, blur by the released 5x5 Gaussian and divide by the sum."""
         saliency = (logits * 128 + 127) / 255
-        clipped = F.softplus(saliency, beta=64).clamp_min(FLOOR)
+        clipped = F.softplus(saliency, beta=64).clamp_min(FLOOR) ** self.power
         return normalise_log(gaussian_blur2d(clipped, (5, 5), (1.1, 1.1), "replicate").log())
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error; the true map's 0 to 255 become (x - 127) / 128 (Sec. 3; scale of the released code)."""
         density = batch["density"]
-        saliency = density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)
+        saliency = (density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.power)
         return losses.mse(logits[:, 0].float(), (saliency * 255 - 127) / 128)
 
     def calibrate(self, data: SaliencyDataModule) -> None:
