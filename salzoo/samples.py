@@ -33,7 +33,6 @@ SAMPLES = {
 }
 
 _WIDTH, _HEIGHT = 640, 480
-_COLUMNS, _ROWS = 8, 6
 _GROUND, _RED, _GREEN = (128, 128, 128), (210, 60, 50), (50, 150, 70)
 
 
@@ -49,19 +48,23 @@ def sample_pictures() -> dict[str, Image.Image]:
     return pictures | {f"pop_out_{kind}": pop_out(kind, seed)[0] for seed, kind in enumerate(get_args(PopOut))}
 
 
-def pop_out(kind: PopOut = "colour", seed: int = 0) -> tuple[Image.Image, tuple[int, int]]:
+def pop_out(
+    kind: PopOut = "colour", seed: int = 0, *, columns: int = 8, rows: int = 6
+) -> tuple[Image.Image, tuple[int, int]]:
     """Draw a display of 48 bars of which one differs: people look at it first (Treisman and Gelade, 1980).
 
     Args:
         kind: What sets the singleton apart: a red bar among green ones, a bar tilted the other way (by 90 degrees), or
             one twice as long and wide.
         seed: Places the singleton (never in an outer row or column) and shakes the grid.
+        columns: Bars in a row, at least 3.
+        rows: Bars in a column, at least 3.
 
     Returns:
         The picture, RGB 480 x 640 (height, width), and the singleton's centre (x, y) in pixels.
 
     Raises:
-        ImageError: If there is no such kind.
+        ImageError: If there is no such kind, or no inner place for the singleton.
 
     Examples:
         >>> picture, (x, y) = pop_out("colour")
@@ -71,17 +74,19 @@ def pop_out(kind: PopOut = "colour", seed: int = 0) -> tuple[Image.Image, tuple[
     """
     if kind not in get_args(PopOut):
         raise ImageError(f"no pop-out display of kind '{kind}'; the kinds are {', '.join(get_args(PopOut))}")
+    if min(columns, rows) < 3:
+        raise ImageError(f"a pop-out display has at least 3 columns and 3 rows, got {columns} and {rows}")
     random = np.random.default_rng(seed)
-    target = (int(random.integers(1, _COLUMNS - 1)), int(random.integers(1, _ROWS - 1)))
+    target = (int(random.integers(1, columns - 1)), int(random.integers(1, rows - 1)))
     scale = 4  # drawn larger and shrunk: smooth edges, which Pillow's polygons do not have
     canvas = Image.new("RGB", (_WIDTH * scale, _HEIGHT * scale), _GROUND)
     draw = ImageDraw.Draw(canvas)
     centres = {}
-    for cell in np.ndindex(_COLUMNS, _ROWS):
+    for cell in np.ndindex(columns, rows):
         column, row = cell
         jitter_x, jitter_y = random.integers(-6, 7, size=2)
-        x = round((column + 0.5) * _WIDTH / _COLUMNS) + int(jitter_x)
-        y = round((row + 0.5) * _HEIGHT / _ROWS) + int(jitter_y)
+        x = round((column + 0.5) * _WIDTH / columns) + int(jitter_x)
+        y = round((row + 0.5) * _HEIGHT / rows) + int(jitter_y)
         centres[cell] = (x, y)
         odd = cell == target
         colour = _RED if odd and kind == "colour" else _GREEN

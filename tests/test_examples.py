@@ -106,3 +106,18 @@ import salzoo; salzoo.register("runs/blobs/blobs.yaml"); print(salzoo.load("hf:/
         assert run.stdout.split() == ["mine"], run.stderr
     rows = json.loads(repo.commits[repo.branches["main"]].files["config.json"])["measured"]
     assert rows[0]["scores"]["nss"] > 3  # the centre bias of these displays has 2.2
+
+
+def test_popout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("popout", EXAMPLES / "popout.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shares = module.main(["itti", "signature", "uniform", "--displays", "3", "-o", str(tmp_path / "figure.png")])
+    assert shares["itti"] == {"colour": 1, "orientation": 1, "size": 1}
+    assert shares["signature"]["colour"] == 1
+    assert shares["signature"]["orientation"] < 1  # the spectrum's signs do not tell orientations apart
+    assert set(shares["uniform"].values()) == {0}  # a flat map points nowhere
+    assert "| itti | 100% | 100% | 100% |" in capsys.readouterr().out
+    assert (tmp_path / "figure.png").stat().st_size > 1000

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import label
 
 from salzoo.errors import ImageError
 from salzoo.samples import SAMPLES, PopOut, Sample, _load, pop_out, sample_pictures
@@ -84,6 +85,15 @@ def test_all_bars_lie_inside(kind: PopOut, seed: int) -> None:
 def test_seed_decides() -> None:
     assert pop_out("size", 1)[0].tobytes() == pop_out("size", 1)[0].tobytes()
     assert len({pop_out("colour", seed)[1] for seed in range(10)}) > 5
+
+
+def test_displays_of_other_grids() -> None:
+    picture, (x, y) = pop_out("colour", 1, columns=7, rows=7)
+    red = np.asarray(picture).astype(int)
+    assert red[y, x, 0] > red[y, x, 1] + 30
+    assert label(bars(picture))[1] == 49
+    with pytest.raises(ImageError, match="at least 3 columns and 3 rows, got 2 and 9"):
+        pop_out("size", columns=2, rows=9)
 
 
 def test_unknown_kind() -> None:

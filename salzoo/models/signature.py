@@ -1,6 +1,7 @@
 """Image Signature (Hou, Harel and Koch, TPAMI 2012): the signs of a picture's cosine transform hold its foreground.
 
-Differences from the paper: none known. The last blur is normalised at the borders; the paper does not say.
+Differences from the authors' program: the longer side is 64 pixels, not the width; the last blur is normalised at the
+borders, not padded with zeros, which darkens them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import scipy.fft
 import scipy.ndimage
 import torch
+from models import bms_program
 
 import salzoo
 from salzoo import early_vision
@@ -333,3 +335,13 @@ def test_options_of_bms(options: dict[str, object]) -> None:
 def test_widths_of_bms_are_checked() -> None:
     with pytest.raises(SpecError, match="odd widths"):
         salzoo.load("bms", weights=None, dilation=[4, 9])
+
+
+def test_bms_agrees_with_the_authors_program() -> None:
+    """On free photographs and drawn displays; `bms_program.py` wrote down what the program says."""
+    public = json.loads(bms_program.FILE.read_text(encoding="utf-8"))
+    model = salzoo.load("bms")
+    assert len(public) >= 9
+    for name, picture in bms_program.pictures().items():
+        ours, theirs = bms_program.coarse(model.predict(picture).density), np.array(public[name])
+        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.95, name

@@ -1,0 +1,88 @@
+"""Do models see what people see at once? A singleton among 48 distractors, for all models of the zoo.
+
+    python examples/popout.py [MODEL ...] [--displays 20] [-o examples/popout.png]
+
+Draws displays in which one bar differs in colour, orientation or size, and counts in how many of them a model's maximum
+lies on it, that is, nearer than half the distance between bars. People find all three at once, whatever the number of
+distractors (Treisman and Gelade, 1980). Prints a table and writes a figure of one display of each kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import salzoo
+from salzoo.model import SaliencyModel
+from salzoo.samples import PopOut, pop_out
+from salzoo.spec import read_spec
+
+KINDS: tuple[PopOut, ...] = get_args(PopOut)
+COLUMNS = ROWS = 7  # 49 bars
+SHOWN = ("itti", "gbvs", "signature", "bms", "deepgaze2")
+WIDTH, HEIGHT, LABEL = 200, 150, 20
+
+
+def main(words: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all that load without training")
+    parser.add_argument("--displays", type=int, default=20, help="of each kind")
+    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".png"))
+    arguments = parser.parse_args(words)
+    names = arguments.models or loadable()
+    models = {name: salzoo.load(name) for name in names}
+    print(f"maximum on the singleton, of {arguments.displays} displays\n\n| model | {' | '.join(KINDS)} |")
+    print(f"|---|{'---|' * len(KINDS)}")
+    shares = {}
+    for name, model in models.items():
+        shares[name] = {kind: share_found(model, kind, arguments.displays) for kind in KINDS}
+        print(f"| {name} | {' | '.join(f'{share:.0%}' for share in shares[name].values())} |", flush=True)
+    figure({name: model for name, model in models.items() if name in SHOWN or arguments.models}, arguments.output)
+    return shares
+
+
+def loadable() -> list[str]:
+    """Every model, in the variant that `load` takes by default or else in its first with weights."""
+    specs = [read_spec(name) for name in salzoo.list_models(trained=True)]
+    return [s.name if s.default in s.loadable else f"{s.name}.{s.loadable[0]}" for s in specs]
+
+
+def share_found(model: SaliencyModel, kind: PopOut, displays: int) -> float:
+    """Return the share of displays in which the maximum is on the singleton."""
+    found = 0
+    for seed in range(displays):
+        picture, (x, y) = pop_out(kind, seed, columns=COLUMNS, rows=ROWS)
+        density = model.predict(picture).density
+        top, left = np.unravel_index(density.argmax(), density.shape)
+        unique = (density == density.max()).sum() < density.size / 100  # a flat map points nowhere
+        found += (
+            bool(unique) and math.dist((top, left), (y, x)) < min(picture.width / COLUMNS, picture.height / ROWS) / 2
+        )
+    return found / displays
+
+
+def figure(models: dict[str, SaliencyModel], path: Path) -> None:
+    """Draw one display of each kind beside each model's map."""
+    sheet = Image.new("RGB", (WIDTH * (1 + len(models)), LABEL + HEIGHT * len(KINDS)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for column, title in enumerate(("display", *models)):
+        draw.text((column * WIDTH + 4, 2), title, fill="black", font=font)
+    for row, kind in enumerate(KINDS):
+        picture, _ = pop_out(kind, 1, columns=COLUMNS, rows=ROWS)
+        for column, image in enumerate(
+            (picture, *(model.predict(picture).overlay(picture) for model in models.values()))
+        ):
+            small = image.resize((WIDTH - 4, HEIGHT - 4), Image.Resampling.LANCZOS)
+            sheet.paste(small, (column * WIDTH, LABEL + row * HEIGHT))
+    sheet.quantize(64).save(path, optimize=True)
+    print(f"\n{path}, {path.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    main()
