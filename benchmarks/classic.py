@@ -36,11 +36,12 @@ BOX = Image.Resampling.BOX
 MODELS = ("bms", "gbvs", "itti", "signature")
 FULL, BMS, SMALL = (800, 600), (400, 300), (64, 48)  # (width, height)
 AUTHORS = "8 7 9 9 2 1 0 0 400"  # step, dilations, blur, Lab, whitening; the longer side is read from the ninth place
-PEERS = {  # public implementation: its name in classic_peers.py, ours with the same options, size of the pictures
-    "opencv spectral residual": ("spectral_residual", "signature", {}, FULL),
-    "shreelock/gbvs": ("gbvs", "gbvs", {}, FULL),
-    "shreelock/gbvs itti": ("itti", "itti", {}, FULL),
-    "rafaelolg/salienpy signature": ("signature", "signature", {"colour": "rgb", "blur": 2.0 / 64}, SMALL),
+SLOW = 5  # pictures for what takes seconds each
+PEERS = {  # public implementation: name in classic_peers.py, ours with the same options, size and number of pictures
+    "opencv spectral residual": ("spectral_residual", "signature", {}, FULL, None),
+    "shreelock/gbvs": ("gbvs", "gbvs", {}, FULL, SLOW),
+    "shreelock/gbvs itti": ("itti", "itti", {}, FULL, SLOW),
+    "rafaelolg/salienpy signature": ("signature", "signature", {"colour": "rgb", "blur": 2.0 / 64}, SMALL, None),
 }
 
 
@@ -122,11 +123,11 @@ def authors_bms(program: str, pictures: list[Image.Image], scratch: Path) -> dic
 def python_peers(arguments: argparse.Namespace, pictures: list[Image.Image], scratch: Path) -> dict[str, Any]:
     """What classic_peers.py says in the other Python."""
     rows = {}
-    for title, (peer, name, options, size) in PEERS.items():
+    for title, (peer, name, options, size, count) in PEERS.items():
         checkout = arguments.salienpy if "salienpy" in title else arguments.gbvs
         if checkout is None and peer != "spectral_residual":
             continue
-        resized = [picture.resize(size, BOX) for picture in pictures]
+        resized = [picture.resize(size, BOX) for picture in pictures[:count]]
         folder = written(resized, scratch / peer)
         script = Path(__file__).with_name("classic_peers.py")
         words = [arguments.peers, str(script), peer, str(folder), str(checkout)]

@@ -153,7 +153,7 @@ def openness(levels: Tensor) -> Tensor:
     """How high one can stay on the way out: the highest lowest level of all 8-connected paths to the border.
 
     The geodesic reconstruction of a map from its border, by sweeps up and down, then left and right, until nothing
-    changes; in numpy, whose calls on single rows take a fourth of torch's.
+    changes; in numpy, whose calls on single rows cost less than torch's.
 
     Args:
         levels: (C, H, W) uint8.
@@ -161,9 +161,8 @@ def openness(levels: Tensor) -> Tensor:
     Returns:
         (C, H, W) uint8, at most `levels`.
     """
-    walls = np.pad(
-        levels.cpu().numpy(), ((0, 0), (1, 1), (1, 1))
-    )  # the margin, of zeros, keeps the maps of a line apart
+    margin = ((0, 0), (1, 1), (1, 1))  # of zeros, which keep the maps of a line apart
+    walls = np.pad(levels.cpu().numpy(), margin)
     reached = walls.copy()
     reached[:, 2:-2, 2:-2] = 0
     rows, columns = _lines(walls, 1), _lines(walls, 2)

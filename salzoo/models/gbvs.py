@@ -90,7 +90,8 @@ class GBVSNetwork(nn.Module):
         means = maps.view_as(features).mean(0)
         channels = (means[:1], means[1 : 1 + colours], means[1 + colours :])  # intensity, colour, orientation
         total = torch.stack([channel.mean(0) for channel in channels]).sum(0)
-        scaled = early_vision.rescale(fade(total, MAP_BORDER))
+        share = total / total.max().clamp_min(torch.finfo(total.dtype).tiny)  # of the most visited node
+        scaled = early_vision.rescale(fade(share, MAP_BORDER))
         return early_vision.blur(scaled, self.blur * max(scaled.shape))
 
 

@@ -221,6 +221,13 @@ def test_the_odd_node_gets_half_of_the_time() -> None:
     assert gbvs.activation(nodes * 0 + 0.3, 2.0).abs().max() == 0
 
 
+def test_even_texture_is_not_taken_for_a_constant_map() -> None:
+    """Shares of many nodes are small numbers; what differs between them is still there after the last stretch."""
+    grain = np.random.default_rng(0).integers(120, 136, (96, 128, 3), dtype=np.uint8)
+    density = salzoo.load("gbvs").predict(grain).density
+    assert density.max() > 3 * density.min()
+
+
 def test_fading_is_linear() -> None:
     row = gbvs.fade(torch.ones(1, 9, 9), 3)[0, 4]
     assert row.tolist() == [0.25, 0.5, 0.75, 1, 1, 1, 0.75, 0.5, 0.25]
