@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 K      ?=
 ROOT   ?= data
+ROWS   ?=
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: predict test lint table picture bench
@@ -24,8 +25,8 @@ lint: $(VENV)/.ready             ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-table: $(VENV)/.ready            ## measure all checkpoints (ROOT=folder of osie, eyecrowd, scene500): cards and README
-	$(BIN)/python benchmarks/table.py --root $(ROOT)
+table: $(VENV)/.ready            ## measure checkpoints (ROOT=folder of osie, eyecrowd, scene500; ROWS=some): cards and README
+	$(BIN)/python benchmarks/table.py --root $(ROOT) $(ROWS)
 
 picture: $(VENV)/.ready          ## the picture in the README
 	$(BIN)/python benchmarks/picture.py

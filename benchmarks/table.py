@@ -1,9 +1,11 @@
-"""Measure every shipped checkpoint on OSIE, EyeCrowd and Scene500 (test), and write the numbers where they are shown.
+"""Measure checkpoints on OSIE, EyeCrowd and Scene500 (test), and write the numbers where they are shown.
 
-    make table ROOT=folder/that/holds/osie/eyecrowd/scene500
+    make table ROOT=folder/that/holds/osie/eyecrowd/scene500                 # everything that needs no training
+    make table ROOT=... ROWS="salgan.lite bms.centred baselines"              # some rows; the others keep their numbers
 
-Writes benchmarks/results/<set>.json, the `measured` rows of each hub/<name>.<tag>/config.json, each card, and the table
-between the markers in README.md. Nothing of these is written by hand.
+Writes the rows into benchmarks/results/<set>.json, each with the commit that measured it, and from there into the
+`measured` rows of hub/<name>.<tag>/config.json, each card, and the tables between the markers in README.md. Nothing of
+these is written by hand. With --write-only nothing is measured.
 """
 
 from __future__ import annotations
@@ -11,55 +13,125 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from salzoo import card
+from salzoo.baselines import ROWS as BASELINES
 from salzoo.data import load_dataset
 from salzoo.evaluate import Table, evaluate, predictor
 from salzoo.fit import commit
+from salzoo.hub import Measured
+from salzoo.metrics import METRICS
 from salzoo.spec import read_spec, spec_names
 from salzoo.zoo import load
 
 REPOSITORY = Path(__file__).parents[1]
+RESULTS = REPOSITORY / "benchmarks" / "results"
 SETS = ("osie", "eyecrowd", "scene500")
 MARKERS = ("<!-- table: make table -->", "<!-- end of table -->")
+PUBLISHED = ("auc_judd", "auc", "nss")
+"""Metrics of the MIT300 leaderboards that are printed beside ours."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", help="checkpoints, and `baselines`; default all")
     parser.add_argument("--root", required=True)
     parser.add_argument("--split", default="test", choices=("val", "test"))
+    parser.add_argument("--write-only", action="store_true", help="measure nothing, write what was measured")
     arguments = parser.parse_args()
-    shipped = [
-        f"{name}.{tag}"
-        for name in spec_names()
-        for tag, v in read_spec(name).variants.items()
-        if v.checkpoint is not None
-    ]
-    predictors = {name: predictor(load(name)) for name in shipped}
-    at = commit()
-    tables = []
-    for name in SETS:
-        table = evaluate(predictors, load_dataset(name, arguments.root, arguments.split))
-        print(table.to_markdown(), flush=True)
-        tables.append(table)
+    rows = arguments.rows or [*loadable(), "baselines"]
+    if not arguments.write_only:
+        measure(rows, arguments.root, arguments.split)
     if arguments.split == "test":
-        publish(tables, shipped, at)
+        write()
 
 
-def publish(tables: list[Table], shipped: list[str], at: str) -> None:
-    """Write results, configs, cards and the README."""
-    results = REPOSITORY / "benchmarks" / "results"
-    results.mkdir(exist_ok=True)
-    for table in tables:
-        (results / f"{table.dataset}.json").write_text(json.dumps({**table.to_json(), "commit": at}, indent=2) + "\n")
-    for name in shipped:
-        card.record(REPOSITORY / "hub" / name, [table.measured(name, at) for table in tables])
+def loadable() -> list[str]:
+    """Return every checkpoint, and the variants of what needs none."""
+    return [f"{name}.{tag}" for name in spec_names() for tag in read_spec(name).loadable if name != "uniform"]
+
+
+def measure(rows: list[str], root: str, split: str) -> None:
+    """Measure rows and, on the test split, keep them in the results of each set."""
+    predictors = {name: predictor(load(name)) for name in rows if name != "baselines"}
+    for name in SETS:
+        dataset = load_dataset(name, root, split)
+        table = evaluate(predictors, dataset, baselines=BASELINES if "baselines" in rows else ())
+        print(table.to_markdown(), flush=True)
+        if split == "test":
+            keep(table)
+
+
+def keep(table: Table) -> None:
+    """Write a table's rows into the results of its set, over those of the same name."""
+    path, new, at = RESULTS / f"{table.dataset}.json", table.to_json(), commit()
+    old: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    names = {*loadable(), *BASELINES}
+    for part in ("rows", "intervals"):
+        kept = {row: scores for row, scores in old.get(part, {}).items() if row in names}
+        new[part] = {**kept, **new[part]}
+    commits = old.get("commits", {})
+    new["commits"] = {row: at if row in table.scores else commits[row] for row in new["rows"]}
+    path.write_text(json.dumps(new, indent=2) + "\n")
+
+
+def write() -> None:
+    """Write configs, cards and the README from the results."""
+    results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in SETS]
+    for name in loadable():
+        if (folder := REPOSITORY / "hub" / name).is_dir():
+            card.record(folder, [measured(result, name) for result in results if name in result["rows"]])
     readme = REPOSITORY / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]
-    body = "\n\n".join(table.to_markdown() for table in tables)
-    note = f"Measured by `make table` at commit `{at[:12]}`; the only draw is that of `permutation`, with seed 0."
-    readme.write_text(f"{before}{MARKERS[0]}\n{body}\n\n{note}\n{MARKERS[1]}{after}", encoding="utf-8")
+    parts = [ranked(result).to_markdown() for result in results]
+    parts.append(
+        "Measured by `make table`, row by row: the commit of each is in `benchmarks/results/<set>.json`. The only draw "
+        "is that of `permutation`, with seed 0."
+    )
+    parts.append(beside_the_leaderboard(results[0]))
+    readme.write_text("\n".join([before + MARKERS[0], "\n\n".join(parts), MARKERS[1] + after]), encoding="utf-8")
+
+
+def measured(result: dict[str, Any], row: str) -> Measured:
+    scores = {name: round(value, 5) for name, value in result["rows"][row].items()}
+    head = (result["dataset"], result["split"], result["images"], result["convention"], result["commits"][row])
+    return Measured(*head, scores)
+
+
+def ranked(result: dict[str, Any]) -> Table:
+    """Return a result as a table, the best NSS first and the baselines last; its means stand for one picture each."""
+    rows = result["rows"]
+    models = sorted((row for row in rows if row not in BASELINES), key=lambda row: -rows[row]["nss"])
+    order = [*models, *(row for row in BASELINES if row in rows)]
+    scores = {row: {metric: [value] for metric, value in rows[row].items()} for row in order}
+    images = tuple(map(str, range(result["images"])))
+    return Table(result["dataset"], result["split"], images, result["convention"], result["baseline"], scores)
+
+
+def beside_the_leaderboard(result: dict[str, Any]) -> str:
+    """Return our numbers on OSIE beside the published ones of MIT300: other pictures and other weights."""
+    lines = [
+        "What was published for MIT300, beside ours on OSIE: other pictures, and for the deep ones other weights, so "
+        "that only the order can be compared.",
+        "",
+        "| model | OSIE auc_judd | OSIE nss | MIT300 AUC | MIT300 NSS | published in |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row, means in sorted(result["rows"].items(), key=lambda item: -item[1]["nss"]):
+        name, _, tag = row.partition(".")
+        if name not in spec_names() or tag != read_spec(name).default:
+            continue
+        reported = [r for r in read_spec(name).reported if r.dataset.startswith("MIT300") and r.metric in PUBLISHED]
+        if not reported:
+            continue
+        board = reported[0].dataset
+        numbers = {r.metric: f"{r.value:.2f}" for r in reported if r.dataset == board}
+        auc = numbers.get("auc_judd", numbers.get("auc", "–"))
+        ours = " | ".join(f"{means[metric]:.3f}" for metric in METRICS if metric in ("auc_judd", "nss"))
+        lines.append(f"| {name} | {ours} | {auc} | {numbers.get('nss', '–')} | {board}: {reported[0].where} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class TestProcesses:
         outputs = [tmp_path / "a.npy", tmp_path / "b.npy"]
         jobs = [spawn(loopback, tmp_path / "home", SCRIPT, f"hf://{REPO}", str(output)) for output in outputs]
         for job, output in zip(jobs, outputs, strict=True):
-            _, errors = job.communicate(timeout=120)
+            _, errors = job.communicate(timeout=600)
             assert job.returncode == 0, errors
             assert torch.equal(torch.from_numpy(np.load(output)), density(folder))
 
@@ -34,7 +34,7 @@ class TestProcesses:
         publish(folder, REPO)
         loopback.break_("GET", "/_lfs/", slow=60)
         job = spawn(loopback, tmp_path / "cache", SCRIPT, f"hf://{REPO}", str(tmp_path / "a.npy"))
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not loopback.asked("GET", "/_lfs/"):
             assert time.monotonic() < deadline
             assert job.poll() is None, job.stderr
@@ -77,13 +77,13 @@ class TestProcesses:
             for _ in range(2):
                 words = ["publish", str(folder), "--repo", REPO]
                 job = spawn(server, tmp_path / "home", script, *words, PYTHONPATH=path)
-                output, errors = job.communicate(timeout=120)
+                output, errors = job.communicate(timeout=600)
                 assert job.returncode == 0, output + errors
             assert len(server.repos[REPO].commits) == 2
             server.break_("GET", "/_lfs/", wrong=True)
             words = [check + SCRIPT, f"hf://{REPO}", str(tmp_path / "a.npy")]
             job = spawn(server, tmp_path / "home", *words, PYTHONPATH=path)
-            _, errors = job.communicate(timeout=120)
+            _, errors = job.communicate(timeout=600)
             assert job.returncode == 0, errors
         assert torch.equal(torch.from_numpy(np.load(tmp_path / "a.npy")), density(folder))
 
@@ -95,12 +95,12 @@ class TestProcesses:
             job = spawn(
                 server, tmp_path / "home", *words, "publish", str(folder), "--repo", REPO, HF_HUB_DISABLE_XET="0"
             )
-            output, errors = job.communicate(timeout=120)
+            output, errors = job.communicate(timeout=600)
             assert job.returncode == 0, output + errors
             assert not server.asked("PUT", "/_put/")
             load = [SCRIPT, f"hf://{REPO}", str(tmp_path / "a.npy")]
             job = spawn(server, tmp_path / "home2", *load, HF_HUB_DISABLE_XET="0")
-            _, errors = job.communicate(timeout=120)
+            _, errors = job.communicate(timeout=600)
             assert job.returncode == 0, errors
             assert not server.asked("GET", "/_lfs/")
         assert torch.equal(torch.from_numpy(np.load(tmp_path / "a.npy")), density(folder))
