@@ -97,14 +97,9 @@ class Trial:
     @property
     def config(self) -> dict[str, Any]:
         """Everything that the result depends on, but the code."""
-        loss = None if self.loss is None else losses.get(LOSSES[self.loss]).weights
-        variant = read_spec(self.model).variants["lite"].init_args
-        return {
-            **asdict(self),
-            "weights": loss,
-            "init_args": {**variant, **ARCHITECTURES[self.model]},
-            "scored": SCORED,
-        }
+        variant = {**read_spec(self.model).variants["lite"].init_args, **ARCHITECTURES[self.model]}
+        weights = None if self.loss is None else losses.get(LOSSES[self.loss]).weights
+        return {**asdict(self), "init_args": {**variant, "loss": weights}, "scored": SCORED}
 
     @property
     def file(self) -> str:

@@ -51,14 +51,12 @@ def _head(results: Sequence[Result]) -> str:
     commits = sorted({f"`{r.commit[:12]}{'+changes' if '+' in r.commit else ''}`" for r in results})
     seeds = sorted({r.trial.seed for r in results if r.trial.loss is not None})
     epochs = sorted({r.trial.epochs for r in results if r.trial.loss is not None})
-    minutes = sum(r.seconds for r in results) / 60
     return f"""# Which loss to train with
 
 Written by `salzoo study losses`. Everything but the loss is fixed: the network (`quest` on a frozen EfficientNet-Lite0,
 pictures of {SIZE[0]} x {SIZE[1]}), the pictures of the set's train split, their order, AdamW with a one-cycle rate,
 {" or ".join(map(str, epochs))} epochs. Maps are scored at {SCORED[0]} x {SCORED[1]}.
-Seeds {", ".join(map(str, seeds))}; {len(results)} trials, {minutes:.0f} minutes of one busy thread, at commit
-{", ".join(commits)}.
+Seeds {", ".join(map(str, seeds))}; {len(results)} trials, at commit {", ".join(commits)}.
 
 Learning rate and epochs are the same for all losses, so this says which loss is good without tuning, not which one is
 best when tuned. The adversarial loss of SalGAN needs a discriminator and is not in here.

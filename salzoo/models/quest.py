@@ -119,7 +119,7 @@ class Quest(SaliencyModel):
         preprocess: Preprocess = Preprocess((240, 320)),
         lr: float = 1e-3,
         backbone_rate: float = 0.1,
-        loss: losses.LossSpec = "eml_net",
+        loss: losses.LossSpec = "unisal",
         remember: bool = False,
     ) -> None:
         super().__init__(preprocess, backbone=backbone, loss=loss)
