@@ -28,7 +28,7 @@ def test_maxout_compares_the_two_halves() -> None:
 
 
 def test_prediction_is_blurred_but_training_is_not() -> None:
-    sharp, blurred = (tiny_models.build("juntingnet", sigma_px=s, dropout=0.0).network for s in (0.0, 3.0))
+    sharp, blurred = (tiny_models.build("juntingnet", sigma_px=s).network for s in (0.0, 3.0))
     image = torch.rand(1, 3, 96, 96)
     assert blurred(image).std() < sharp(image).std()
     torch.testing.assert_close(blurred.train()(image), sharp(image))
