@@ -53,7 +53,6 @@ class JuntingNetwork(nn.Module):
     Args:
         channels: Of the three convolutions.
         hidden: Units before the maxout, which halves them.
-        dropout: Share of the values left out in training, before each of the two fully connected layers.
         initial: Weights to start from: `paper` (normal, 0.01 wide, biases 0.1) or `he` (He's, biases 0).
         sigma_px: Blur of the predicted map in eval mode.
     """
@@ -62,7 +61,6 @@ class JuntingNetwork(nn.Module):
         self,
         channels: tuple[int, int, int],
         hidden: int,
-        dropout: float,
         initial: Literal["paper", "he"],
         sigma_px: float,
     ) -> None:
@@ -74,8 +72,8 @@ class JuntingNetwork(nn.Module):
             *(nn.Conv2d(channels[1], channels[2], 3), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)),
         )
         self.readout = nn.Sequential(
-            *(nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels[2] * 10 * 10, hidden), Maxout(), nn.ReLU()),
-            *(nn.Dropout(dropout), nn.Linear(hidden // 2, MAP_SIZE**2), nn.Unflatten(1, (1, MAP_SIZE, MAP_SIZE))),
+            *(nn.Flatten(), nn.Linear(channels[2] * 10 * 10, hidden), Maxout(), nn.ReLU()),
+            *(nn.Linear(hidden // 2, MAP_SIZE**2), nn.Unflatten(1, (1, MAP_SIZE, MAP_SIZE))),
         )
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -99,7 +97,6 @@ class JuntingNet(SaliencyModel):
     Args:
         channels: Of the three convolutions.
         hidden: Units before the maxout, which halves them.
-        dropout: Share of the values left out in training, before each fully connected layer; the paper has none.
         initial: Weights to start from: `paper` (normal, 0.01 wide, biases 0.1) or `he` (He's, biases 0).
         sigma_px: Blur of the predicted map of 48 x 48.
         power: The network learns the `power`-th root of the true map, and its map to that power is the prediction. 1 in
@@ -117,7 +114,6 @@ class JuntingNet(SaliencyModel):
         self,
         channels: tuple[int, int, int] = (32, 64, 128),
         hidden: int = 4608,
-        dropout: float = 0.0,
         initial: Literal["paper", "he"] = "paper",
         sigma_px: float = 3.0,
         power: float = 1.0,
@@ -128,7 +124,7 @@ class JuntingNet(SaliencyModel):
     ) -> None:
         super().__init__(preprocess, loss=loss)
         self.optimizer, self.lr, self.power = optimizer, lr, power
-        self.network = JuntingNetwork(channels, hidden, dropout, initial, sigma_px)
+        self.network = JuntingNetwork(channels, hidden, initial, sigma_px)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Undo the scaling of the target, clip softly and divide by the sum."""
