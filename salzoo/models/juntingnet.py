@@ -99,8 +99,9 @@ class JuntingNet(SaliencyModel):
         hidden: Units before the maxout, which halves them.
         initial: Weights to start from: `paper` (normal, 0.01 wide, biases 0.1) or `he` (He's, biases 0).
         sigma_px: Blur of the predicted map of 48 x 48.
-        power: The network learns the `power`-th root of the true map, and its map to that power is the prediction. 1 in
-            the paper; 2 makes the noise of counted fixations even, which is what a squared error takes for granted.
+        root: The network learns this root of the true map. 1 in the paper; 2 makes the noise of counted fixations even,
+            which is what a squared error takes for granted.
+        power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
         optimizer: `paper` (SGD with Nesterov momentum, which rises while the rate falls) or `adamw` with a one-cycle
             rate.
         lr: Rate at the start, or the peak of the one-cycle rate.
@@ -116,6 +117,7 @@ class JuntingNet(SaliencyModel):
         hidden: int = 4608,
         initial: Literal["paper", "he"] = "paper",
         sigma_px: float = 3.0,
+        root: float = 1.0,
         power: float = 1.0,
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 0.05,
@@ -123,7 +125,7 @@ class JuntingNet(SaliencyModel):
         loss: losses.LossSpec | None = None,
     ) -> None:
         super().__init__(preprocess, loss=loss)
-        self.optimizer, self.lr, self.power = optimizer, lr, power
+        self.optimizer, self.lr, self.root, self.power = optimizer, lr, root, power
         self.network = JuntingNetwork(channels, hidden, initial, sigma_px)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ class JuntingNet(SaliencyModel):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error from the true map, which goes from -1 to 1."""
         density = F.adaptive_avg_pool2d(batch["density"], MAP_SIZE)
-        saliency = (density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.power)
+        saliency = (density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.root)
         return losses.mse(logits[:, 0].float(), 2 * saliency - 1)
 
     def configure_optimizers(self) -> Any:

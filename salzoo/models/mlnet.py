@@ -138,8 +138,9 @@ class MLNet(SaliencyModel):
         frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
-        power: The network learns the `power`-th root of the true map, and its map to that power is the prediction. 1 in
-            the paper; 2 makes the noise of counted fixations even, which is what a squared error takes for granted.
+        root: The network learns this root of the true map. 1 in the paper; 2 makes the noise of counted fixations even,
+            which is what a squared error takes for granted.
+        power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
         fit_prior: Start the prior from the density of the training fixations instead of from ones.
         prior_decay: Weight of the mean square of the prior's W in the loss (the code: 1).
         optimizer: `paper` (SGD with Nesterov momentum 0.9 and a decaying rate) or `adamw` with a one-cycle rate.
@@ -159,6 +160,7 @@ class MLNet(SaliencyModel):
         frozen: bool = False,
         activation: Literal["relu", "softplus"] = "relu",
         dropout: float = 0.5,
+        root: float = 1.0,
         power: float = 1.0,
         fit_prior: bool = False,
         prior_decay: float = 1.0,
@@ -169,7 +171,8 @@ class MLNet(SaliencyModel):
         loss: losses.LossSpec | None = None,
     ) -> None:
         super().__init__(preprocess, backbone=backbone, loss=loss)
-        self.power, self.fit_prior, self.prior_decay = power, fit_prior, prior_decay
+        self.root, self.power = root, power
+        self.fit_prior, self.prior_decay = fit_prior, prior_decay
         self.optimizer, self.lr = optimizer, lr
         self.network = MLNetNetwork(backbone, taps, pools, frozen, activation, dropout, pretrained_backbone)
 
@@ -181,7 +184,7 @@ class MLNet(SaliencyModel):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Weighted squared error against maps of maximum 1 (Eq. 2), and the decay of the prior (Eq. 4)."""
         truth = F.adaptive_avg_pool2d(batch["density"], (logits.shape[-2], logits.shape[-1]))
-        truth = (truth / truth.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.power)
+        truth = (truth / truth.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.root)
         error = losses.weighted_mse(logits[:, 0].float(), truth)
         return error + self.prior_decay * self.network.prior.weight.square().mean()
 

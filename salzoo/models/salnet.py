@@ -155,8 +155,9 @@ class SalNet(SaliencyModel):
         column: Channels of conv4 to conv8.
         dropout: Share of the features' channels left out in training; the paper has none.
         mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
-        power: The network learns the `power`-th root of the true map, and its map to that power is the prediction. 1 in
-            the paper; 2 makes the noise of counted fixations even, which is what a squared error takes for granted.
+        root: The network learns this root of the true map. 1 in the paper; 2 makes the noise of counted fixations even,
+            which is what a squared error takes for granted.
+        power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
         deconvolution_gain: Of the initial kernel; 1/16 in the authors' training file.
         optimizer: `paper` (SGD with momentum 0.9, halved every 2,000 steps) or `adamw` with a one-cycle rate.
         lr: Rate; 1.3e-7 for Caffe's sum over pixels is 5e-3 for a mean.
@@ -180,6 +181,7 @@ class SalNet(SaliencyModel):
         column: tuple[int, int, int, int, int] = (512, 512, 256, 128, 32),
         dropout: float = 0.0,
         mirror: bool = False,
+        root: float = 1.0,
         power: float = 1.0,
         deconvolution_gain: float = 1 / 16,
         optimizer: Literal["paper", "adamw"] = "paper",
@@ -192,7 +194,7 @@ class SalNet(SaliencyModel):
         if backbone == STEM and preprocess.mean is None:
             preprocess = replace(preprocess, mean=STEM_MEAN, std=STEM_STD, channel_order="bgr")
         super().__init__(preprocess, backbone=backbone, loss=loss)
-        self.optimizer, self.lr, self.power = optimizer, lr, power
+        self.optimizer, self.lr, self.root, self.power = optimizer, lr, root, power
         features: VGGMStem | StackedTaps
         if backbone == STEM:
             features = VGGMStem(_require(stem_weights) if pretrained_backbone else None)
@@ -212,7 +214,7 @@ class SalNet(SaliencyModel):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error; the true map's 0 to 255 become (x - 127) / 128 (Sec. 3; scale of the released code)."""
         density = batch["density"]
-        saliency = (density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.power)
+        saliency = (density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.root)
         return losses.mse(logits[:, 0].float(), (saliency * 255 - 127) / 128)
 
     def calibrate(self, data: SaliencyDataModule) -> None:

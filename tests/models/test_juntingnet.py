@@ -35,7 +35,7 @@ def test_prediction_is_blurred_but_training_is_not() -> None:
 
 
 def test_target_goes_from_minus_one_to_one() -> None:
-    model = tiny_models.build("juntingnet", power=1.0)
+    model = tiny_models.build("juntingnet", root=1.0)
     density = torch.rand(1, 96, 96)
     cells = nn.functional.avg_pool2d(density, 2)
     truth = 2 * cells / cells.amax() - 1

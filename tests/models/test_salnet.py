@@ -56,7 +56,7 @@ def test_caffe_pixels() -> None:
 
 
 def test_the_target_goes_from_minus_one_to_one() -> None:
-    model = tiny_models.build("salnet", power=1.0)
+    model = tiny_models.build("salnet", root=1.0)
     density = torch.tensor([[[0.5, 0.25, 0.25, 0.0]]])
     batch = {"density": density}
     truth = torch.tensor([[[[1.0, 0.5 / 128, 0.5 / 128, -127 / 128]]]])
