@@ -42,6 +42,9 @@ SCENE_TAP = "features.12"
 SCENE_SCALE = 9.0
 """Of the normalised description of the scene at the start."""
 
+FLOOR = 0.02
+"""Added to a sigmoid map stretched to [0, 1], so that every density has a logarithm."""
+
 
 class Normalise(nn.Module):
     """Divide each map by its Euclidean length over channels and places, and multiply by a learned scale (Sec. III-B).
@@ -198,7 +201,7 @@ class DSCLRCN(SaliencyModel):
         hidden: Units of each LSTM; the paper's are 128.
         dropout: Share of the local features' channels left out in training.
         density: Of a map of logits: their `softmax`, as the released network has it, or their `sigmoid`, which is
-            what the loss sees, divided by its sum.
+            what the loss sees, stretched to [0, 1] and divided by its sum.
         optimizer: `paper` (SGD with momentum 0.9, 0.4 of the rate every 500 steps) or `adamw` with a one-cycle rate.
         lr: Rate at the start, or the peak of the one-cycle rate.
         backbone_rate: Rate of the trunks as a share of `lr`.
@@ -250,8 +253,12 @@ class DSCLRCN(SaliencyModel):
         )
 
     def to_log_density(self, logits: Tensor) -> Tensor:
-        """Softmax over pixels, or the sigmoid map divided by its sum."""
-        return normalise_log(logits if self.density == "softmax" else F.logsigmoid(logits))
+        """Softmax over pixels, or the sigmoid map stretched to [0, 1], as the authors show it, divided by its sum."""
+        if self.density == "softmax":
+            return normalise_log(logits)
+        saliency = logits.sigmoid()
+        low, high = saliency.amin((-2, -1), keepdim=True), saliency.amax((-2, -1), keepdim=True)
+        return normalise_log(((saliency - low) / (high - low).clamp_min(1e-8) + FLOOR).log())
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Negative NSS of the up-sampled sigmoid map at the pixels that were looked at (Sec. III-E)."""

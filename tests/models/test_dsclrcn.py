@@ -81,6 +81,16 @@ def test_every_place_knows_the_whole_picture() -> None:
         assert not torch.equal(run(before)[..., -1, -1], run(after)[..., -1, -1])
 
 
+def test_the_density_of_a_sigmoid_map_is_the_map_stretched() -> None:
+    """Only the order and the ratios of differences count, as for NSS: background is background at any level."""
+    model = build(read_spec("dsclrcn"), "lite", {**read_spec("dsclrcn").tiny, "density": "sigmoid"})
+    logits = torch.tensor([0.6, 0.6, 0.7, 0.8]).logit().view(1, 1, 2, 2)
+    expected = torch.tensor([0.0, 0.0, 0.5, 1.0]) + 0.02
+    density = model.to_log_density(logits).exp().flatten()
+    torch.testing.assert_close(density, expected / expected.sum())
+    torch.testing.assert_close(model.to_log_density(torch.zeros(1, 1, 2, 2)).exp(), torch.full((1, 2, 2), 0.25))
+
+
 def test_normalised_maps_have_the_length_of_the_scale() -> None:
     maps = torch.rand(2, 3, 4, 5) * torch.tensor([1.0, 100.0]).view(2, 1, 1, 1)
     lengths = Normalise(400.0)(maps).flatten(1).norm(dim=1)
