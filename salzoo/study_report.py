@@ -49,14 +49,16 @@ def write_report(results: Sequence[Result], folder: Path) -> Path:
 
 def _head(results: Sequence[Result]) -> str:
     commits = sorted({f"`{r.commit[:12]}{'+changes' if '+' in r.commit else ''}`" for r in results})
-    seeds = sorted({r.trial.seed for r in results if r.trial.loss is not None})
-    epochs = sorted({r.trial.epochs for r in results if r.trial.loss is not None})
+    trained = [r.trial for r in results if r.trial.loss is not None]
+    seeds, epochs = sorted({t.seed for t in trained}), sorted({t.epochs for t in trained})
+    sets = ",".join(dict.fromkeys(t.dataset for t in trained))
+    command = f"salzoo study losses --data {sets} --root ROOT -o DIR --seeds {len(seeds)} --epochs {epochs[-1]}"
     return f"""# Which loss to train with
 
-Written by `salzoo study losses`. Everything but the loss is fixed: the network (`quest` on a frozen EfficientNet-Lite0,
-pictures of {SIZE[0]} x {SIZE[1]}), the pictures of the set's train split, their order, AdamW with a one-cycle rate,
-{" or ".join(map(str, epochs))} epochs. Maps are scored at {SCORED[0]} x {SCORED[1]}.
-Seeds {", ".join(map(str, seeds))}; {len(results)} trials, at commit {", ".join(commits)}.
+Written by `{command}`.
+Everything but the loss is fixed: the network (`quest` on a frozen EfficientNet-Lite0, pictures of
+{SIZE[0]} x {SIZE[1]}), the pictures of the set's train split, their order, AdamW with a one-cycle rate. Maps are scored
+at {SCORED[0]} x {SCORED[1]}. {len(results)} trials, at commit {", ".join(commits)}; seed {", ".join(map(str, seeds))}.
 
 Learning rate and epochs are the same for all losses, so this says which loss is good without tuning, not which one is
 best when tuned. The adversarial loss of SalGAN needs a discriminator and is not in here.
