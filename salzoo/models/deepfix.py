@@ -10,8 +10,8 @@ descriptions of the network agree on. Chosen here, where they say nothing:
 - A map is made a density by division by its sum; below 2 % of the maximum it was trained to have it is bent, so that it
   is positive everywhere and keeps its order.
 - timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets.
-The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised and brought to stride 8, instead of
-VGG-16 with a dilated last block, with narrower modules, AdamW and a one-cycle rate.
+The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised and brought to stride 16, instead of
+VGG-16 with a dilated last block, with half the dilation and narrower modules, AdamW and a one-cycle rate.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Inception(nn.Module):
 
 
 class LocationBiasedConvolution(nn.Module):
-    """A 5x5 convolution, dilated by 6, of feature maps and of 16 fixed blobs around the centre.
+    """A dilated 5x5 convolution of feature maps and of 16 fixed blobs around the centre.
 
     R_k = ReLU(W_k * V + W'_k * L + b_k): the same as a convolution of the maps V and L concatenated, but that of the
     blobs L, which gives each place a bias of its own, is made once a batch.
@@ -81,12 +81,14 @@ class LocationBiasedConvolution(nn.Module):
     Args:
         channels: C.
         width: Channels of the result.
+        dilation: Of the kernel; 6 for the paper's maps of stride 8.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, dilation: int) -> None:
         super().__init__()
-        self.features = nn.Conv2d(channels, width, 5, padding=12, dilation=6)
-        self.location = nn.Conv2d(len(BLOB_SIDES) ** 2, width, 5, padding=12, dilation=6, bias=False)
+        blobs, reach = len(BLOB_SIDES) ** 2, 2 * dilation
+        self.features = nn.Conv2d(channels, width, 5, padding=reach, dilation=dilation)
+        self.location = nn.Conv2d(blobs, width, 5, padding=reach, dilation=dilation, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve."""
@@ -106,7 +108,7 @@ def blobs(size: tuple[int, int], like: Tensor) -> Tensor:
 class DeepFixNetwork(nn.Module):
     """Features, two inception modules, two location-biased convolutions, one map.
 
-    Shape: (N, 3, H, W) normalised image to a map (N, 1, H / 8, W / 8), trained to be the density scaled to [0, 1].
+    Shape: (N, 3, H, W) normalised image to a map (N, 1, h, w), trained to be the density scaled to a maximum of 1.
 
     Args:
         backbone: timm name.
@@ -114,6 +116,7 @@ class DeepFixNetwork(nn.Module):
         dilated: Whether to turn VGG-16 into the paper's trunk: pool4 at stride 1, conv5_1 to conv5_3 dilated by 2.
         frozen: Do not train the trunk, and standardise its maps.
         width: Channels after each inception module and location-biased convolution.
+        dilation: Of the location-biased convolutions.
         dropout: Share of values left out after each location-biased convolution in training.
         pretrained_backbone: Start from ImageNet weights.
     """
@@ -125,6 +128,7 @@ class DeepFixNetwork(nn.Module):
         dilated: bool,
         frozen: bool,
         width: int,
+        dilation: int,
         dropout: float,
         pretrained_backbone: bool,
     ) -> None:
@@ -138,9 +142,9 @@ class DeepFixNetwork(nn.Module):
         self.head = nn.Sequential(
             Inception(self.features.channels, width),
             Inception(width, width),
-            LocationBiasedConvolution(width, width),
+            LocationBiasedConvolution(width, width, dilation),
             nn.Dropout(dropout),
-            LocationBiasedConvolution(width, width),
+            LocationBiasedConvolution(width, width, dilation),
             nn.Dropout(dropout),
             nn.Conv2d(width, 1, 1),
         )
@@ -173,6 +177,7 @@ class DeepFix(SaliencyModel):
         dilated: Whether to turn VGG-16 into the paper's trunk of stride 8.
         frozen: Do not train the trunk, and standardise its maps.
         width: Channels after each inception module and location-biased convolution; the paper's is 512.
+        dilation: Of the location-biased convolutions; the paper's is 6, on maps of stride 8.
         dropout: Share of values left out after each location-biased convolution in training.
         optimizer: `paper` (see above) or `adamw` with a one-cycle rate.
         lr: Rate at the start, or the peak of the one-cycle rate.
@@ -190,6 +195,7 @@ class DeepFix(SaliencyModel):
         dilated: bool = True,
         frozen: bool = False,
         width: int = 512,
+        dilation: int = 6,
         dropout: float = 0.5,
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 1e-2,
@@ -199,7 +205,7 @@ class DeepFix(SaliencyModel):
     ) -> None:
         super().__init__(preprocess, backbone=backbone, loss=loss)
         self.optimizer, self.lr = optimizer, lr
-        self.network = DeepFixNetwork(backbone, taps, dilated, frozen, width, dropout, pretrained_backbone)
+        self.network = DeepFixNetwork(backbone, taps, dilated, frozen, width, dilation, dropout, pretrained_backbone)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Make the map positive, without ties, and divide it by its sum."""

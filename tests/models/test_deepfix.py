@@ -18,7 +18,7 @@ def test_the_papers_network_has_the_described_size() -> None:
 
 
 def test_a_location_biased_convolution_is_one_of_the_concatenated_maps() -> None:
-    layer = LocationBiasedConvolution(3, 4)
+    layer = LocationBiasedConvolution(3, 4, dilation=6)
     maps = torch.rand(2, 3, 20, 30)
     whole = torch.cat([maps, blobs((20, 30), maps).expand(2, -1, -1, -1)], dim=1)
     weight = torch.cat([layer.features.weight, layer.location.weight], dim=1)
