@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from salzoo import losses
 from salzoo.backbone import TimmBackbone
-from salzoo.layers import StackedTaps, kernel_density
+from salzoo.layers import StackedTaps, kernel_density, mirror_average
 from salzoo.model import SaliencyModel, as_float, decaying_sgd, normalise_log
 from salzoo.preprocess import Preprocess
 
@@ -93,6 +93,8 @@ class MLNetNetwork(nn.Module):
         frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
+        whole_channels: Leave out channels, not single values.
+        mirror: In eval mode, average the maps of the picture and of its mirror image.
         pretrained_backbone: Start from ImageNet weights.
     """
 
@@ -104,6 +106,8 @@ class MLNetNetwork(nn.Module):
         frozen: bool,
         activation: Literal["relu", "softplus"],
         dropout: float,
+        whole_channels: bool,
+        mirror: bool,
         pretrained_backbone: bool,
     ) -> None:
         super().__init__()
@@ -113,7 +117,8 @@ class MLNetNetwork(nn.Module):
         if frozen:
             trunk.freeze()
         self.features = StackedTaps(trunk, stride=8)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout2d(dropout) if whole_channels else nn.Dropout(dropout)
+        self.mirror = mirror
         self.encode = nn.Conv2d(self.features.channels, 64, 3, padding=1)
         self.predict = nn.Conv2d(64, 1, 1)
         self.activation = {"relu": nn.ReLU(), "softplus": nn.Softplus()}[activation]
@@ -123,6 +128,12 @@ class MLNetNetwork(nn.Module):
             nn.init.zeros_(cast("Tensor", layer.bias))
 
     def forward(self, image: Tensor) -> Tensor:
+        """Predict the picture, in eval mode with `mirror` also its mirror image."""
+        if self.training or not self.mirror:
+            return self._predict(image)
+        return mirror_average(self._predict, image)
+
+    def _predict(self, image: Tensor) -> Tensor:
         """Tap, encode, weigh by place."""
         encoded = self.activation(self.encode(self.dropout(self.features(image))))
         return F.relu(self.prior(self.activation(self.predict(encoded))))
@@ -138,6 +149,8 @@ class MLNet(SaliencyModel):
         frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
+        whole_channels: Leave out channels, not single values, which smooth maps hardly miss.
+        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
         root: The network learns this root of the true map. 1 in the paper; 2 makes the noise of counted fixations even,
             which is what a squared error takes for granted.
         power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
@@ -160,6 +173,8 @@ class MLNet(SaliencyModel):
         frozen: bool = False,
         activation: Literal["relu", "softplus"] = "relu",
         dropout: float = 0.5,
+        whole_channels: bool = False,
+        mirror: bool = False,
         root: float = 1.0,
         power: float = 1.0,
         fit_prior: bool = False,
@@ -174,7 +189,9 @@ class MLNet(SaliencyModel):
         self.root, self.power = root, power
         self.fit_prior, self.prior_decay = fit_prior, prior_decay
         self.optimizer, self.lr = optimizer, lr
-        self.network = MLNetNetwork(backbone, taps, pools, frozen, activation, dropout, pretrained_backbone)
+        self.network = MLNetNetwork(
+            backbone, taps, pools, frozen, activation, dropout, whole_channels, mirror, pretrained_backbone
+        )
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Divide the map by its sum; a pixel at 0 gets a millionth of the highest one."""

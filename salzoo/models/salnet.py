@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from salzoo import losses
 from salzoo.backbone import TimmBackbone
 from salzoo.errors import WeightsError
-from salzoo.layers import StackedTaps
+from salzoo.layers import StackedTaps, mirror_average
 from salzoo.model import SaliencyModel, as_float, normalise_log
 from salzoo.preprocess import Preprocess
 
@@ -136,7 +136,7 @@ class SalNetNetwork(nn.Module):
         """Predict the picture, in eval mode with `mirror` also its mirror image."""
         if self.training or not self.mirror:
             return self._predict(image)
-        return (self._predict(image) + self._predict(image.flip(-1)).flip(-1)) / 2
+        return mirror_average(self._predict, image)
 
     def _predict(self, image: Tensor) -> Tensor:
         """Run the trunk, the column and the deconvolution."""
