@@ -1,4 +1,4 @@
-"""Speed of the training-free systems, and their agreement with public implementations on the same pictures.
+"""Speed of the training-free systems and shallow learners, and agreement with public implementations on the same pictures.
 
     python benchmarks/classic.py [--pictures DIR] [--bms PROGRAM] [--peers PYTHON [--gbvs DIR] [--salienpy DIR]]
 
@@ -34,6 +34,7 @@ from salzoo.samples import sample_pictures
 
 BOX = Image.Resampling.BOX
 MODELS = ("bms", "gbvs", "itti", "signature")
+LEARNERS = ("edn", "iseel", "mrcnn")  # the authors' programs are Python 2 (eDN) and MATLAB (iSEEL)
 FULL, BMS, SMALL = (800, 600), (400, 300), (64, 48)  # (width, height)
 AUTHORS = "8 7 9 9 2 1 0 0 400"  # step, dilations, blur, Lab, whitening; the longer side is read from the ninth place
 SLOW = 5  # pictures for what takes seconds each
@@ -61,6 +62,7 @@ def main() -> None:
         pictures = list(sample_pictures().values())
     result: dict[str, Any] = {"commit": commit(), "pictures": len(pictures), "threads": 1}
     result["ours"] = {name: timed(name, pictures) for name in MODELS}
+    result["ours"] |= {name: timed(name, pictures[:SLOW]) for name in LEARNERS}
     result["peers"] = {}
     with tempfile.TemporaryDirectory() as scratch:
         if arguments.bms:
