@@ -1,4 +1,4 @@
-"""Speed of the training-free systems and shallow learners, and agreement with public implementations on the same pictures.
+"""Speed of the training-free systems and the shallow learners, and agreement with public implementations.
 
     python benchmarks/classic.py [--pictures DIR] [--bms PROGRAM] [--peers PYTHON [--gbvs DIR] [--salienpy DIR]]
 
