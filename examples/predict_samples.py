@@ -13,7 +13,7 @@ def main(output: str = "predictions") -> None:
     folder = Path(output)
     folder.mkdir(exist_ok=True)
     pictures = sample_pictures()
-    for name in ("deepgaze2", "salgan"):
+    for name in ("deepgaze2e", "salgan"):
         model = salzoo.load(name)
         maps = model.predict(list(pictures.values()))
         for (stem, picture), saliency_map in zip(pictures.items(), maps, strict=True):

@@ -1,7 +1,7 @@
 """salzoo: where do people look in this picture?
 
     >>> import salzoo
-    >>> "deepgaze2" in salzoo.list_models()
+    >>> "deepgaze2e" in salzoo.list_models()
     True
 
 `salzoo.load(name).predict(image)` is the whole of it. Importing the package imports no torch.

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from salzoo import losses
 from salzoo.backbone import TimmBackbone, pixel_statistics
 from salzoo.errors import SpecError
+from salzoo.geometry import MULTIPLE
 from salzoo.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
-from salzoo.model import SaliencyModel, as_float, normalise_log
+from salzoo.model import SaliencyModel, as_float
 from salzoo.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -179,29 +180,42 @@ class Member(nn.Module):
             else:
                 maps = [standardise(m) for standardise, m in zip(self.standardise, maps, strict=True)]
             read = [component(maps, readout_size, size) for component in self.components]
-            return torch.stack([normalise_log(one) for one in read], dim=1)
+            return _normalised(torch.cat(read, dim=1))
 
 
 class DeepGazeIIENetwork(nn.Module):
-    """The mixture: the densities of all components of all members, averaged with equal weights.
+    """The mixture: the densities of all components of all members in all views, averaged with equal weights.
 
     Shape: (N, 3, H, W) normalised image to (N, 1, H / stride, W / stride) log density; in train mode to
-    (N, members * components, H / stride, W / stride), the components side by side.
+    (N, members * components, H / stride, W / stride), the components side by side, of the picture as it is.
 
     Args:
         members: One a backbone, with equally many components each.
+        views: What the members see in eval mode: the picture at these shares of its sides, mirrored or not.
     """
 
-    def __init__(self, members: Iterable[Member]) -> None:
+    def __init__(self, members: Iterable[Member], views: Sequence[tuple[float, bool]]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.views = tuple(views)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict by every component; average them in eval mode."""
-        components = torch.cat([member(image) for member in self.members], dim=1)
+        """Predict by every component; average them over all views in eval mode."""
         if self.training:
-            return components
+            return self._components(image)
+        seen = [self._view(image, scale, mirrored) for scale, mirrored in self.views]
+        size = (seen[0].shape[-2], seen[0].shape[-1])
+        components = torch.cat([_normalised(F.interpolate(one, size, mode="bilinear")) for one in seen], dim=1)
         return components.logsumexp(1, keepdim=True) - math.log(components.shape[1])
+
+    def _components(self, image: Tensor) -> Tensor:
+        return torch.cat([member(image) for member in self.members], dim=1)
+
+    def _view(self, image: Tensor, scale: float, mirrored: bool) -> Tensor:
+        """Return the components' log densities of a view, mirrored back; sides are multiples of 32 as the picture's."""
+        height, width = (max(MULTIPLE, round(scale * side / MULTIPLE) * MULTIPLE) for side in image.shape[-2:])
+        view = image if scale == 1 else _resized(image, (height, width))
+        return self._components(view.flip(-1)).flip(-1) if mirrored else self._components(view)
 
 
 class DeepGazeIIE(SaliencyModel):
@@ -219,6 +233,7 @@ class DeepGazeIIE(SaliencyModel):
         stride: Of the map at which blur and centre bias work; the paper's is 2, 1 after halving the picture.
         resize: How maps are brought to these strides.
         sigma_px: First width of the blur in pixels of that map.
+        views: What predictions are averaged over: the input at these shares of its sides, mirrored or not.
         remember: In training, run the frozen backbones once a picture and keep the maps in memory; see `TimmBackbone`.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects; 384 x 512 is half of the 768 x 1024 of MIT1003's pictures.
@@ -241,6 +256,7 @@ class DeepGazeIIE(SaliencyModel):
         stride: int = 1,
         resize: Literal["nearest", "bilinear"] = "nearest",
         sigma_px: float = 8.0,
+        views: tuple[tuple[float, bool], ...] = ((1.0, False),),
         remember: bool = False,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((384, 512)),
@@ -254,7 +270,7 @@ class DeepGazeIIE(SaliencyModel):
             )
         super().__init__(preprocess, backbone=backbones[0], loss=loss)
         self.lr = lr
-        self.network = DeepGazeIIENetwork(
+        members = (
             Member(
                 backbone,
                 own_taps,
@@ -272,6 +288,7 @@ class DeepGazeIIE(SaliencyModel):
             )
             for backbone, own_taps in zip(backbones, taps, strict=True)
         )
+        self.network = DeepGazeIIENetwork(members, views)
 
     def training_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss: that of the paper is one by name, too."""
@@ -295,3 +312,8 @@ class DeepGazeIIE(SaliencyModel):
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _normalised(log_densities: Tensor) -> Tensor:
+    """Make each of (N, K, H, W) log densities sum to 1."""
+    return log_densities - log_densities.logsumexp((-2, -1), keepdim=True)

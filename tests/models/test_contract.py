@@ -286,7 +286,8 @@ def test_shipped_checkpoint(name: str, tag: str) -> None:
     config = hub.read_config(folder)
     assert (config.model, config.tag, config.license) == (name, tag, published.license)
     assert config.sha256 == published.sha256 == hub.hash_file(folder / hub.WEIGHTS)
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6
+    limit = 40e6 if name == "deepgaze2e" else 12e6
+    assert sum(path.stat().st_size for path in folder.iterdir()) < limit
     assert config.provenance is not None
 
     m = salzoo.load(f"{name}.{tag}").predict(NOISE)

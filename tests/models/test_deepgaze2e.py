@@ -22,7 +22,7 @@ def test_the_paper_variant_has_the_published_read_outs() -> None:
 
 
 def test_the_prediction_is_the_mean_of_the_densities_of_all_components() -> None:
-    network = tiny_models.build("deepgaze2e").network
+    network = tiny_models.build("deepgaze2e", views=((1, False),)).network
     image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     mixture = network(image).exp()
     network.train()
@@ -32,6 +32,20 @@ def test_the_prediction_is_the_mean_of_the_densities_of_all_components() -> None
     assert components.std(1).max() > 1e-3
     torch.testing.assert_close(components.sum((2, 3)), torch.ones(2, 4))
     torch.testing.assert_close(mixture, components.mean(1, keepdim=True))
+
+
+def test_views_are_averaged_where_they_show_the_same() -> None:
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    plain, mirrored, larger, both = (
+        tiny_models.build("deepgaze2e", views=views).network(image).exp()
+        for views in (((1, False),), ((1, True),), ((1.5, False),), ((1, False), (1, True)))
+    )
+    assert plain.shape == mirrored.shape == both.shape == (1, 1, 8, 12)
+    assert larger.shape == (1, 1, 12, 16)  # of a picture of 96 x 128
+    assert (plain - mirrored).abs().max() > 1e-4
+    torch.testing.assert_close(both, (plain + mirrored) / 2)
+    symmetric = tiny_models.build("deepgaze2e", views=((1, False), (1, True))).network
+    torch.testing.assert_close(symmetric(image.flip(-1)).exp(), both.flip(-1))
 
 
 def test_maps_are_read_at_their_own_size_as_if_they_were_stacked() -> None:
