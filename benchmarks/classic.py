@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -37,7 +38,7 @@ MODELS = ("bms", "gbvs", "itti", "signature")
 LEARNERS = ("edn", "iseel", "mrcnn")  # the authors' programs are Python 2 (eDN) and MATLAB (iSEEL)
 FULL, BMS, SMALL = (800, 600), (400, 300), (64, 48)  # (width, height)
 AUTHORS = "8 7 9 9 2 1 0 0 400"  # step, dilations, blur, Lab, whitening; the longer side is read from the ninth place
-SLOW = 5  # pictures for what takes seconds each
+SLOW = 3  # pictures for what takes seconds each
 PEERS = {  # public implementation: name in classic_peers.py, ours with the same options, size and number of pictures
     "opencv spectral residual": ("spectral_residual", "signature", {}, FULL, None),
     "shreelock/gbvs": ("gbvs", "gbvs", {}, FULL, SLOW),
@@ -133,9 +134,13 @@ def python_peers(arguments: argparse.Namespace, pictures: list[Image.Image], scr
         folder = written(resized, scratch / peer)
         script = Path(__file__).with_name("classic_peers.py")
         words = [arguments.peers, str(script), peer, str(folder), str(checkout)]
-        times = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+        there = checkout if peer != "spectral_residual" else None  # gbvs reads files beside it
+        alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, cwd=there, env=alone)
+        times = json.loads(done.stdout)
         maps = [np.load(path) for path in sorted(folder.glob("*.npy"))]
-        rows[title] = {**agreement(name, options, resized, maps), **times}
+        note = f"theirs at {size[1]} x {size[0]}, on an array"
+        rows[title] = {**agreement(name, options, resized, maps), **times, "note": note}
     return rows
 
 
