@@ -189,11 +189,12 @@ class Study:
     def kept(self) -> list[Result]:
         """Return the results that there are so far."""
         found = {path: _read(path) for path in sorted((self.output / "trials").glob("*.json"))}
-        results = [r for path, r in found.items() if path.name == r.trial.file and self._asks(r.trial)]
+        results = [r for path, r in found.items() if self._asks(r.trial) and path.name == r.trial.file]
         return sorted(results, key=lambda r: (r.trial.model, self.datasets.index(r.trial.dataset), r.trial.seed))
 
     def _asks(self, trial: Trial) -> bool:
-        return trial.dataset in self.datasets and trial.epochs in (0, self.epochs) and trial.seed < self.seeds
+        known = trial.dataset in self.datasets and trial.loss in (None, *LOSSES)
+        return known and trial.epochs in (0, self.epochs) and trial.seed < self.seeds
 
     def _run(self, trials: Sequence[Trial], workers: int) -> list[Result]:
         folder = self.output / "trials"

@@ -16,20 +16,17 @@ from salzoo.hub import write_text
 from salzoo.metrics import METRICS
 from salzoo.study import COMBINED, SCORED, SINGLE, SIZE, Result, group, mean_ranks
 
+try:
+    from matplotlib.figure import Figure
+except ImportError as error:  # told before an hour of training, not after it
+    raise SpecError('the figures of the study need matplotlib: pip install "salzoo[study]".') from error
+
 JETLEY = ("bhattacharyya", "kl", "chi_square", "total_variation", "cosine", "mse", "huber")
 """The five distances of Jetley et al. (2016), and their two baselines."""
 
 
 def write_report(results: Sequence[Result], folder: Path) -> Path:
-    """Write `results.json`, the figures and `README.md`; return the last.
-
-    Raises:
-        SpecError: If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise SpecError('the figures need matplotlib: pip install "salzoo[study]".') from error
+    """Write `results.json`, the figures and `README.md`; return the last."""
     write_text(folder / "results.json", json.dumps([asdict(r) for r in results], separators=(",", ":")) + "\n")
     sets = list(dict.fromkeys(r.trial.dataset for r in results))
     main = [r for r in results if r.trial.model in ("quest", "centre_bias")]
