@@ -21,7 +21,7 @@ from salzoo.metrics._checks import (
     weighted_mean,
 )
 from salzoo.metrics._fixations import Counts
-from salzoo.metrics._negatives import Gathered, all_pixels, min_max, others, rank_among_pixels, shares
+from salzoo.metrics._negatives import Gathered, all_pixels, min_max, others, shares
 from salzoo.metrics.pool import FixationPool
 
 
@@ -85,10 +85,11 @@ def auc_judd(
         low, high = _checks.extrema(x)
     weights, (values,) = counts.at(x, repeats=repeats)
     fixated = (weights > 0).sum(1)
-    total = (x.shape[1] - fixated * (negatives == "unfixated")).double()[:, None]
+    pool = all_pixels(x, counts if negatives == "unfixated" else None)
+    total = pool.total[:, None]
     if happens(total == 0):
         raise ImageError("every pixel is fixated, so no negative is left; pass negatives='all'")
-    less, leq = rank_among_pixels(x, low, high, values, weights, counts, negatives)
+    less, leq = pool.rank(values, low, high)
     if thresholds == "all":
         scores = weighted_mean((less + leq) / 2 / total, weights)
     else:

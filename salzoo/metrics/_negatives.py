@@ -25,34 +25,50 @@ Ranks = tuple[Tensor, Tensor]
 
 
 class Gathered:
-    """Negatives as values and, unless each counts once, counts: two arrays an image."""
+    """Negatives as values, of which some may be taken away again: counts are additive, and own fixations are few.
 
-    def __init__(self, pools: Sequence[tuple[Array, Array | None]]) -> None:
+    Args:
+        pools: For each image the values and their weights; None if each weighs 1.
+        gone: For each image positions in its values, in any order and each at most once, and what their weights lose.
+    """
+
+    def __init__(
+        self, pools: Sequence[tuple[Array, Array | None]], gone: Sequence[tuple[Array, Array]] | None = None
+    ) -> None:
         self.pools = pools
-        totals = [len(values) if counts is None else counts.sum() for values, counts in pools]
-        self.total = torch.tensor(totals, dtype=torch.float64)
+        nothing = (np.empty(0, np.int64), np.empty(0))
+        self.gone = [nothing] * len(pools) if gone is None else gone
+        totals = [len(values) if weights is None else weights.sum() for values, weights in pools]
+        self.total = torch.tensor(
+            [total - lost.sum() for total, (_, lost) in zip(totals, self.gone, strict=True)], dtype=torch.float64
+        )
 
     def values(self, i: int) -> Array:
-        """Return the values of image i, each as often as it counts."""
-        values, counts = self.pools[i]
-        return values if counts is None else np.repeat(values, counts.astype(np.int64))
+        """Return the values of image i, each as often as it weighs."""
+        (values, weights), (at, lost) = self.pools[i], self.gone[i]
+        left = np.ones(len(values)) if weights is None else weights.copy()
+        left[at] -= lost
+        return np.repeat(values, left.astype(np.int64))
 
     def rank(self, values: Tensor, low: Tensor, high: Tensor) -> Ranks:
         """Rank values (N, K) of maps with the given minima and maxima (N,)."""
         ranks = np.empty((2, *values.shape))
-        for i, (row, pool) in enumerate(zip(values.numpy(), self.pools, strict=True)):
+        for i, (row, pool, (at, lost)) in enumerate(zip(values.numpy(), self.pools, self.gone, strict=True)):
             ranks[:, i] = _rank(row, *pool, low.numpy()[i], high.numpy()[i])
+            if len(at):
+                ranks[:, i] -= _rank_few(row, pool[0][at], lost)
         return torch.from_numpy(ranks[0]), torch.from_numpy(ranks[1])
 
     def shares(self, low: Tensor, high: Tensor, step: float) -> Tensor:
         """Share of the negatives (N, T) that reach each of `thresholds(step)` when maps are min-max scaled."""
         steps = thresholds(step)
-        shares = torch.empty(len(self.pools), len(steps), dtype=torch.float64)
-        for i, (row, bottom, top) in enumerate(zip(shares, low.tolist(), high.tolist(), strict=True)):
-            values = self.values(i)
-            scaled = (values.astype(np.float64) - bottom) / ((top - bottom) or 1.0)
-            row[:] = torch.tensor([np.count_nonzero(scaled >= t) / max(len(values), 1) for t in steps])
-        return shares
+        shares = np.empty((len(self.pools), len(steps)))
+        for i, ((values, weights), (at, lost)) in enumerate(zip(self.pools, self.gone, strict=True)):
+            scaled = values.astype(np.float64)
+            scaled -= low[i].item()
+            scaled /= (high[i].item() - low[i].item()) or 1.0
+            shares[i] = _reach(scaled, weights, steps) - _reach(scaled[at], lost, steps)
+        return torch.from_numpy(shares) / self.total.clamp_min(1)[:, None]
 
 
 class Weighted:
@@ -76,9 +92,12 @@ class Weighted:
         return shares(min_max(self.x, low, high), self.weights, step)
 
 
-def all_pixels(x: Tensor) -> Gathered | Weighted:
-    """Every pixel of the maps (N, M)."""
-    return Gathered([(row, None) for row in x.numpy()]) if _checks.on_cpu(x) else Weighted(x, torch.ones_like(x))
+def all_pixels(x: Tensor, without: Counts | None = None) -> Gathered | Weighted:
+    """Every pixel of the maps (N, M), or every one that is not fixated."""
+    if not _checks.on_cpu(x):
+        return Weighted(x, torch.ones_like(x) if without is None else without.flat == 0)
+    gone = None if without is None else [(index, np.ones(len(index))) for index, _ in without.pixels]
+    return Gathered([(row, None) for row in x.numpy()], gone)
 
 
 def others(
@@ -104,17 +123,14 @@ def others(
     if isinstance(other, FixationPool):
         found = [other.pixels(*counts.size)] * len(x)
     else:
-        found = _other_counts(other, counts).pixels
+        found = [(index, count.astype(np.float64)) for index, count in _other_counts(other, counts).pixels]
+    gone = None
     if exclude_own or complete:
-        found = [
-            (index, _without(index, count, *own, complete=complete))
-            for (index, count), own in zip(found, counts.pixels, strict=True)
-        ]
-    if repeats:
-        return Gathered(
-            [(row.take(index, mode="wrap"), count) for row, (index, count) in zip(x.numpy(), found, strict=True)]
-        )
-    return Gathered([(row[index[count > 0]], None) for row, (index, count) in zip(x.numpy(), found, strict=True)])
+        pairs = zip(found, counts.pixels, strict=True)
+        gone = [_own(*pool, *own, complete=complete, repeats=repeats) for pool, own in pairs]
+    at = [row.index_select(0, torch.from_numpy(index)).numpy() for row, (index, _) in zip(x, found, strict=True)]
+    weights = [count if repeats else None for _, count in found]
+    return Gathered(list(zip(at, weights, strict=True)), gone)
 
 
 def _other_counts(other: Tensor | FixationPool, counts: Counts) -> Counts:
@@ -125,30 +141,19 @@ def _other_counts(other: Tensor | FixationPool, counts: Counts) -> Counts:
     return Counts(_checks.for_each(other, shape, "other"), "other")
 
 
-def _without(index: Array, count: Array, own: Array, own_count: Array, *, complete: bool) -> Array:
-    """Subtract own fixations from the counts at sorted pixel indices, which must have them all if `complete`."""
+def _own(
+    index: Array, count: Array, own: Array, own_count: Array, *, complete: bool, repeats: bool
+) -> tuple[Array, Array]:
+    """Return where own fixations are among sorted pixel indices, which have them all if `complete`, and their share."""
     at = np.searchsorted(index, own).clip(max=max(len(index) - 1, 0))
     known = index[at] == own if len(index) else np.zeros(len(own), dtype=bool)
-    left = count[at[known]].astype(np.int64) - own_count[known]
-    if complete and not (known.all() and (left >= 0).all()):
+    at, own_count = at[known], own_count[known]
+    if complete and not (known.all() and (own_count <= count[at]).all()):
         raise DataError(LACKS)
-    rest = count.astype(np.float64)  # as `bincount` wants weights
-    rest[at[known]] = left.clip(min=0)
-    return rest
-
-
-def rank_among_pixels(
-    x: Tensor, low: Tensor, high: Tensor, values: Tensor, weights: Tensor, counts: Counts, negatives: str
-) -> Ranks:
-    """Rank values (N, K), of which those with weights > 0 are fixated, among "all" or the "unfixated" pixels (N, M)."""
-    if not _checks.on_cpu(x):
-        return Weighted(x, (counts.flat == 0) | (negatives == "all")).rank(values, low, high)
-    less, leq = all_pixels(x).rank(values, low, high)
-    if negatives == "unfixated":  # counts are additive: subtracting is cheaper than masking
-        own = values.masked_fill(weights == 0, torch.inf).sort(1).values
-        less -= torch.searchsorted(own, values)
-        leq -= torch.searchsorted(own, values, right=True)
-    return less, leq
+    if repeats:
+        return at, np.minimum(own_count, count[at])
+    at = at[own_count >= count[at]]
+    return at, np.ones(len(at))
 
 
 def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Array) -> tuple[Array, Array]:
@@ -162,21 +167,29 @@ def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Ar
     if 0 < scale < np.inf:
         bins, value_bins = (_bins(v - low, scale) for v in (pool, values))
     else:  # a constant map, or a range that no factor spreads: one bin
-        bins, value_bins = (np.zeros(len(v), np.int16) for v in (pool, values))
+        bins, value_bins = (np.zeros(len(v), np.int32) for v in (pool, values))
+    every = torch.from_numpy(bins)
     shared = np.zeros(size, dtype=bool)
     shared[value_bins] = True
-    near = nonzero(shared.take(bins, mode="wrap"))
+    near = nonzero(torch.from_numpy(shared).index_select(0, every).numpy())  # numpy's `take` takes twice the time
     ordered = np.sort(pool[near] if counts is None else np.repeat(pool[near], counts[near].astype(np.int64)))
     weights = None if counts is None else torch.from_numpy(counts)
-    sizes = torch.bincount(torch.from_numpy(bins), weights, minlength=size).numpy()  # numpy's takes twice the time
+    sizes = torch.bincount(every, weights, minlength=size).numpy()  # numpy's, too
     sizes[shared] = 0
     below = sizes.cumsum()[value_bins]
     return below + np.searchsorted(ordered, values), below + np.searchsorted(ordered, values, side="right")
 
 
-def _bins(heights: Array, scale: Array) -> NDArray[np.int16]:
+def _bins(heights: Array, scale: Array) -> NDArray[np.int32]:
     heights *= scale
-    return heights.astype(np.int16)
+    return heights.astype(np.int32)
+
+
+def _rank_few(values: Array, few: Array, weights: Array) -> Array:
+    """Rank values among a few others: (2, K)."""
+    order = few.argsort()
+    below = np.concatenate([[0.0], weights[order].cumsum()])
+    return np.stack([below[np.searchsorted(few, values, side, order)] for side in ("left", "right")])
 
 
 def thresholds(step: float) -> list[float]:
@@ -184,6 +197,13 @@ def thresholds(step: float) -> list[float]:
     if not 0 < step <= 1:
         raise SpecError(f"step={step} must be above 0 and at most 1; step=None gives the exact shuffled AUC")
     return [k * step for k in range(int(1 / step + 1e-9), -1, -1)]
+
+
+def _reach(values: Array, weights: Array | None, steps: Sequence[float]) -> NDArray[np.float64]:
+    """Return the weight of the values that reach each step (T,)."""
+    if weights is None:
+        return np.array([np.count_nonzero(values >= step) for step in steps], np.float64)
+    return np.array([weights @ (values >= step) for step in steps])
 
 
 def min_max(values: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class FixationPool:
         self._latest: dict[tuple[int, int], tuple[Array, Array]] = {}
 
     def pixels(self, height: int, width: int) -> tuple[Array, Array]:
-        """Return the sorted flat indices of all fixated pixels at that size, and the counts there."""
+        """Return the sorted flat indices of all fixated pixels at that size, and the counts there in float64."""
         size = (height, width)
         if size not in self._latest:
             if len(self._latest) == 8:  # a data set may have hundreds of sizes
@@ -49,10 +49,10 @@ class FixationPool:
             y, x, heights, widths, count = self._points
             y, x = y * height // heights, x * width // widths  # whole numbers: 197 * (1 / 197) is below 1
             at, inverse = torch.unique(y * width + x, return_inverse=True)
-            self._latest[size] = at.numpy(), torch.zeros_like(at).index_add_(0, inverse, count).numpy()
+            self._latest[size] = at.numpy(), torch.bincount(inverse, count, minlength=len(at)).numpy()
         return self._latest[size]
 
     def counts(self, height: int, width: int) -> Tensor:
         """Return the counts (height, width) of all fixations at that size."""
         index, count = (torch.from_numpy(a) for a in self.pixels(height, width))
-        return torch.zeros(height * width, dtype=torch.int64).index_copy_(0, index, count).view(height, width)
+        return torch.zeros(height * width, dtype=torch.int64).index_copy_(0, index, count.long()).view(height, width)
