@@ -72,12 +72,13 @@ class Counts:
         if not _checks.on_cpu(self.flat):
             return (self.flat if repeats else self.flat != 0).double(), maps
         width = max((len(index) for index, _ in self.pixels), default=0)
-        index = torch.zeros(len(self.pixels), max(width, 1), dtype=torch.int64)
-        weights = torch.zeros(index.shape, dtype=torch.float64)
+        index = np.zeros((len(self.pixels), max(width, 1)), np.int64)
+        weights = np.zeros(index.shape)
         for i, (where, count) in enumerate(self.pixels):
-            index[i, : len(where)] = torch.from_numpy(where)
-            weights[i, : len(where)] = torch.from_numpy(count) if repeats else 1.0
-        return weights, tuple(m.gather(1, index) for m in maps)
+            index[i, : len(where)] = where
+            weights[i, : len(where)] = count if repeats else 1.0
+        at = torch.from_numpy(index)
+        return torch.from_numpy(weights), tuple(m.gather(1, at) for m in maps)
 
     def _refuse_negative(self) -> None:
         raise ImageError(f"{self.name} must hold counts, got negative ones, the smallest {int(self.flat.min())}")

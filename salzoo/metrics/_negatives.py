@@ -17,7 +17,7 @@ from salzoo.errors import DataError, SpecError
 from salzoo.metrics import _checks
 from salzoo.metrics._checks import Array, happens, weighted_mean
 from salzoo.metrics._fixations import Counts, nonzero
-from salzoo.metrics.pool import FixationPool
+from salzoo.metrics.pool import FEW, FixationPool
 
 LACKS = "the pool lacks fixations of an image; make it from the data set that is evaluated"
 Ranks = tuple[Tensor, Tensor]
@@ -29,14 +29,15 @@ class Gathered:
 
     Args:
         pools: For each image the values and their weights; None if each weighs 1.
-        gone: For each image positions in its values, in any order and each at most once, and what their weights lose.
+        gone: For each image distinct positions in its values, and what the weight there loses; without weights, how
+            many of the equal values that begin there are lost.
     """
 
     def __init__(
         self, pools: Sequence[tuple[Array, Array | None]], gone: Sequence[tuple[Array, Array]] | None = None
     ) -> None:
         self.pools = pools
-        nothing = (np.empty(0, np.int64), np.empty(0))
+        nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
         self.gone = [nothing] * len(pools) if gone is None else gone
         totals = [len(values) if weights is None else weights.sum() for values, weights in pools]
         self.total = torch.tensor(
@@ -46,7 +47,10 @@ class Gathered:
     def values(self, i: int) -> Array:
         """Return the values of image i, each as often as it weighs."""
         (values, weights), (at, lost) = self.pools[i], self.gone[i]
-        left = np.ones(len(values)) if weights is None else weights.copy()
+        if weights is None:
+            every = [np.arange(start, start + count) for start, count in zip(at, lost, strict=True)]
+            return np.delete(values, np.concatenate([np.empty(0, np.int64), *every]))
+        left = weights.copy()
         left[at] -= lost
         return np.repeat(values, left.astype(np.int64))
 
@@ -54,9 +58,12 @@ class Gathered:
         """Rank values (N, K) of maps with the given minima and maxima (N,)."""
         ranks = np.empty((2, *values.shape))
         for i, (row, pool, (at, lost)) in enumerate(zip(values.numpy(), self.pools, self.gone, strict=True)):
-            ranks[:, i] = _rank(row, *pool, low.numpy()[i], high.numpy()[i])
+            if pool[1] is None and len(pool[0]) < FEW:
+                ranks[:, i] = _sides(np.sort(pool[0]), row)
+            else:
+                ranks[:, i] = _rank(row, *pool, low.numpy()[i], high.numpy()[i])
             if len(at):
-                ranks[:, i] -= _rank_few(row, pool[0][at], lost)
+                ranks[:, i] -= _sides(np.sort(np.repeat(pool[0][at], lost)), row)
         return torch.from_numpy(ranks[0]), torch.from_numpy(ranks[1])
 
     def shares(self, low: Tensor, high: Tensor, step: float) -> Tensor:
@@ -96,7 +103,7 @@ def all_pixels(x: Tensor, without: Counts | None = None) -> Gathered | Weighted:
     """Every pixel of the maps (N, M), or every one that is not fixated."""
     if not _checks.on_cpu(x):
         return Weighted(x, torch.ones_like(x) if without is None else without.flat == 0)
-    gone = None if without is None else [(index, np.ones(len(index))) for index, _ in without.pixels]
+    gone = None if without is None else [(index, np.ones(len(index), np.int64)) for index, _ in without.pixels]
     return Gathered([(row, None) for row in x.numpy()], gone)
 
 
@@ -123,14 +130,14 @@ def others(
     if isinstance(other, FixationPool):
         found = [other.pixels(*counts.size)] * len(x)
     else:
-        found = [(index, count.astype(np.float64)) for index, count in _other_counts(other, counts).pixels]
-    gone = None
-    if exclude_own or complete:
-        pairs = zip(found, counts.pixels, strict=True)
-        gone = [_own(*pool, *own, complete=complete, repeats=repeats) for pool, own in pairs]
-    at = [row.index_select(0, torch.from_numpy(index)).numpy() for row, (index, _) in zip(x, found, strict=True)]
-    weights = [count if repeats else None for _, count in found]
-    return Gathered(list(zip(at, weights, strict=True)), gone)
+        found = [(index, count.astype(np.float64), None) for index, count in _other_counts(other, counts).pixels]
+    pools, gone = [], []
+    for row, (index, count, every), own in zip(x, found, counts.pixels, strict=True):
+        where, weights = (index, count) if every is None or not repeats else (every, None)
+        if exclude_own or complete:
+            gone.append(_own(where, weights, *own, complete=complete, repeats=repeats))
+        pools.append((row.index_select(0, torch.from_numpy(where)).numpy(), weights if repeats else None))
+    return Gathered(pools, gone or None)
 
 
 def _other_counts(other: Tensor | FixationPool, counts: Counts) -> Counts:
@@ -142,26 +149,33 @@ def _other_counts(other: Tensor | FixationPool, counts: Counts) -> Counts:
 
 
 def _own(
-    index: Array, count: Array, own: Array, own_count: Array, *, complete: bool, repeats: bool
+    index: Array, count: Array | None, own: Array, own_count: Array, *, complete: bool, repeats: bool
 ) -> tuple[Array, Array]:
-    """Return where own fixations are among sorted pixel indices, which have them all if `complete`, and their share."""
-    at = np.searchsorted(index, own).clip(max=max(len(index) - 1, 0))
-    known = index[at] == own if len(index) else np.zeros(len(own), dtype=bool)
-    at, own_count = at[known], own_count[known]
-    if complete and not (known.all() and (own_count <= count[at]).all()):
+    """Return where own fixations begin among sorted pixel indices, and how many of those there they are.
+
+    The indices repeat if `count` is None. If `complete`, they must have all of the own.
+    """
+    own = own.astype(index.dtype)
+    at = np.searchsorted(index, own)
+    if count is None:
+        there = np.searchsorted(index, own, side="right") - at
+    elif len(index):
+        at = at.clip(max=len(index) - 1)
+        there = np.where(index[at] == own, count[at], 0).astype(np.int64)
+    else:
+        there = np.zeros(len(own), np.int64)
+    if complete and (there < own_count).any():
         raise DataError(LACKS)
-    if repeats:
-        return at, np.minimum(own_count, count[at])
-    at = at[own_count >= count[at]]
-    return at, np.ones(len(at))
+    lost = np.minimum(own_count, there) if repeats else ((there > 0) & (own_count >= there)).astype(np.int64)
+    return at[lost > 0], lost[lost > 0]
 
 
-def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Array) -> tuple[Array, Array]:
-    """Rank values by a histogram, and sort only what shares a bin with one: about half the time of sorting all.
+def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Array) -> NDArray[np.float64]:
+    """Rank values by a histogram, and sort only what shares a bin with one: half the time of sorting half a million.
 
     Exact: rounding is monotonic, so the order of bins never contradicts the order of values.
     """
-    size = 1 << (14 if len(pool) > 1 << 17 else 12)
+    size = 1 << 14
     with np.errstate(all="ignore"):
         scale = (size - 1) / (high - low)
     if 0 < scale < np.inf:
@@ -177,7 +191,7 @@ def _rank(values: Array, pool: Array, counts: Array | None, low: Array, high: Ar
     sizes = torch.bincount(every, weights, minlength=size).numpy()  # numpy's, too
     sizes[shared] = 0
     below = sizes.cumsum()[value_bins]
-    return below + np.searchsorted(ordered, values), below + np.searchsorted(ordered, values, side="right")
+    return below + _sides(ordered, values)
 
 
 def _bins(heights: Array, scale: Array) -> NDArray[np.int32]:
@@ -185,11 +199,9 @@ def _bins(heights: Array, scale: Array) -> NDArray[np.int32]:
     return heights.astype(np.int32)
 
 
-def _rank_few(values: Array, few: Array, weights: Array) -> Array:
-    """Rank values among a few others: (2, K)."""
-    order = few.argsort()
-    below = np.concatenate([[0.0], weights[order].cumsum()])
-    return np.stack([below[np.searchsorted(few, values, side, order)] for side in ("left", "right")])
+def _sides(ordered: Array, values: Array) -> NDArray[np.float64]:
+    """Return how many of the ordered are below, and how many not above each value: (2, K)."""
+    return np.array([np.searchsorted(ordered, values, side) for side in ("left", "right")], np.float64)
 
 
 def thresholds(step: float) -> list[float]:
