@@ -3,13 +3,12 @@
     python examples/finetune_own_data.py                  # draws pop-out displays and simulates who looks where
     python examples/finetune_own_data.py STUDY -o OUTPUT  # your own: pictures in STUDY/images, STUDY/fixations.csv
 
-How a study may be laid out is told by `salzoo.data.FixationFolder`; `salzoo data check STUDY` shows what is understood.
+Options of `salzoo finetune` may follow. How a study may be laid out is told by `salzoo.data.FixationFolder`; `salzoo data check STUDY` shows what is understood.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import json
 import shlex
@@ -17,53 +16,34 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import lightning.pytorch as pl
 import numpy as np
-import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
-import salzoo
-from salzoo import card, hub
-from salzoo.data import Augment, FixationFolder, SaliencyDataModule
+from salzoo.data import FixationFolder
 from salzoo.data.check import check
-from salzoo.evaluate import Table, evaluate, predictor
-from salzoo.fit import commit
-from salzoo.model import SaliencyModel
+from salzoo.finetune import Adapted, Finetuning, finetune
 from salzoo.samples import pop_out
-from salzoo.spec import read_spec
 
 DISPLAYS, OBSERVERS = 75, 8
 SEED = 0
 
 
-def main(words: Sequence[str] | None = None) -> Table:
-    arguments = parse(words)
-    root = arguments.study or demonstration(arguments.output / "study")
-    print(check(FixationFolder(root, "all")).to_text())
-
-    pl.seed_everything(SEED, verbose=False)
-    model = salzoo.load(arguments.model)
-    before = copy.deepcopy(model)
-    fine_tune(model, root, arguments)
-    rows = {"before": predictor(before), "after": predictor(model)}
-    table = evaluate(rows, FixationFolder(root, "test"))  # pictures that training never saw
-    print(table.to_markdown(intervals=True))
-
-    folder = export(model, arguments)
-    print(f"Wrote {folder}; `salzoo predict PICTURE -m {folder} -o maps` uses it.")
-    return table
-
-
-def parse(words: Sequence[str] | None) -> argparse.Namespace:
+def main(words: Sequence[str] | None = None) -> Adapted:
+    words = sys.argv[1:] if words is None else words
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", nargs="?", type=Path, help="your own; without it, a small one is drawn")
     parser.add_argument("-o", "--output", type=Path, default=Path("finetuned"), help="where everything goes")
     parser.add_argument("--model", default="deepgaze2", help="name or checkpoint folder to start from")
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--lr", type=float, default=1e-3, help="a third of the rate that the read-out was trained with")
-    arguments = parser.parse_args(words)
-    arguments.words = list(sys.argv[1:] if words is None else words)
-    return arguments
+    arguments, options = parser.parse_known_args(words)
+    root = arguments.study or demonstration(arguments.output / "study")
+    print(check(FixationFolder(root, "all")).to_text())
+
+    command = shlex.join(["python", "examples/finetune_own_data.py", *words])
+    job = Finetuning(arguments.model, arguments.output, [f"--data.root={root}", *options], command)
+    adapted = finetune(job)  # what `salzoo finetune MODEL --data folder --root STUDY -o OUTPUT` does
+    assert adapted is not None
+    print(adapted.to_text())
+    print(f"Wrote {adapted.folder}; `salzoo predict PICTURE -m {adapted.folder} -o maps` uses it.")
+    return adapted
 
 
 def demonstration(folder: Path) -> Path:
@@ -91,54 +71,6 @@ def demonstration(folder: Path) -> Path:
     roles = {"image": "TRIAL", "observer": "SUBJECT", "timestamp": "START", "duration": "DURATION"}
     options = {"columns": {**roles, "x": "FIX_X", "y": "FIX_Y"}, "skip_first": 1, "pixels_per_degree": 20}
     (folder / "study.json").write_text(json.dumps(options, indent=2), encoding="utf-8")
-    return folder
-
-
-def fine_tune(model: SaliencyModel, root: Path, arguments: argparse.Namespace) -> None:
-    """Fit the centre bias to the study, train what is not frozen, and keep the epoch that is best on its val split."""
-    data = SaliencyDataModule("folder", root, batch_size=8, augment=Augment(flip=0.5), seed=SEED)
-    with torch.no_grad():
-        # Twice as wide as for hundreds of pictures: what a few observers did is no law.
-        model.network.centre_bias.fit(data.train_points(), bandwidth=0.06)
-    model.lr = arguments.lr
-    best = ModelCheckpoint(arguments.output / "checkpoints", "best", monitor="val/kld", mode="min")
-    trainer = pl.Trainer(
-        max_epochs=arguments.epochs,
-        callbacks=[best],
-        logger=False,
-        enable_model_summary=False,
-        default_root_dir=arguments.output,
-    )
-    trainer.fit(model, data)
-    model.load_state_dict(torch.load(best.best_model_path, weights_only=False)["state_dict"])
-    model.cpu().eval()
-
-
-def export(model: SaliencyModel, arguments: argparse.Namespace) -> Path:
-    """Write the checkpoint folder that `salzoo.load` takes, with all that it was ever trained on."""
-    name, tag = model.identity.name, model.identity.tag
-    spec, start = read_spec(name), Path(arguments.model)
-    own = (start / hub.CONFIG).is_file()
-    config = hub.read_config(start if own else hub.find(name, tag))
-    earlier = config.provenance.data if config.provenance else ()
-    folder = arguments.output / f"{name}.{tag}"
-    saved = hub.save(
-        model.network,
-        folder,
-        model=name,
-        tag=tag,
-        init_args=json.loads(json.dumps({**model.identity.init_args, "preprocess": vars(model.preprocess)})),
-        license=config.license,
-        provenance=hub.Provenance(
-            command=shlex.join(["python", "examples/finetune_own_data.py", *arguments.words]),
-            commit=commit(),
-            seed=SEED,
-            data=(*earlier, "folder:train"),
-            recipe={"epochs": arguments.epochs, "lr": arguments.lr, "start": config.sha256},
-            versions={"torch": torch.__version__, "lightning": pl.__version__},
-        ),
-    )
-    card.write(folder, spec, saved)
     return folder
 
 

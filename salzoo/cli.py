@@ -161,6 +161,17 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "-o", "--output", type=Path, metavar="PNG", help="contact sheet, default check_SET.png; a dot a fixation"
     )
+    sub = command(
+        "submit", _submit, "Maps of a split whose fixations are hidden, as its benchmark takes them.", actions
+    )
+    sub.add_argument("root", type=Path, metavar="ROOT", help="the set's folder, or the one that holds it")
+    sub.add_argument("--data", required=True, metavar="SET", help="mit300, cat2000, salicon2015, salicon2017 or isun")
+    sub.add_argument("--split", default="test", choices=("val", "test"))
+    sub.add_argument("-m", "--model", required=True, metavar="NAME", help="model, model.tag or checkpoint folder")
+    sub.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="DIR", help="folder to write, named as you are"
+    )
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     return parser
 
 
@@ -373,6 +384,17 @@ def _check(arguments: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:  # ValueError: a suffix that Pillow does not know
         raise SpecError(f"the contact sheet cannot be written to {path}: {error}") from error
     print(f"{'contact sheet:':13} {path}")
+    return 0
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from salzoo.data import load_dataset, write_submission
+
+    dataset = load_dataset(arguments.data, arguments.root, arguments.split)
+    model = _load(arguments.model, arguments.device)
+    maps = ((name, model.predict(dataset.image(i))) for i, name in enumerate(dataset.names))
+    folder = write_submission(dataset, maps, arguments.output)
+    print(f"Wrote {len(dataset)} maps of {dataset.name_of_set} {dataset.split} into {folder}")
     return 0
 
 

@@ -274,8 +274,10 @@ def _start(cli: LightningCLI, parent: SaliencyModel) -> tuple[SaliencyModel, Sal
         ) from error
     model.calibrated = True
     train, val = (sum(map(len, data.datasets(split))) for split in ("train", "val"))
-    observers = len({o for points, _ in data.train_points() for o in points.observer.tolist()})
-    rank_zero_info(f"{train} pictures to train on, {val} to validate on; {observers} observers.")
+    people = "maps without points"
+    if data.has_points("train"):
+        people = f"{len({o for points, _ in data.train_points() for o in points.observer.tolist()})} observers"
+    rank_zero_info(f"{train} pictures to train on, {val} to validate on; {people}.")
     if train + val < FEW_PICTURES:
         rank_zero_info(f"Warning: fewer than {FEW_PICTURES} pictures: expect little more than a new centre bias.")
     elif val < 2 * FEW_VALIDATION:

@@ -103,6 +103,9 @@ def _train(cli: LightningCLI, run: Run) -> None:
             cli.model.calibrate(cli.datamodule)
         return
     resume = _resume(run)
+    best = cast("ModelCheckpoint", cli.trainer.checkpoint_callback)
+    if not cli.datamodule.has_points("val"):  # maps without points have no NSS
+        best.monitor = "val/cc"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
@@ -226,7 +229,7 @@ def export(cli: LightningCLI, run: Run, parent: hub.Config | None = None) -> Non
         license=run.license,
         provenance=provenance,
     )
-    if run.spec.training == "gradient" and any(cli.trainer.num_val_batches):
+    if run.spec.training == "gradient" and any(cli.trainer.num_val_batches) and cli.datamodule.has_points("val"):
         stored = zoo.load(folder).to(model.device)
         halved = hub.Halved(float32=_validate(model, cli), float16=_validate(stored, cli))
         saved = replace(saved, provenance=replace(provenance, halved=halved))

@@ -17,7 +17,7 @@ from salzoo import losses
 from salzoo.backbone import TimmBackbone, pixel_statistics
 from salzoo.errors import SpecError
 from salzoo.image import ImageLike, to_list, to_tensor
-from salzoo.metrics import saliency_metrics
+from salzoo.metrics import METRICS, saliency_metrics
 from salzoo.preprocess import Preprocess
 from salzoo.saliency_map import SaliencyMap
 
@@ -197,8 +197,10 @@ class SaliencyModel(L.LightningModule):
     # Lightning hooks.
 
     def setup(self, stage: str) -> None:
-        """Make the metrics; a model that only predicts needs none."""
-        metrics = saliency_metrics(include=VALIDATION_METRICS)
+        """Make the metrics: those of densities alone if there are maps without points."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        points = data is None or stage == "predict" or data.has_points("test" if stage == "test" else "val")
+        metrics = saliency_metrics(include=[m for m in VALIDATION_METRICS if points or not METRICS[m].over_fixations])
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from data import make_tiny
 from lightning.pytorch import Trainer
 
 import salzoo
@@ -191,6 +192,27 @@ def test_closed_form(tiny_data: Path, tmp_path: Path) -> None:
     assert config.provenance is not None
     assert config.provenance.data == ("osie:train",)
     assert config.init_args["grid"] == [12, 16]
+
+
+def test_maps_without_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_tiny.osie(tmp_path / "points")
+    pictures = OSIE(study, "all")
+    (tmp_path / "maps/maps").mkdir(parents=True)
+    (study / "data/stimuli").rename(tmp_path / "maps/images")
+    (study / "data/stimuli").symlink_to(tmp_path / "maps/images")
+    (study / "splits.json").rename(tmp_path / "maps/splits.json")
+    for i, name in enumerate(pictures.names):
+        np.save(tmp_path / "maps/maps" / f"{name[:-4]}.npy", pictures[i]["density"].numpy())
+    words = tiny_models.fit_words("deepgaze2", tmp_path / "maps", tmp_path / "run")
+    words[words.index("osie")] = "folder"
+    assert main([*words, "--trainer.max_epochs=2"]) == 1
+    assert "the data set has maps only" in capsys.readouterr().err, "its own loss needs points"
+    assert main([*words, "-o", str(tmp_path / "kl"), "--model.loss=kl", "--trainer.max_epochs=2"]) == 0
+    (log,) = (tmp_path / "kl/logs").glob("*/metrics.csv")
+    columns = log.read_text().splitlines()[0].split(",")
+    assert sorted(c for c in columns if c.startswith("val/")) == ["val/cc", "val/kld", "val/sim"]
+    state = torch.load(tmp_path / "kl/checkpoints/best.ckpt", weights_only=False)["callbacks"]
+    assert any("val/cc" in key for key in state)
 
 
 def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_path: Path) -> None:

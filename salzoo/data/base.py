@@ -147,7 +147,7 @@ class FixationDataset(Dataset[Item], ABC):
         if not self.has_fixations:
             raise DataError(
                 f"{self.name_of_set}: the fixations of split {self.split!r} are not public, so nothing can be trained "
-                "or scored on it; predict its maps and hand them in with salzoo.data.write_submission"
+                "or scored on it; `salzoo data submit` writes its maps as the benchmark takes them"
             )
 
     def __getitem__(self, index: int) -> Item:

@@ -92,6 +92,10 @@ class SaliencyDataModule(pl.LightningDataModule):
             )
         return found if self.cache is None else [prepare(dataset, self.cache) for dataset in found]
 
+    def has_points(self, split: Split) -> bool:
+        """Whether fixations are known as points in all sets, and not only as maps."""
+        return all(dataset.has_points for dataset in self.datasets(split))
+
     def train_points(self) -> Iterator[tuple[Fixations, Size]]:
         """Yield the fixations and the (height, width) of each training picture, without decoding pictures."""
         for dataset in self.datasets("train"):

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from salzoo.errors import SpecError
-from salzoo.metrics import _checks
+from salzoo.metrics import _checks, _pieces
 from salzoo.metrics._checks import (
-    Array,
     check_log_density,
     choose,
     happens,
@@ -66,11 +64,9 @@ def cc(
     choose(convention, None, mit=0, pysaliency=0)
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize)
-    x, x_mean = centred(x)
-    g, g_mean = centred(g)
     flat = (low == high) | (g_low == g_high)
-    power = covariance(x, x_mean, x, x_mean) * covariance(g, g_mean, g, g_mean)
-    scores = (covariance(x, x_mean, g, g_mean) / power.masked_fill(flat, 1.0).sqrt()).masked_fill(flat, 0.0)
+    _, ((xx, xg), (_, gg)) = _pieces.scatter(x, g)
+    scores = (xg / (xx * gg).masked_fill(flat, 1.0).sqrt()).masked_fill(flat, 0.0)
     return settle_constant(scores, low == high, 0.0, on_constant).masked_fill(g_high == 0, torch.nan)
 
 
@@ -186,19 +182,6 @@ def shifted(flat: Tensor, shift: Tensor) -> Tensor:
     return flat - shift[:, None]
 
 
-def centred(flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Subtract the mean of each row of (N, M) in its own precision; also return the mean that is left, (N,) float64."""
-    flat = flat - flat.mean(1, keepdim=True)
-    return flat, flat.mean(1).double()
-
-
-def covariance(a: Tensor, a_mean: Tensor, b: Tensor, b_mean: Tensor) -> Tensor:
-    """Sum of the products of each row of centred (N, M) maps with its partner, (N,) float64."""
-    wide = a.dtype == b.dtype == torch.float64  # BLAS adds float32 up with errors in the 5th digit
-    products = (a[:, None] @ b[:, :, None])[:, 0, 0] if wide else (a * b).sum(1).double()
-    return products - a.shape[1] * a_mean * b_mean
-
-
 def _scratch(fresh: Tensor, other: Tensor) -> Tensor | None:
     """Return an intermediate map to write the next into, unless autograd or a wider type forbids it."""
     tracked = torch.is_grad_enabled() and (fresh.requires_grad or other.requires_grad)
@@ -207,28 +190,9 @@ def _scratch(fresh: Tensor, other: Tensor) -> Tensor | None:
 
 def _divergence(x: Tensor, x_shift: Tensor, g: Tensor, g_shift: Tensor, floor: Tensor) -> Tensor:
     """Return the sum of h * log(floor + h / (x - x_shift)) with h = g - g_shift: maps (N, M), all else and it (N,)."""
-    if not _checks.on_cpu(x) or (torch.is_grad_enabled() and (x.requires_grad or g.requires_grad)):
+    if not _pieces.apply_to(x, g):
         x, g = (m - shift[:, None].to(m.dtype) for m, shift in ((x, x_shift), (g, g_shift)))
         ratio = g / x + floor[:, None].to(g.dtype)
         return (g * ratio.masked_fill(g == 0, 1.0).log()).sum(1).double()
     maps = (x.detach().numpy(), x_shift.tolist(), g.detach().numpy(), g_shift.tolist(), floor.tolist())
-    return torch.tensor([_sum_divergence(*image) for image in zip(*maps, strict=True)], dtype=torch.float64)
-
-
-def _sum_divergence(x: Array, x_shift: float, g: Array, g_shift: float, floor: float) -> float:
-    """Return `_divergence` of one image (M,), in pieces that stay in the cache through all passes over them."""
-    total, size = 0.0, 1 << 15
-    scratch = np.empty((2, size), np.result_type(x, g))
-    with np.errstate(divide="ignore"):
-        for start in range(0, len(x), size):
-            part, truth = x[start : start + size], g[start : start + size]
-            ratio, shifted_truth = scratch[:, : len(part)]
-            np.subtract(part, x_shift, out=ratio)
-            truth = np.subtract(truth, g_shift, out=shifted_truth) if g_shift else truth
-            np.divide(truth, ratio, out=ratio)
-            if floor:
-                ratio += floor
-            elif not g_shift:
-                ratio[truth == 0] = 1
-            total += float(truth @ np.log(ratio, out=ratio))  # numpy's logarithm takes a third of the time of torch's
-    return total
+    return torch.tensor([_pieces.divergence(*image) for image in zip(*maps, strict=True)], dtype=torch.float64)

@@ -18,8 +18,9 @@ from salzoo.metrics._checks import (
     settle_constant,
     weighted_mean,
 )
-from salzoo.metrics._density import EPS, centred, covariance, shifted, sum_one_shift
+from salzoo.metrics._density import EPS, shifted, sum_one_shift
 from salzoo.metrics._fixations import Counts
+from salzoo.metrics._pieces import scatter
 
 
 def nss(
@@ -53,12 +54,11 @@ def nss(
     repeats = choose(convention, repeats, mit=False, pysaliency=True)
     counts = Counts(fixations)
     x, low, high = prediction(preds, fixations, "fixations", resize=resize)
-    x, mean = centred(x)
     constant = low == high  # not std == 0: that of 0.1 everywhere is one rounding error
-    variance = covariance(x, mean, x, mean) / (x.shape[1] - ddof)
-    std = variance.masked_fill(constant, 1.0).sqrt()
+    (mean,), ((squares,),) = scatter(x)
+    std = (squares / (x.shape[1] - ddof)).masked_fill(constant, 1.0).sqrt()
     weights, (values,) = counts.at(x, repeats=repeats)
-    scores = (weighted_mean(values.double(), weights) - mean) / std
+    scores = weighted_mean(values.double() - mean[:, None], weights) / std
     empty = scores.isnan()
     return settle_constant(scores, constant, 0.0, on_constant).masked_fill(empty, torch.nan)
 

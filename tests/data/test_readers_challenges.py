@@ -89,7 +89,7 @@ def test_a_test_split_has_pictures_only(
     assert item["image"].float().std() > 5
     assert item["fixations"].eq(0).all()
     assert item["density"].eq(0).all()
-    with pytest.raises(DataError, match=r"fixations of split 'test' are not public.*write_submission"):
+    with pytest.raises(DataError, match=r"fixations of split 'test' are not public.*salzoo data submit"):
         TrainingView(dataset, (24, 32))
     assert reader(folder, "val").sibling("test").names == dataset.names
     assert dataset.sibling("train").has_fixations

@@ -11,6 +11,8 @@ from data import make_tiny
 from PIL import Image
 from scipy.io import loadmat
 
+from salzoo import load
+from salzoo.cli import main
 from salzoo.data import CAT2000, ISUN, MIT300, OSIE, SALICON, FixationDataset, write_submission
 from salzoo.errors import DataError, SpecError
 from salzoo.saliency_map import SaliencyMap
@@ -67,6 +69,20 @@ def test_lsun_maps_have_the_form_of_the_sets_own(tmp_path):
     isun = ISUN(make_tiny.isun(tmp_path), "test")
     output = write_submission(isun, ramps(isun), tmp_path / "isun_maps")
     np.testing.assert_allclose(loadmat(output / "sun_13.mat")["I"] * 255, expected(isun, "sun_13.jpg"), atol=1e-3)
+
+
+def test_the_command_predicts_and_writes(mit300, tmp_path, capsys):
+    words = ["data", "submit", str(tmp_path), "--data", "mit300", "-m", "centre_bias", "-o", str(tmp_path / "mine")]
+    assert main(words) == 0
+    assert f"Wrote 17 maps of mit300 test into {tmp_path / 'mine'}" in capsys.readouterr().out
+    model = load("centre_bias")
+    for index, name in enumerate(mit300.names):
+        with Image.open(tmp_path / "mine" / name) as picture:
+            saliency = model.predict(mit300.image(index)).saliency
+            np.testing.assert_allclose(np.asarray(picture) / 255, saliency, atol=0.02)
+    assert main(words) == 2
+    assert "exists; name a folder that does not" in capsys.readouterr().err
+    assert main([*words[:3], "--data", "osie", "-m", "uniform", "-o", str(tmp_path / "no")]) != 0
 
 
 def test_all_or_nothing(mit300, tmp_path):
