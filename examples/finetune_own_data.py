@@ -3,7 +3,8 @@
     python examples/finetune_own_data.py                  # draws pop-out displays and simulates who looks where
     python examples/finetune_own_data.py STUDY -o OUTPUT  # your own: pictures in STUDY/images, STUDY/fixations.csv
 
-Options of `salzoo finetune` may follow. How a study may be laid out is told by `salzoo.data.FixationFolder`; `salzoo data check STUDY` shows what is understood.
+Options of `salzoo finetune` may follow. How a study may be laid out is told by `salzoo.data.FixationFolder`;
+`salzoo data check STUDY` shows what is understood.
 """
 
 from __future__ import annotations

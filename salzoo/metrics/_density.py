@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from salzoo.errors import SpecError
-from salzoo.metrics import _checks, _pieces
+from salzoo.metrics import _pieces
 from salzoo.metrics._checks import (
     check_log_density,
     choose,
@@ -24,23 +21,6 @@ from salzoo.metrics._checks import (
 EPS = 2.220446049250313e-16
 
 
-def image_by_image(score: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Let the CPU score one image after the other: a batch does not fit its cache and takes up to 3 times as long."""
-
-    @wraps(score)
-    def scores(preds: Tensor, density: Tensor, **options: Any) -> Tensor:
-        maps = (preds, density)
-        batch = all(isinstance(m, Tensor) and m.ndim == 3 and _checks.on_cpu(m) for m in maps) and len(preds) == len(
-            density
-        )
-        if not batch or len(preds) < 2:
-            return score(preds, density, **options)
-        return torch.cat([score(*pair, **options) for pair in zip(preds[:, None], density[:, None], strict=True)])
-
-    return scores
-
-
-@image_by_image
 def cc(
     preds: Tensor,
     density: Tensor,
@@ -70,7 +50,6 @@ def cc(
     return settle_constant(scores, low == high, 0.0, on_constant).masked_fill(g_high == 0, torch.nan)
 
 
-@image_by_image
 def sim(
     preds: Tensor,
     density: Tensor,
@@ -96,15 +75,12 @@ def sim(
     subtract_min = choose(convention, subtract_min, mit=True, pysaliency=False)
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize)
-    x = shifted(x, sum_one_shift(low, high, subtract_min))
-    g = shifted(g, sum_one_shift(g_low, g_high, subtract_min))
-    x_sum = x.sum(1, keepdim=True)
-    g = g * (x_sum / g.sum(1, keepdim=True))
-    scores = (torch.minimum(x, g, out=_scratch(g, x)).sum(1) / x_sum[:, 0]).double()
+    x_shift, g_shift = sum_one_shift(low, high, subtract_min), sum_one_shift(g_low, g_high, subtract_min)
+    x_sum, g_sum = _pieces.total(x, x_shift), _pieces.total(g, g_shift)
+    scores = _pieces.intersection(x, x_shift, g, g_shift, x_sum / g_sum) / x_sum
     return settle_constant(scores, low == high, None, on_constant).masked_fill(g_high == 0, torch.nan)
 
 
-@image_by_image
 def kl_div(
     preds: Tensor,
     density: Tensor,
@@ -156,7 +132,7 @@ def kl_div(
     x_sum, g_sum = (m.sum(1).double() - m.shape[1] * shift.double() for m, shift in ((x, x_shift), (g, g_shift)))
     # log(eps + g / sum(g) / (eps + x / sum(x))) with the sums factored out: fewer passes over the maps.
     scale = x_sum / g_sum
-    terms = _divergence(x, x_shift - eps * x_sum, g, g_shift, eps / scale)
+    terms = _pieces.divergence(x, x_shift - eps * x_sum, g, g_shift, eps / scale)
     scores = terms / g_sum + scale.log()
     scores = scores / math.log(base)
     return settle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
@@ -180,19 +156,3 @@ def shifted(flat: Tensor, shift: Tensor) -> Tensor:
     if not shift.requires_grad and not shift.is_meta and not happens(shift != 0):
         return flat
     return flat - shift[:, None]
-
-
-def _scratch(fresh: Tensor, other: Tensor) -> Tensor | None:
-    """Return an intermediate map to write the next into, unless autograd or a wider type forbids it."""
-    tracked = torch.is_grad_enabled() and (fresh.requires_grad or other.requires_grad)
-    return None if tracked or torch.promote_types(fresh.dtype, other.dtype) != fresh.dtype else fresh
-
-
-def _divergence(x: Tensor, x_shift: Tensor, g: Tensor, g_shift: Tensor, floor: Tensor) -> Tensor:
-    """Return the sum of h * log(floor + h / (x - x_shift)) with h = g - g_shift: maps (N, M), all else and it (N,)."""
-    if not _pieces.apply_to(x, g):
-        x, g = (m - shift[:, None].to(m.dtype) for m, shift in ((x, x_shift), (g, g_shift)))
-        ratio = g / x + floor[:, None].to(g.dtype)
-        return (g * ratio.masked_fill(g == 0, 1.0).log()).sum(1).double()
-    maps = (x.detach().numpy(), x_shift.tolist(), g.detach().numpy(), g_shift.tolist(), floor.tolist())
-    return torch.tensor([_pieces.divergence(*image) for image in zip(*maps, strict=True)], dtype=torch.float64)

@@ -5,7 +5,7 @@ A map of 600 x 800 does not fit into the cache of a core: reading it anew for ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -59,9 +59,54 @@ def _scatter(rows: Sequence[tuple[Array, float]]) -> tuple[NDArray[np.float64], 
     return sums, products
 
 
-def divergence(x: Array, x_shift: float, g: Array, g_shift: float, floor: float) -> float:
-    """Return the sum of h * log(floor + h / (x - x_shift)) with h = g - g_shift, of maps (M,)."""
-    total = 0.0
+def total(x: Tensor, shift: Tensor) -> Tensor:
+    """Return the sum of x - shift for maps (N, M) and (N,): (N,) float64."""
+    if not apply_to(x):
+        return (x - shift[:, None]).sum(1).double()
+    return _each(_total, x, shift)
+
+
+def intersection(x: Tensor, x_shift: Tensor, g: Tensor, g_shift: Tensor, scale: Tensor) -> Tensor:
+    """Return the sum of min(x - x_shift, scale * (g - g_shift)): maps (N, M), all else and it (N,)."""
+    if not apply_to(x, g):
+        factor = scale.to(g.dtype)[:, None]
+        return torch.minimum(x - x_shift[:, None], factor * (g - g_shift[:, None])).sum(1).double()
+    return _each(_intersection, x, x_shift, g, g_shift, scale)
+
+
+def divergence(x: Tensor, x_shift: Tensor, g: Tensor, g_shift: Tensor, floor: Tensor) -> Tensor:
+    """Return the sum of h * log(floor + h / (x - x_shift)) with h = g - g_shift: maps (N, M), all else and it (N,)."""
+    if not apply_to(x, g):
+        x, g = (m - shift.to(m.dtype)[:, None] for m, shift in ((x, x_shift), (g, g_shift)))
+        ratio = g / x + floor.to(g.dtype)[:, None]
+        return (g * ratio.masked_fill(g == 0, 1.0).log()).sum(1).double()
+    return _each(_divergence, x, x_shift, g, g_shift, floor)
+
+
+def _each(score: Callable[..., float], *arguments: Tensor) -> Tensor:
+    """Score image after image: maps (N, M) as arrays, numbers (N,) as such."""
+    columns = [a.detach().numpy() if a.ndim == 2 else a.tolist() for a in arguments]
+    return torch.tensor([score(*row) for row in zip(*columns, strict=True)], dtype=torch.float64)
+
+
+def _total(x: Array, shift: float) -> float:
+    if not shift:
+        return _sum(x)
+    return sum(_sum(np.subtract(part, shift, out=scratch)) for (part,), (scratch,) in _cut([x]))
+
+
+def _intersection(x: Array, x_shift: float, g: Array, g_shift: float, scale: float) -> float:
+    found = 0.0
+    for (part, truth), (low, high) in _cut([x, g]):
+        np.subtract(truth, g_shift, out=high)
+        high *= scale
+        np.minimum(np.subtract(part, x_shift, out=low), high, out=low)
+        found += _sum(low)
+    return found
+
+
+def _divergence(x: Array, x_shift: float, g: Array, g_shift: float, floor: float) -> float:
+    found = 0.0
     with np.errstate(divide="ignore"):
         for (part, truth), (ratio, shifted) in _cut([x, g]):
             np.subtract(part, x_shift, out=ratio)
@@ -72,8 +117,8 @@ def divergence(x: Array, x_shift: float, g: Array, g_shift: float, floor: float)
             elif not g_shift:
                 ratio[truth == 0] = 1
             np.log(ratio, out=ratio)  # torch's takes three times as long
-            total += _dot(truth, ratio, ratio)
-    return total
+            found += _dot(truth, ratio, ratio)
+    return found
 
 
 def _sum(piece: Array) -> float:
