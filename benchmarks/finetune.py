@@ -49,7 +49,7 @@ def main() -> None:
     train, test = (load_dataset(arguments.set, arguments.root, split) for split in ("train", "test"))
     chosen = train.only(sorted(random.Random(arguments.seed).sample(train.names, arguments.pictures)))
     study = write_study(arguments.output / f"study_{arguments.set}", chosen, test)
-    words = ["--data.sets=[folder]", f"--data.root={study}"]
+    words = ["--data.sets=[folder]", f"--data.root={study}", "--trainer.enable_progress_bar=false"]
     command = f"salzoo finetune {start}/deepgaze2.lite --data folder --root {study}"
     adapted = finetune(
         Finetuning(f"{start}/deepgaze2.lite", arguments.output / f"tuned_{arguments.set}", words, command)

@@ -1,16 +1,19 @@
 """Throughput of `salzoo predict` against the bare network, and the time to the first map.
 
     python benchmarks/predict.py [--model deepgaze2] [--pictures DIR] [--count 200] [--rounds 3]
+    python benchmarks/predict.py --model centre_bias --memory 20000
 
 Prints JSON. `folder` reads, predicts and writes; `network` runs the network alone on the same pictures, resized and in
 memory, with the same batch size; both in one process, in turn. `cold` is `salzoo predict` of one picture in a new
-process, `imports` a new process that imports torch, timm and lightning and nothing else.
+process, `imports` a new process that imports torch, timm and lightning and nothing else. With `--memory` instead: by
+how many megabytes resident memory grows between the first thousand pictures and the last.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -24,7 +27,7 @@ import salzoo
 from salzoo.allocator import keep_memory
 from salzoo.image import find_images, to_tensor
 from salzoo.model import as_float
-from salzoo.predict import predict_files
+from salzoo.predict import Report, predict_each, predict_files
 from salzoo.samples import sample_pictures
 
 
@@ -35,7 +38,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--memory", type=int, metavar="N", help="measure memory over so many small pictures, no speed")
     arguments = parser.parse_args()
+    if arguments.memory:
+        print(json.dumps(memory(arguments.model, arguments.memory), indent=2))
+        return
     with tempfile.TemporaryDirectory() as scratch:
         paths = find_images([arguments.pictures]) if arguments.pictures else made(Path(scratch) / "in", arguments.count)
         result = throughput(arguments.model, paths[: arguments.count], arguments, Path(scratch) / "out")
@@ -50,6 +57,35 @@ def made(folder: Path, count: int) -> list[Path]:
     for i in range(count):
         pictures[i % len(pictures)].save(folder / f"{i:04d}.jpg", quality=92)
     return sorted(folder.iterdir())
+
+
+def memory(name: str, count: int) -> dict[str, object]:
+    """Growth of resident memory over `count` files of 48 x 64 pixels."""
+    keep_memory()  # as the command does
+    model, sizes = salzoo.load(name), []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, output = Path(scratch) / "in", Path(scratch) / "out"
+        folder.mkdir()
+        output.mkdir()
+        first = folder / "000000.jpg"
+        next(iter(sample_pictures().values())).resize((64, 48)).save(first)
+        for i in range(1, count):
+            (folder / f"{i:06d}.jpg").hardlink_to(first)
+        report, every = (
+            Report(),
+            predict_each(model, sorted(folder.iterdir()), output, formats=("png",), batch_size=8, workers=2),
+        )
+        for i, outcome in enumerate(every, 1):
+            report.written += outcome.files  # as the command does
+            if i % 1000 == 0 or i == count:
+                resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                sizes.append(round(resident / 2**20, 1))
+    return {
+        "model": name,
+        "pictures": count,
+        "megabytes_each_thousand": sizes,
+        "growth": round(sizes[-1] - sizes[0], 1),
+    }
 
 
 def throughput(name: str, paths: list[Path], arguments: argparse.Namespace, output: Path) -> dict[str, object]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ from salzoo.errors import SalzooError, SpecError, UnknownModelError
 
 if TYPE_CHECKING:
     from salzoo.data import FixationDataset
-    from salzoo.model import SaliencyModel
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,7 +74,12 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="as JSON")
 
     sub = command("predict", _predict, "Pictures to saliency maps.")
-    sub.add_argument("input", nargs="+", metavar="INPUT", help="files, folders and globs")
+    sub.add_argument(
+        "input",
+        nargs="+",
+        metavar="INPUT",
+        help="files, folders and globs; @FILE: one a line; webdataset shards, also as {000..123}.tar",
+    )
     sub.add_argument("-m", "--model", required=True, metavar="NAME", help="model, model.tag or checkpoint folder")
     sub.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="where the maps go")
     sub.add_argument(
@@ -83,6 +88,12 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch-size", type=_positive, default=8, metavar="N")
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     sub.add_argument("--workers", type=_positive, default=2, metavar="N", help="threads that read and write")
+    sub.add_argument(
+        "--engine", choices=("local", "torchrun", "ray"), default="local", help="default local: one process"
+    )
+    sub.add_argument("--processes", type=_positive, metavar="N", help="of torchrun or ray; default one a GPU or core")
+    sub.add_argument("--resume", action="store_true", help="keep a manifest, and leave out what it says is done")
+    sub.add_argument("--shard-size", type=_positive, metavar="N", help="write the maps of N pictures into one tar each")
 
     sub = command("evaluate", _evaluate, "Models and baselines by metrics on a data set.")
     sub.add_argument("name", nargs="*", metavar="NAME", help="models, model.tags or checkpoint folders")
@@ -226,15 +237,21 @@ def _info(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from salzoo.image import find_images
 
-    paths = find_images(arguments.input)  # before torch is imported: a typo is told at once
-    model = _load(arguments.model, arguments.device)
-    from salzoo.predict import predict_files
+    inputs = _listed(arguments.input)
+    shards = [name for name in inputs if name.endswith(".tar")]
+    # Before torch is imported: a typo is told at once.
+    paths = find_images(inputs) if len(shards) < len(inputs) else [Path(name) for name in shards]
+    formats = tuple(dict.fromkeys(arguments.format or ["png"]))
+    if shards or arguments.engine != "local" or arguments.resume or arguments.shard_size:
+        return _predict_many(arguments, paths, formats)
+    from salzoo.predict import load_on, predict_files
 
+    model = load_on(arguments.model, arguments.device)
     report = predict_files(
         model,
         paths,
         arguments.output,
-        formats=tuple(dict.fromkeys(arguments.format or ["png"])),
+        formats=formats,
         batch_size=arguments.batch_size,
         workers=arguments.workers,
     )
@@ -244,6 +261,54 @@ def _predict(arguments: argparse.Namespace) -> int:
     for path, reason in report.failed.items():
         print(f"salzoo: {path}: {reason}", file=sys.stderr)
     return 1 if report.failed else 0
+
+
+def _predict_many(arguments: argparse.Namespace, paths: Sequence[Path], formats: Any) -> int:
+    import torch
+
+    from salzoo.bulk import Job, predict_many
+
+    job = Job(
+        arguments.model,
+        tuple(map(str, paths)),
+        str(arguments.output),
+        formats,
+        arguments.shard_size,
+        arguments.batch_size,
+        arguments.workers,
+        arguments.device,
+    )
+    processes = arguments.processes or torch.cuda.device_count() or os.cpu_count() or 1
+    entries = predict_many(job, arguments.engine, processes)
+    if os.environ.get("RANK", "0") != "0":
+        return 0
+    failed = {name: reason for entry in entries for name, reason in entry.failed.items()}
+    done, files = sum(entry.pictures for entry in entries), sum(len(entry.files) for entry in entries)
+    print(f"{done} of {done + len(failed)} pictures, {files} files in {arguments.output}")
+    for name, reason in failed.items():
+        print(f"salzoo: {name}: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    """Read the lists among the inputs, and expand the braces of shards."""
+    found: list[str] = []
+    for name in names:
+        if name.startswith("@") and not Path(name).exists():
+            try:
+                found += [line for line in Path(name[1:]).read_text(encoding="utf-8").splitlines() if line.strip()]
+            except OSError as error:
+                raise SpecError(f"cannot read the list {name[1:]}: {error.strerror}.") from error
+        elif name.endswith(".tar") and "{" in name:
+            from braceexpand import braceexpand
+
+            found += braceexpand(name)
+        else:
+            found.append(name)
+    for name in found:
+        if name.endswith(".tar") and not Path(name).is_file():
+            raise SpecError(f"there is no shard {name}.")
+    return found
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -259,6 +324,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from salzoo.evaluate import evaluate, map_predictor, overlap, predictor
     from salzoo.hub import write_text
     from salzoo.map_files import MapFolder
+    from salzoo.predict import load_on
 
     predictors, notes = {}, []
     for folder in arguments.maps:
@@ -267,7 +333,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         if maps.eight_bit:
             notes.append(f"Warning: {folder} has 8-bit maps; their rounding changes kld, ig and the AUCs.")
     for name in arguments.name:
-        model = _load(name, arguments.device)
+        model = load_on(name, arguments.device)
         predictors[name] = predictor(model)
         if seen := overlap(model.trained_on, dataset):
             notes.append(f"Warning: {name} was trained on {', '.join(seen)}: its row is no test.")
@@ -389,21 +455,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _submit(arguments: argparse.Namespace) -> int:
     from salzoo.data import load_dataset, write_submission
+    from salzoo.predict import load_on
 
     dataset = load_dataset(arguments.data, arguments.root, arguments.split)
-    model = _load(arguments.model, arguments.device)
+    model = load_on(arguments.model, arguments.device)
     maps = ((name, model.predict(dataset.image(i))) for i, name in enumerate(dataset.names))
     folder = write_submission(dataset, maps, arguments.output)
     print(f"Wrote {len(dataset)} maps of {dataset.name_of_set} {dataset.split} into {folder}")
     return 0
-
-
-def _load(name: str, device: str) -> SaliencyModel:
-    from salzoo.zoo import load
-
-    model = load(name)
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SpecError("--device cuda: torch finds no CUDA device here; use --device cpu or auto.")
-    return model.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

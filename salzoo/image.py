@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -64,6 +65,22 @@ def to_tensor(image: ImageLike) -> Tensor:
     import torch
 
     array = to_array(image)
+    return torch.from_numpy(np.stack([array[..., channel] for channel in range(3)]))
+
+
+def read_bytes(data: bytes, label: str) -> Tensor:
+    """Read the bytes of a picture's file as `to_tensor` reads the file.
+
+    Args:
+        data: The file.
+        label: Its name, for messages.
+
+    Raises:
+        ImageError: As `to_tensor`.
+    """
+    import torch
+
+    array = _normalise(_load(io.BytesIO(data), f"'{label}'"), f"'{label}'")
     return torch.from_numpy(np.stack([array[..., channel] for channel in range(3)]))
 
 
@@ -167,20 +184,25 @@ def _read(path: Path) -> NDArray[Any]:
         raise ImageError(f"no such file: '{path}'; check the name (a relative path starts at '{Path.cwd()}')")
     if path.stat().st_size == 0:
         raise ImageError(f"'{path}' is empty (0 bytes); copy or download it again")
+    return _load(path, f"'{path}'")
+
+
+def _load(file: Path | io.BytesIO, label: str) -> NDArray[Any]:
+    """Decode what is in a file; every failure names it."""
     try:
         with warnings.catch_warnings():  # Pillow only warns up to twice its limit; `_decode` refuses from the limit on
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            file = Image.open(path)
+            picture = Image.open(file)
     except Image.DecompressionBombError as error:
-        raise _too_large(f"'{path}'", f"over {2 * (Image.MAX_IMAGE_PIXELS or 0)}") from error
+        raise _too_large(label, f"over {2 * (Image.MAX_IMAGE_PIXELS or 0)}") from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"'{path}' is not a picture in a format that Pillow knows, or its head is broken; convert it to PNG or JPEG"
+            f"{label} is not a picture in a format that Pillow knows, or its head is broken; convert it to PNG or JPEG"
         ) from error
     except Exception as error:  # Pillow's plugins raise many kinds: OSError, SyntaxError, struct.error, ...
-        raise ImageError(f"cannot open '{path}': {error}") from error
-    with file:
-        return _decode(file, f"'{path}'")
+        raise ImageError(f"cannot open {label}: {error}") from error
+    with picture:
+        return _decode(picture, label)
 
 
 def _decode(image: Image.Image, label: str) -> NDArray[Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal, Never
+from typing import Literal, TypeVar
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -16,7 +18,11 @@ from salzoo.errors import ImageError, SpecError
 from salzoo.image import to_tensor
 from salzoo.model import SaliencyModel
 from salzoo.saliency_map import SaliencyMap
+from salzoo.zoo import load
 
+Key = TypeVar("Key")
+Source = tuple[Key, Callable[[], Tensor]]
+"""What a picture is called, and what decodes it."""
 Format = Literal["png", "npy", "tiff", "overlay"]
 BATCH_PIXELS = 50_000_000
 """Of decoded pictures that wait or go through the network together: large pictures come in smaller batches."""
@@ -34,6 +40,15 @@ class Report:
 
     written: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture: its files, or why there are none."""
+
+    picture: Path
+    files: tuple[Path, ...] = ()
+    error: str | None = None
 
 
 def predict_files(
@@ -63,29 +78,105 @@ def predict_files(
         SpecError: If two pictures would write the same file, a map would replace a picture, or the folder cannot be
             made.
     """
-    _refuse_collisions(paths, output, formats)
+    refuse_collisions(paths, output, formats)
+    make_folder(output)
+    outcomes = predict_each(model, paths, output, formats=formats, batch_size=batch_size, workers=workers)
+    report = Report()
+    for outcome in tqdm(outcomes, total=len(paths), unit="picture", disable=None if progress is None else not progress):
+        report.written += outcome.files
+        if outcome.error is not None:
+            report.failed[outcome.picture] = outcome.error
+    return report
+
+
+def predict_each(
+    model: SaliencyModel,
+    paths: Iterable[Path],
+    output: Path,
+    *,
+    formats: Sequence[Format],
+    batch_size: int,
+    workers: int,
+) -> Iterator[Outcome]:
+    """Yield what became of each picture as soon as its files are on the disk; see `predict_files`."""
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        pending: deque[tuple[Path, Future[tuple[Path, ...]]]] = deque()
+        sources = ((path, partial(to_tensor, path)) for path in paths)
+        for path, result in stream(model, sources, pool, batch_size):
+            if isinstance(result, ImageError):
+                yield Outcome(path, error=str(result))
+                continue
+            image, saliency_map = result
+            pending.append((path, pool.submit(_write, saliency_map, image, output / path.stem, formats)))
+            while len(pending) > batch_size:
+                yield _outcome(*pending.popleft())
+        while pending:
+            yield _outcome(*pending.popleft())
+
+
+def stream(
+    model: SaliencyModel, sources: Iterable[Source[Key]], pool: ThreadPoolExecutor, batch_size: int
+) -> Iterator[tuple[Key, tuple[Tensor, SaliencyMap] | ImageError]]:
+    """Yield picture and map, or why there is none, one after the other; the pool decodes the next pictures meanwhile.
+
+    Args:
+        model: On the device where it is to run.
+        sources: Pictures; as many are held in memory as two batches need, whatever their number.
+        pool: Of threads.
+        batch_size: Pictures that go through the network at once; large ones are fewer.
+    """
+    batch: list[tuple[Key, Tensor]] = []
+
+    def flush() -> Iterator[tuple[Key, tuple[Tensor, SaliencyMap]]]:
+        maps = model.predict([image for _, image in batch], batch_size=batch_size)
+        yield from ((key, (image, m)) for (key, image), m in zip(batch, maps, strict=True))
+        batch.clear()
+
+    for key, image in _read_ahead(pool, sources, 2 * batch_size):
+        if isinstance(image, ImageError):
+            yield key, image
+            continue
+        batch.append((key, image))
+        if len(batch) == batch_size or sum(each[0].numel() for _, each in batch) > BATCH_PIXELS:
+            yield from flush()
+    if batch:
+        yield from flush()
+
+
+def load_on(name: str, device: str) -> SaliencyModel:
+    """Load a model onto a device.
+
+    Args:
+        name: As `salzoo.load` takes it.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        SpecError: If there is no such device here.
+    """
+    model = load(name)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SpecError("--device cuda: torch finds no CUDA device here; use --device cpu or auto.")
+    return model.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def make_folder(output: Path) -> None:
+    """Make the output folder.
+
+    Raises:
+        SpecError: If that is not possible.
+    """
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError(f"cannot make the folder {output}: {error.strerror}; choose another.") from error
-    report = Report()
-    with (
-        ThreadPoolExecutor(max(workers, 1)) as pool,
-        tqdm(total=len(paths), unit="picture", disable=None if progress is None else not progress) as bar,
-    ):
-        pending: deque[tuple[Path, Future[list[Path]]]] = deque()
-        for batch in _batches(_read_ahead(pool, paths, 2 * batch_size, report, bar), batch_size):
-            maps = model.predict([image for _, image in batch], batch_size=batch_size)
-            for (path, image), saliency_map in zip(batch, maps, strict=True):
-                pending.append((path, pool.submit(_write, saliency_map, image, output / path.stem, formats)))
-            while len(pending) > batch_size:
-                _collect(*pending.popleft(), report, bar)
-        while pending:
-            _collect(*pending.popleft(), report, bar)
-    return report
 
 
-def _refuse_collisions(paths: Sequence[Path], output: Path, formats: Sequence[Format]) -> None:
+def refuse_collisions(paths: Sequence[Path], output: Path, formats: Sequence[Format]) -> None:
+    """Raise if two pictures would write the same file, or a map would replace a picture.
+
+    Raises:
+        SpecError: With the names.
+    """
     pictures = {path.resolve() for path in paths}
     targets = (output / (path.stem + SUFFIX[kind]) for path in paths for kind in formats)
     if lost := next((target for target in targets if target.resolve() in pictures), None):
@@ -98,52 +189,39 @@ def _refuse_collisions(paths: Sequence[Path], output: Path, formats: Sequence[Fo
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, paths: Sequence[Path], ahead: int, report: Report, bar: tqdm[Never]
-) -> Iterator[tuple[Path, Tensor]]:
+    pool: ThreadPoolExecutor, sources: Iterable[Source[Key]], ahead: int
+) -> Iterator[tuple[Key, Tensor | ImageError]]:
     """Yield decoded pictures in order, with the next ones being decoded in the pool."""
-    waiting: deque[tuple[Path, Future[Tensor]]] = deque()
-    todo = iter(paths)
+    waiting: deque[tuple[Key, Future[Tensor]]] = deque()
+    todo = iter(sources)
 
-    def pixels(futures: Iterable[tuple[Path, Future[Tensor]]]) -> int:
-        done = (future for _, future in futures if future.done() and future.exception() is None)
+    def pixels() -> int:
+        done = (future for _, future in waiting if future.done() and future.exception() is None)
         return sum(future.result()[0].numel() for future in done)
 
     while True:
-        while len(waiting) < ahead and pixels(waiting) < BATCH_PIXELS and (path := next(todo, None)) is not None:
-            waiting.append((path, pool.submit(to_tensor, path)))
+        while len(waiting) < ahead and pixels() < BATCH_PIXELS and (source := next(todo, None)) is not None:
+            waiting.append((source[0], pool.submit(source[1])))
         if not waiting:
             return
-        path, future = waiting.popleft()
+        key, future = waiting.popleft()
         try:
-            yield path, future.result()
+            yield key, future.result()
         except ImageError as error:
-            report.failed[path] = str(error)
-            bar.update()
+            yield key, error
 
 
-def _batches(pictures: Iterable[tuple[Path, Tensor]], size: int) -> Iterator[list[tuple[Path, Tensor]]]:
-    batch: list[tuple[Path, Tensor]] = []
-    for picture in pictures:
-        batch.append(picture)
-        if len(batch) == size or sum(image[0].numel() for _, image in batch) > BATCH_PIXELS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _write(saliency_map: SaliencyMap, image: Tensor, stem: Path, formats: Sequence[Format]) -> list[Path]:
+def _write(saliency_map: SaliencyMap, image: Tensor, stem: Path, formats: Sequence[Format]) -> tuple[Path, ...]:
     written = []
     for kind in formats:
         path = stem.with_name(stem.name + SUFFIX[kind])
         saliency_map.save(path, image=image if kind == "overlay" else None)
         written.append(path)
-    return written
+    return tuple(written)
 
 
-def _collect(path: Path, future: Future[list[Path]], report: Report, bar: tqdm[Never]) -> None:
+def _outcome(path: Path, future: Future[tuple[Path, ...]]) -> Outcome:
     try:
-        report.written += future.result()
+        return Outcome(path, future.result())
     except (OSError, ImageError) as error:
-        report.failed[path] = f"cannot write its map: {error}"
-    bar.update()
+        return Outcome(path, error=f"cannot write its map: {error}")

@@ -142,11 +142,23 @@ class SaliencyMap:
             ImageError: If the suffix is unknown, the picture cannot be read, or the file cannot be written.
         """
         path = Path(path)
-        suffix = path.suffix.lower()
+        _write(path, self.encode(path.suffix, image=image))
+
+    def encode(self, suffix: str, *, image: ImageLike | None = None) -> memoryview:
+        """Return the bytes of the file that `save` would write.
+
+        Args:
+            suffix: Of the file, with its dot.
+            image: As in `save`.
+
+        Raises:
+            ImageError: If the suffix is unknown, or the picture cannot be read.
+        """
+        suffix = suffix.lower()
         accepted = tuple(_PICTURES) if image is not None else (*_PICTURES, *_NUMBERS)
         if suffix not in accepted:
             kind = "an overlay" if image is not None else "a map"
-            raise ImageError(f"cannot save {kind} as '{path}'; the suffix is one of {' '.join(sorted(accepted))}")
+            raise ImageError(f"cannot save {kind} as '{suffix}'; the suffix is one of {' '.join(sorted(accepted))}")
         buffer = io.BytesIO()
         if suffix == ".npy":
             np.save(buffer, self.density)
@@ -160,7 +172,7 @@ class SaliencyMap:
                 picture.save(buffer, **_PICTURES[suffix])
             except (OSError, ValueError) as error:  # JPEG ends at 65535 pixels a side, WebP at 16383
                 raise ImageError(f"cannot write {self.shape} (height, width) as {suffix}: {error}; use .png") from error
-        _write(path, buffer.getbuffer())
+        return buffer.getbuffer()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the density: `np.asarray(m)`."""

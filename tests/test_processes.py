@@ -69,10 +69,10 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
     raise AssertionError(process.communicate()[0])
 
 
-def workers(agent: subprocess.Popen[str]) -> dict[int, int]:
+def workers(agent: int) -> dict[int, int]:
     """Return rank to process of an agent's children."""
     found = {}
-    for child in Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split():
+    for child in Path(f"/proc/{agent}/task/{agent}/children").read_text().split():
         words = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
         found |= {int(word[5:]): int(child) for word in words if word.startswith(b"RANK=")}
     return found
@@ -96,7 +96,7 @@ def test_a_killed_rank_is_restarted_and_two_machines_reach_the_same_weights(tiny
     fit = ["-m", "salzoo", *words(tiny_data, killed), "--ckpt_path=auto"]
     agent = torchrun(fit, "--nproc-per-node=2", "--max-restarts=1", f"--rdzv-endpoint=127.0.0.1:{free_port()}")
     wait_for((killed / "checkpoints" / checkpoints.PREVIOUS).exists, agent)
-    ranks = workers(agent)
+    ranks = workers(agent.pid)
     assert sorted(ranks) == [0, 1]
     os.kill(ranks[1], signal.SIGKILL)
     (output,) = ended(agent)
