@@ -168,11 +168,17 @@ def _require(module: str, extra: str) -> None:
         raise SpecError(f'{module} is not installed: pip install "salzoo[{extra}]".')
 
 
-def work(job: Job, units: Sequence[Unit]) -> Iterator[Entry]:
-    """Do units in this process, and yield each when its files are on the disk."""
+def work(job: Job, units: Sequence[Unit], model: SaliencyModel | None = None) -> Iterator[Entry]:
+    """Do units in this process, and yield each when its files are on the disk.
+
+    Args:
+        job: Of the units.
+        units: All of one kind.
+        model: Loaded already; None loads it if there is anything to do.
+    """
     if not units:
         return
-    model = load_on(job.model, job.device)
+    model = model or load_on(job.model, job.device)
     if units[0].shard is not None:
         for unit in units:
             try:
@@ -344,12 +350,12 @@ class Worker:
     """A Ray actor: loads the model once, then does units."""
 
     def __init__(self, job: Job) -> None:
-        self.job = job
+        self.job, self.model = job, load_on(job.model, job.device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Do the units of a batch, given and returned as JSON."""
         units = [Unit(**json.loads(text)) for text in batch["unit"]]
-        return {"entry": [json.dumps(asdict(entry)) for entry in work(self.job, units)]}
+        return {"entry": [json.dumps(asdict(entry)) for entry in work(self.job, units, self.model)]}
 
 
 def _with_ray(job: Job, units: Sequence[Unit], processes: int) -> Iterator[Entry]:
@@ -366,9 +372,10 @@ def _with_ray(job: Job, units: Sequence[Unit], processes: int) -> Iterator[Entry
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **({} if "RAY_ADDRESS" in os.environ else here))
     gpus = 1 if job.device != "cpu" and torch.cuda.is_available() else 0
     rows = [{"unit": json.dumps(asdict(unit))} for unit in units]
+    pool = ray.data.ActorPoolStrategy(size=processes)
     tasks = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // size))
     done = tasks.map_batches(
-        Worker, fn_constructor_args=(job,), batch_size=size, concurrency=processes, num_cpus=1, num_gpus=gpus
+        Worker, fn_constructor_args=(job,), batch_size=size, compute=pool, num_cpus=1, num_gpus=gpus
     )
     for row in done.iter_rows():
         content = json.loads(row["entry"])
