@@ -185,7 +185,8 @@ def work(job: Job, units: Sequence[Unit], model: SaliencyModel | None = None) ->
                 yield _shard(job, model, unit)
             except (OSError, tarfile.TarError, ValueError) as error:  # ValueError: webdataset's of a broken tar
                 (Path(job.output) / f".{unit.shard}.part").unlink(missing_ok=True)
-                yield Entry(unit.source, failed={unit.source: f"{type(error).__name__}: {error}"})
+                why = error.strerror if isinstance(error, OSError) else error.args[0]  # webdataset adds more to args
+                yield Entry(unit.source, failed={unit.source: f"{type(error).__name__}: {why}"})
         return
     paths = [Path(unit.pictures[0]) for unit in units]
     for outcome in predict_each(
@@ -311,10 +312,10 @@ def _files(paths: Sequence[str]) -> Iterator[Source[str]]:
 
 def _members(shard: str) -> Iterator[Source[str]]:
     """Yield the pictures of a webdataset shard under their keys."""
-    from webdataset.tariterators import group_by_keys, tar_file_iterator
+    from webdataset.tariterators import group_by_keys, tar_file_expander
 
     with open(shard, "rb") as file:
-        for sample in group_by_keys(tar_file_iterator(file)):
+        for sample in group_by_keys(tar_file_expander([{"url": shard, "stream": file}])):
             for extension in sample:
                 if f".{extension.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES:
                     yield sample["__key__"], partial(read_bytes, sample[extension], f"{shard}:{sample['__key__']}")
