@@ -93,7 +93,6 @@ class MLNetNetwork(nn.Module):
         frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
-        whole_channels: Leave out channels, not single values.
         mirror: In eval mode, average the maps of the picture and of its mirror image.
         pretrained_backbone: Start from ImageNet weights.
     """
@@ -106,7 +105,6 @@ class MLNetNetwork(nn.Module):
         frozen: bool,
         activation: Literal["relu", "softplus"],
         dropout: float,
-        whole_channels: bool,
         mirror: bool,
         pretrained_backbone: bool,
     ) -> None:
@@ -117,7 +115,7 @@ class MLNetNetwork(nn.Module):
         if frozen:
             trunk.freeze()
         self.features = StackedTaps(trunk, stride=8)
-        self.dropout = nn.Dropout2d(dropout) if whole_channels else nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.mirror = mirror
         self.encode = nn.Conv2d(self.features.channels, 64, 3, padding=1)
         self.predict = nn.Conv2d(64, 1, 1)
@@ -149,10 +147,7 @@ class MLNet(SaliencyModel):
         frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
-        whole_channels: Leave out channels, not single values, which smooth maps hardly miss.
         mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
-        root: The network learns this root of the true map. 1 in the paper; 2 makes the noise of counted fixations even,
-            which is what a squared error takes for granted.
         power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
         fit_prior: Start the prior from the density of the training fixations instead of from ones.
         prior_decay: Weight of the mean square of the prior's W in the loss (the code: 1).
@@ -173,9 +168,7 @@ class MLNet(SaliencyModel):
         frozen: bool = False,
         activation: Literal["relu", "softplus"] = "relu",
         dropout: float = 0.5,
-        whole_channels: bool = False,
         mirror: bool = False,
-        root: float = 1.0,
         power: float = 1.0,
         fit_prior: bool = False,
         prior_decay: float = 1.0,
@@ -186,12 +179,9 @@ class MLNet(SaliencyModel):
         loss: losses.LossSpec | None = None,
     ) -> None:
         super().__init__(preprocess, backbone=backbone, loss=loss)
-        self.root, self.power = root, power
-        self.fit_prior, self.prior_decay = fit_prior, prior_decay
+        self.power, self.fit_prior, self.prior_decay = power, fit_prior, prior_decay
         self.optimizer, self.lr = optimizer, lr
-        self.network = MLNetNetwork(
-            backbone, taps, pools, frozen, activation, dropout, whole_channels, mirror, pretrained_backbone
-        )
+        self.network = MLNetNetwork(backbone, taps, pools, frozen, activation, dropout, mirror, pretrained_backbone)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Divide the map by its sum; a pixel at 0 gets a millionth of the highest one."""
@@ -201,7 +191,7 @@ class MLNet(SaliencyModel):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Weighted squared error against maps of maximum 1 (Eq. 2), and the decay of the prior (Eq. 4)."""
         truth = F.adaptive_avg_pool2d(batch["density"], (logits.shape[-2], logits.shape[-1]))
-        truth = (truth / truth.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.root)
+        truth = truth / truth.amax((-2, -1), keepdim=True).clamp_min(1e-20)
         error = losses.weighted_mse(logits[:, 0].float(), truth)
         return error + self.prior_decay * self.network.prior.weight.square().mean()
 

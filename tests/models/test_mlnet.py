@@ -42,7 +42,7 @@ def test_prior_starts_at_ones_or_at_the_density_of_fixations() -> None:
 
 
 def test_loss_weighs_salient_pixels_and_holds_the_prior() -> None:
-    model = tiny_models.build("mlnet", prior_decay=0.5, root=1.0)
+    model = tiny_models.build("mlnet", prior_decay=0.5)
     density = torch.tensor([[[0.5, 0.5, 0.0, 0.0]]])
     predicted = torch.tensor([[[[4.0, 2.0, 2.0, 0.0]]]])  # 1, 1/2, 1/2, 0 of its maximum
     expected = (0.25 / 0.1 + 0.25 / 1.1) / 4 + 0.5 * model.network.prior.weight.square().mean().item()
