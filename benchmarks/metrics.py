@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import warnings
@@ -31,6 +32,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from salzoo.fit import commit
 from salzoo.metrics import FixationPool, functional
 
 HEIGHT, WIDTH = 600, 800
@@ -204,7 +206,14 @@ def main() -> None:
                 which: round(row[f"pysaliency_{theirs}"][0] / row[f"salzoo_{ours}"][0], 2)
                 for which, (theirs, ours) in pairs.items()
             }
-    setting = {"images": options.images, "size": [HEIGHT, WIDTH], "sauc_pool_images": len(fixations) - 1}
+    load = round(os.getloadavg()[0], 1)
+    setting = {
+        "commit": commit(),
+        "load": load,
+        "images": options.images,
+        "size": [HEIGHT, WIDTH],
+        "sauc_pool_images": len(fixations) - 1,
+    }
     print(json.dumps({**setting, "metrics": table}, indent=1))
 
 
