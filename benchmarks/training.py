@@ -2,12 +2,12 @@
 
     python benchmarks/training.py --root data [--model deepgaze2] [--only step busy ranks memory]
 
-Prints JSON. `step_over_bare`: seconds of a step under Lightning, as `salzoo fit` calls it, over those of a loop of
+Prints JSON. `step_over_bare`: CPU seconds of a step under Lightning, as `salzoo fit` calls it, over those of a loop of
 forward, loss, backward and optimiser on the same batches in memory; both in turn in one process. `busy`: share of the
 time between the first and the last step on OSIE in which the network works and does not wait for pictures. `ranks`:
 pictures a second of two processes of one thread each (gloo) over those of one. `memory`: peak resident megabytes of
-three steps of `salzoo fit` in a process of its own, for each model that is trained by gradient. Wall times want a quiet
-machine.
+three steps of `salzoo fit` in a process of its own, for each model that is trained by gradient. All but the first want
+a quiet machine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,16 @@ WARM = 3
 class Clock(pl.Callback):
     """Notes when each step began and ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self.now = now
         self.began: list[float] = []
         self.ended: list[float] = []
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self.began.append(time.perf_counter())
+        self.began.append(self.now())
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self.ended.append(time.perf_counter())
+        self.ended.append(self.now())
 
     @property
     def seconds_a_step(self) -> float:
@@ -110,7 +112,7 @@ def step(arguments: argparse.Namespace) -> dict[str, object]:
     data = SaliencyDataModule("osie", arguments.root, arguments.batch_size)
     ratios = []
     for _ in range(arguments.rounds):
-        model, clock = untrained(arguments.model), Clock()
+        model, clock = untrained(arguments.model), Clock(time.process_time)
         data.size = model.preprocess.size
         batches = [batch for batch, _ in zip(data.train_dataloader(), range(4), strict=False)]
         steps = [batches[i % len(batches)] for i in range(arguments.steps + WARM)]
@@ -122,7 +124,7 @@ def step(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def bare(model: SaliencyModel, loader: DataLoader[Any]) -> float:
-    """Seconds of a step of the plain loop."""
+    """CPU seconds of a step of the plain loop."""
     made = torch.optim.AdamW(model.parameter_groups(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(made, 1e-3, total_steps=len(loader))
     model.train()
@@ -133,7 +135,7 @@ def bare(model: SaliencyModel, loader: DataLoader[Any]) -> float:
         loss.backward()
         made.step()
         schedule.step()
-        ended.append(time.perf_counter())
+        ended.append(time.process_time())
     return (ended[-1] - ended[WARM - 1]) / (len(ended) - WARM)
 
 
