@@ -107,7 +107,9 @@ def test_alone_in_a_batch_and_through_the_trainer_are_the_same(name: str, tiny_d
     by_trainer = [m.density for batch in quiet_trainer().predict(model, data) or () for m in batch]
     for others in (in_batch, by_trainer):
         for density, expected in zip(others, alone, strict=True):
-            np.testing.assert_allclose(density, expected, rtol=1e-5)
+            np.testing.assert_allclose(
+                density, expected, rtol=1e-4
+            )  # float32 sums in another order, and logits to their exp
 
 
 @every_model
