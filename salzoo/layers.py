@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -193,16 +193,6 @@ class StackedTaps(nn.Module):
         maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
         size = (maps[self.reference].shape[-2], maps[self.reference].shape[-1])
         return torch.cat([resize_map(m, size) for m in maps], dim=1)
-
-
-def mirror_average(predict: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
-    """Average the map of a picture and the map, mirrored back, of its mirror image.
-
-    Args:
-        predict: (N, C, H, W) pictures to (N, 1, h, w) maps.
-        image: (N, C, H, W).
-    """
-    return (predict(image) + predict(image.flip(-1)).flip(-1)) / 2
 
 
 def resize_map(maps: Tensor, size: tuple[int, int]) -> Tensor:

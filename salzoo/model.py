@@ -49,6 +49,7 @@ class SaliencyModel(L.LightningModule):
         preprocess: What the network expects; its `mean` and `std` default to the backbone's own.
         backbone: timm name that they are taken from.
         loss: What to train with instead of the paper's own loss, as `salzoo.losses.get` takes it; None for that.
+        mirror: In eval mode, average the logits of the picture and, mirrored back, of its mirror image; twice the work.
     """
 
     network: nn.Module
@@ -66,9 +67,15 @@ class SaliencyModel(L.LightningModule):
     """The checkpoint's `config.json`; `load` of a checkpoint sets it."""
 
     def __init__(
-        self, preprocess: Preprocess, *, backbone: str | None = None, loss: losses.LossSpec | None = None
+        self,
+        preprocess: Preprocess,
+        *,
+        backbone: str | None = None,
+        loss: losses.LossSpec | None = None,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
+        self.mirror = mirror
         self.objective = None if loss is None else losses.get(loss)
         if backbone is not None and preprocess.mean is None:
             mean, std = pixel_statistics(backbone)
@@ -123,7 +130,11 @@ class SaliencyModel(L.LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, h, w) RGB in [0, 1], at `preprocess.size`, to (N, 1, h', w') logits."""
-        logits: Tensor = self.network(self.preprocess.normalize(image))
+        pixels = self.preprocess.normalize(image)
+        if self.mirror and not self.training:
+            seen, mirrored = self.network(torch.cat([pixels, pixels.flip(-1)])).chunk(2)
+            return cast("Tensor", seen + mirrored.flip(-1)) / 2
+        logits: Tensor = self.network(pixels)
         return logits
 
     def infer(self, images: Sequence[Tensor]) -> list[Tensor]:

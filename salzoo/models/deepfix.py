@@ -181,6 +181,7 @@ class DeepFix(SaliencyModel):
         dropout: Share of values left out after each location-biased convolution in training.
         optimizer: `paper` (see above) or `adamw` with a one-cycle rate.
         lr: Rate at the start, or the peak of the one-cycle rate.
+        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
         loss: Instead of the paper's, see `salzoo.losses.get`.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects.
@@ -199,11 +200,12 @@ class DeepFix(SaliencyModel):
         dropout: float = 0.5,
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 1e-2,
+        mirror: bool = False,
         loss: losses.LossSpec | None = None,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((480, 640), "aspect"),
     ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss)
+        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
         self.optimizer, self.lr = optimizer, lr
         self.network = DeepFixNetwork(backbone, taps, dilated, frozen, width, dilation, dropout, pretrained_backbone)
 

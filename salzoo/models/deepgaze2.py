@@ -46,7 +46,6 @@ class DeepGazeIINetwork(nn.Module):
         activation: Between the layers; the paper's is `relu`, also after the last one.
         stride: Of the map at which the read-out's later layers, the blur and the centre bias work.
         dropout: Share of the read-out's hidden channels left out in training.
-        mirror: In eval mode, average the log densities of the picture and of its mirror image.
         pretrained_backbone: Start from ImageNet weights.
         remember: See `TimmBackbone`.
     """
@@ -59,12 +58,11 @@ class DeepGazeIINetwork(nn.Module):
         activation: Literal["relu", "softplus"],
         stride: int,
         dropout: float,
-        mirror: bool,
         pretrained_backbone: bool,
         remember: bool = False,
     ) -> None:
         super().__init__()
-        self.stride, self.mirror = stride, mirror
+        self.stride = stride
         self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=remember)
         self.backbone.freeze()
         self.standardise = nn.ModuleList(Standardise(c) for c in self.backbone.channels)
@@ -76,14 +74,7 @@ class DeepGazeIINetwork(nn.Module):
         self.centre_bias = CentreBias()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Read the taps out, in eval mode with `mirror` also those of the mirror image."""
-        if self.training or not self.mirror:
-            return self._log_density(image)
-        seen, mirrored = self._log_density(torch.cat([image, image.flip(-1)])).chunk(2)
-        return (seen + mirrored.flip(-1)) / 2
-
-    def _log_density(self, image: Tensor) -> Tensor:
-        """Under autocast only the trunk runs in half precision, log densities need more."""
+        """Read the taps out; under autocast only the trunk runs in half precision, log densities need more."""
         features = [m.float() for m in self.backbone(image)]
         with torch.autocast(image.device.type, enabled=False):
             return self._read(features, (image.shape[-2] // self.stride, image.shape[-1] // self.stride))
@@ -146,10 +137,10 @@ class DeepGazeII(SaliencyModel):
         remember: bool = False,
         loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss)
+        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
         self.lr = lr
         self.network = DeepGazeIINetwork(
-            backbone, taps, hidden, activation, stride, dropout, mirror, pretrained_backbone, remember
+            backbone, taps, hidden, activation, stride, dropout, pretrained_backbone, remember
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from salzoo import losses
 from salzoo.backbone import TimmBackbone
-from salzoo.layers import StackedTaps, kernel_density, mirror_average
+from salzoo.layers import StackedTaps, kernel_density
 from salzoo.model import SaliencyModel, as_float, decaying_sgd, normalise_log
 from salzoo.preprocess import Preprocess
 
@@ -93,7 +93,6 @@ class MLNetNetwork(nn.Module):
         frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
-        mirror: In eval mode, average the maps of the picture and of its mirror image.
         pretrained_backbone: Start from ImageNet weights.
     """
 
@@ -105,7 +104,6 @@ class MLNetNetwork(nn.Module):
         frozen: bool,
         activation: Literal["relu", "softplus"],
         dropout: float,
-        mirror: bool,
         pretrained_backbone: bool,
     ) -> None:
         super().__init__()
@@ -116,7 +114,6 @@ class MLNetNetwork(nn.Module):
             trunk.freeze()
         self.features = StackedTaps(trunk, stride=8)
         self.dropout = nn.Dropout(dropout)
-        self.mirror = mirror
         self.encode = nn.Conv2d(self.features.channels, 64, 3, padding=1)
         self.predict = nn.Conv2d(64, 1, 1)
         self.activation = {"relu": nn.ReLU(), "softplus": nn.Softplus()}[activation]
@@ -126,12 +123,6 @@ class MLNetNetwork(nn.Module):
             nn.init.zeros_(cast("Tensor", layer.bias))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict the picture, in eval mode with `mirror` also its mirror image."""
-        if self.training or not self.mirror:
-            return self._predict(image)
-        return mirror_average(self._predict, image)
-
-    def _predict(self, image: Tensor) -> Tensor:
         """Tap, encode, weigh by place."""
         encoded = self.activation(self.encode(self.dropout(self.features(image))))
         return F.relu(self.prior(self.activation(self.predict(encoded))))
@@ -178,10 +169,10 @@ class MLNet(SaliencyModel):
         preprocess: Preprocess = Preprocess((480, 640), "pad"),
         loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss)
+        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
         self.power, self.fit_prior, self.prior_decay = power, fit_prior, prior_decay
         self.optimizer, self.lr = optimizer, lr
-        self.network = MLNetNetwork(backbone, taps, pools, frozen, activation, dropout, mirror, pretrained_backbone)
+        self.network = MLNetNetwork(backbone, taps, pools, frozen, activation, dropout, pretrained_backbone)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Divide the map by its sum; a pixel at 0 gets a millionth of the highest one."""

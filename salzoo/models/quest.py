@@ -102,6 +102,7 @@ class Quest(SaliencyModel):
         backbone_rate: Rate of the trunk as a share of `lr`.
         loss: What to train with, as `salzoo.losses.get` takes it.
         remember: In training, keep the maps of the frozen trunk in memory; needs `--data.augment.crop 0`.
+        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
     """
 
     network: QuestNetwork
@@ -121,8 +122,9 @@ class Quest(SaliencyModel):
         backbone_rate: float = 0.1,
         loss: losses.LossSpec = "unisal",
         remember: bool = False,
+        mirror: bool = False,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss)
+        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
         self.lr, self.backbone_rate = lr, backbone_rate
         self.network = QuestNetwork(
             backbone, taps, stride, hidden, dropout, train_backbone, pretrained_backbone, remember

@@ -94,6 +94,7 @@ class SALICON(SaliencyModel):
         backbone_rate: The streams' share of it.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the fine stream expects; both sides even.
+        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
         loss: Instead of the paper's, see `salzoo.losses.get`.
     """
 
@@ -112,9 +113,10 @@ class SALICON(SaliencyModel):
         backbone_rate: float = 1.0,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((600, 800)),
+        mirror: bool = False,
         loss: losses.LossSpec | None = None,
     ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss)
+        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
         self.optimizer, self.lr, self.backbone_rate = optimizer, lr, backbone_rate
         self.network = SALICONNetwork(backbone, taps, stride, frozen, upsampling, dropout, pretrained_backbone)
 

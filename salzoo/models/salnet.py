@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from salzoo import losses
 from salzoo.backbone import TimmBackbone
 from salzoo.errors import WeightsError
-from salzoo.layers import StackedTaps, mirror_average
+from salzoo.layers import StackedTaps
 from salzoo.model import SaliencyModel, as_float, normalise_log
 from salzoo.preprocess import Preprocess
 
@@ -105,7 +105,6 @@ class SalNetNetwork(nn.Module):
         stride: Of the features.
         column: Channels of conv4 to conv8.
         dropout: Share of the features' channels left out in training.
-        mirror: In eval mode, average the maps of the picture and of its mirror image.
         deconvolution_gain: Of the deconvolution's initial kernel, which is constant.
     """
 
@@ -115,11 +114,10 @@ class SalNetNetwork(nn.Module):
         stride: int,
         column: tuple[int, int, int, int, int],
         dropout: float,
-        mirror: bool,
         deconvolution_gain: float,
     ) -> None:
         super().__init__()
-        self.features, self.mirror = features, mirror
+        self.features = features
         self.dropout = nn.Dropout2d(dropout)
         layers, channels = OrderedDict[str, nn.Module](), features.channels
         for i, (width, kernel) in enumerate(zip((*column, 1), KERNELS, strict=True), start=4):
@@ -133,12 +131,6 @@ class SalNetNetwork(nn.Module):
         nn.init.constant_(self.deconv1.weight, deconvolution_gain / 4)  # four weights make a pixel
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict the picture, in eval mode with `mirror` also its mirror image."""
-        if self.training or not self.mirror:
-            return self._predict(image)
-        return mirror_average(self._predict, image)
-
-    def _predict(self, image: Tensor) -> Tensor:
         """Run the trunk, the column and the deconvolution."""
         saliency: Tensor = self.deconv1(self.column(self.dropout(self.features(image))))
         return saliency
@@ -193,7 +185,7 @@ class SalNet(SaliencyModel):
     ) -> None:
         if backbone == STEM and preprocess.mean is None:
             preprocess = replace(preprocess, mean=STEM_MEAN, std=STEM_STD, channel_order="bgr")
-        super().__init__(preprocess, backbone=backbone, loss=loss)
+        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
         self.optimizer, self.lr, self.root, self.power = optimizer, lr, root, power
         features: VGGMStem | StackedTaps
         if backbone == STEM:
@@ -203,7 +195,7 @@ class SalNet(SaliencyModel):
             if frozen:
                 trunk.freeze()
             features = StackedTaps(trunk, stride)
-        self.network = SalNetNetwork(features, stride, column, dropout, mirror, deconvolution_gain)
+        self.network = SalNetNetwork(features, stride, column, dropout, deconvolution_gain)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Undo the scaling of the target, clip softly, blur by the released 5x5 Gaussian and divide by the sum."""
