@@ -1,6 +1,7 @@
 """Speed of the training-free systems and the shallow learners, and agreement with public implementations.
 
     python benchmarks/classic.py [--pictures DIR] [--bms PROGRAM] [--peers PYTHON [--gbvs DIR] [--salienpy DIR]]
+        [--output benchmarks/results/classic.json]
 
 `--pictures` is a folder, of which 20 pictures are taken; without it, the sample pictures. Public implementations run in
 the same call, each if it is there: `--bms` is the authors' program, built from github.com/jimmie33/BMS; `--peers` a
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--bms", help="the authors' program")
     parser.add_argument("--gbvs", help="checkout of shreelock/gbvs")
     parser.add_argument("--salienpy", help="checkout of rafaelolg/salienpy")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.pictures:
@@ -73,6 +75,8 @@ def main() -> None:
     for row in result["peers"].values():
         row["cpu_ours_over_theirs"] = round(result["ours"][row["ours"]]["cpu_ms"] / row["cpu_ms"], 3)
     print(json.dumps(result, indent=1))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def timed(name: str, pictures: list[Image.Image]) -> dict[str, float]:

@@ -15,22 +15,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import readme
+
 from salzoo import card
 from salzoo.baselines import ROWS as BASELINES
 from salzoo.data import load_dataset
 from salzoo.evaluate import Table, evaluate, predictor
 from salzoo.fit import commit
 from salzoo.hub import Measured
-from salzoo.metrics import METRICS
 from salzoo.spec import read_spec, spec_names
 from salzoo.zoo import load
 
 REPOSITORY = Path(__file__).parents[1]
-RESULTS = REPOSITORY / "benchmarks" / "results"
-SETS = ("osie", "eyecrowd", "scene500")
-MARKERS = ("<!-- table: make table -->", "<!-- end of table -->")
-PUBLISHED = ("auc_judd", "auc", "nss")
-"""Metrics of the MIT300 leaderboards that are printed beside ours."""
 
 
 def main() -> None:
@@ -55,7 +51,7 @@ def loadable() -> list[str]:
 def measure(rows: list[str], root: str, split: str) -> None:
     """Measure rows and, on the test split, keep them in the results of each set."""
     predictors = {name: predictor(load(name)) for name in rows if name != "baselines"}
-    for name in SETS:
+    for name in readme.SETS:
         dataset = load_dataset(name, root, split)
         table = evaluate(predictors, dataset, baselines=BASELINES if "baselines" in rows else ())
         print(table.to_markdown(), flush=True)
@@ -65,7 +61,7 @@ def measure(rows: list[str], root: str, split: str) -> None:
 
 def keep(table: Table) -> None:
     """Write a table's rows into the results of its set, over those of the same name."""
-    path, new, at = RESULTS / f"{table.dataset}.json", table.to_json(), commit()
+    path, new, at = readme.RESULTS / f"{table.dataset}.json", table.to_json(), commit()
     old: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     names = {*loadable(), *BASELINES}
     for part in ("rows", "intervals"):
@@ -78,60 +74,17 @@ def keep(table: Table) -> None:
 
 def write() -> None:
     """Write configs, cards and the README from the results."""
-    results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in SETS]
+    results = [readme.results(name) for name in readme.SETS]
     for name in loadable():
         if (folder := REPOSITORY / "hub" / name).is_dir():
             card.record(folder, [measured(result, name) for result in results if name in result["rows"]])
-    readme = REPOSITORY / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(MARKERS[0])
-    after = rest.partition(MARKERS[1])[2]
-    parts = [ranked(result).to_markdown() for result in results]
-    parts.append(
-        "Measured by `make table`, row by row: the commit of each is in `benchmarks/results/<set>.json`. The only draw "
-        "is that of `permutation`, with seed 0."
-    )
-    parts.append(beside_the_leaderboard(results[0]))
-    readme.write_text("\n".join([before + MARKERS[0], "\n\n".join(parts), MARKERS[1] + after]), encoding="utf-8")
+    readme.write()
 
 
 def measured(result: dict[str, Any], row: str) -> Measured:
     scores = {name: round(value, 5) for name, value in result["rows"][row].items()}
     head = (result["dataset"], result["split"], result["images"], result["convention"], result["commits"][row])
     return Measured(*head, scores)
-
-
-def ranked(result: dict[str, Any]) -> Table:
-    """Return a result as a table, the best NSS first and the baselines last; its means stand for one picture each."""
-    rows = result["rows"]
-    models = sorted((row for row in rows if row not in BASELINES), key=lambda row: -rows[row]["nss"])
-    order = [*models, *(row for row in BASELINES if row in rows)]
-    scores = {row: {metric: [value] for metric, value in rows[row].items()} for row in order}
-    images = tuple(map(str, range(result["images"])))
-    return Table(result["dataset"], result["split"], images, result["convention"], result["baseline"], scores)
-
-
-def beside_the_leaderboard(result: dict[str, Any]) -> str:
-    """Return our numbers on OSIE beside the published ones of MIT300: other pictures and other weights."""
-    lines = [
-        "What was published for MIT300, beside ours on OSIE: other pictures, and for the deep ones other weights, so "
-        "that only the order can be compared.",
-        "",
-        "| model | OSIE auc_judd | OSIE nss | MIT300 AUC | MIT300 NSS | published in |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row, means in sorted(result["rows"].items(), key=lambda item: -item[1]["nss"]):
-        name, _, tag = row.partition(".")
-        if name not in spec_names() or tag != read_spec(name).default:
-            continue
-        reported = [r for r in read_spec(name).reported if r.dataset.startswith("MIT300") and r.metric in PUBLISHED]
-        if not reported:
-            continue
-        board = reported[0].dataset
-        numbers = {r.metric: f"{r.value:.2f}" for r in reported if r.dataset == board}
-        auc = numbers.get("auc_judd", numbers.get("auc", "–"))
-        ours = " | ".join(f"{means[metric]:.3f}" for metric in METRICS if metric in ("auc_judd", "nss"))
-        lines.append(f"| {name} | {ours} | {auc} | {numbers.get('nss', '–')} | {board}: {reported[0].where} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """Do models see what people see at once? A singleton among 48 distractors, for all models of the zoo.
 
-    python examples/popout.py [MODEL ...] [--displays 20] [-o examples/popout.png]
+    python examples/popout.py [MODEL ...] [--displays 20] [-o examples/popout.png] [--json FILE]
 
 Draws displays in which one bar differs in colour, orientation or size, and counts in how many of them a model's maximum
 lies on it, that is, nearer than half the distance between bars. People find all three at once, whatever the number of
-distractors (Treisman and Gelade, 1980). Prints a table and writes a figure of one display of each kind.
+distractors (Treisman and Gelade, 1980). Prints a table, writes a figure of one display of each kind, and with
+--json the shares.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import salzoo
+from salzoo.fit import commit
 from salzoo.model import SaliencyModel
 from salzoo.samples import PopOut, pop_out
 from salzoo.spec import read_spec
@@ -34,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all that load without training")
     parser.add_argument("--displays", type=int, default=20, help="of each kind")
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".png"))
+    parser.add_argument("--json", type=Path, help="write the shares here, too")
     arguments = parser.parse_args(words)
     names = arguments.models or loadable()
     models = {name: salzoo.load(name) for name in names}
@@ -44,6 +48,9 @@ def main(words: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
         shares[name] = {kind: share_found(model, kind, arguments.displays) for kind in KINDS}
         print(f"| {name} | {' | '.join(f'{share:.0%}' for share in shares[name].values())} |", flush=True)
     figure({name: model for name, model in models.items() if name in SHOWN or arguments.models}, arguments.output)
+    if arguments.json:
+        result = {"commit": commit(), "displays": arguments.displays, "shares": shares}
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     return shares
 
 
