@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from salzoo.hub import CARD, Config, Measured, Provenance, read_config, write_config, write_text
+from salzoo.hub import CARD, SHEET, Config, Measured, Provenance, read_config, write_config, write_text
 from salzoo.metrics import METRICS
 from salzoo.spec import ModelSpec, prose_file, read_spec
 
@@ -19,13 +19,21 @@ SETS = {
 }
 """Data sets and their papers, as the cards cite them."""
 
+PICTURES = (
+    f"![Overlays of this model on eight pictures]({SHEET})\n\n"
+    "*Lines enclose half and 80 % of the predicted looks. Photographs: NASA and SpaceX (public domain), "
+    "Rachel Michetti and Stefan van der Walt (CC0); the others are drawn.*"
+)
+"""What the card says of the sheet that `benchmarks/sheets.py` draws."""
 
-def render(spec: ModelSpec, config: Config) -> str:
+
+def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
     """Return the card of a checkpoint as Markdown with a YAML header.
 
     Args:
         spec: The model.
         config: The checkpoint's `config.json`.
+        sheet: Show `sheet.jpg`, which lies in the same folder.
     """
     name = f"{config.model}.{config.tag}"
     data = ModelCardData(
@@ -44,6 +52,7 @@ def render(spec: ModelSpec, config: Config) -> str:
         spec.summary,
         f"Variant `{config.tag}`: {spec.variants[config.tag].summary}" if config.tag in spec.variants else "",
         f"```python\nimport salzoo\n\nsalzoo.load({name!r}).predict('photo.jpg').save('map.png')\n```",
+        PICTURES if sheet else "",
         prose.read_text(encoding="utf-8").strip() if prose.is_file() else "",
         _measured_table(config),
         _training(config),
@@ -54,7 +63,8 @@ def render(spec: ModelSpec, config: Config) -> str:
 
 def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:
     """Write `README.md` of a checkpoint folder, in one step."""
-    write_text(folder / CARD, render(spec, config or read_config(folder)))
+    sheet = (folder / SHEET).is_file()
+    write_text(folder / CARD, render(spec, config or read_config(folder), sheet=sheet))
 
 
 def record(folder: Path, rows: Iterable[Measured]) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from salzoo.publish import publish as publish
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+SHEET = "sheet.jpg"
+"""Overlays of the model on free pictures, which the card shows if the folder has it; `benchmarks/sheets.py`."""
 MOST_BYTES = 1 << 32
 """Of a network that is built by a `config.json` that nobody vouches for."""
 

@@ -19,11 +19,11 @@ from huggingface_hub.hf_api import RepoFile
 
 from salzoo import __version__, hub, remote, zoo
 from salzoo.errors import PublishError, SpecError, WeightsError
-from salzoo.hub import CARD, CONFIG, WEIGHTS, Config
+from salzoo.hub import CARD, CONFIG, SHEET, WEIGHTS, Config
 from salzoo.spec import read_spec, spec_names
 
-FILES = (WEIGHTS, CONFIG, CARD)
-"""What a repository holds; the Hub adds `.gitattributes`."""
+FILES = (WEIGHTS, CONFIG, CARD, SHEET)
+"""What a repository holds, the last if the card shows it; the Hub adds `.gitattributes`."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".npy", ".npz", ".joblib")
 """Files that can run code when they are opened, or that often do."""
@@ -172,8 +172,14 @@ def metadata(path: Path) -> dict[str, str]:
 def _check_card(path: Path, config: Config) -> None:
     if not path.is_file():
         raise PublishError(f"{path} is missing: `salzoo evaluate ... --record` writes it.")
+    text = path.read_text(encoding="utf-8")
+    shown, there = f"]({SHEET})" in text, path.with_name(SHEET).is_file()
+    if shown and not there:
+        raise PublishError(f"{path} shows {SHEET}, which is missing; write the card again, or put the picture there.")
+    if there and not shown:
+        raise PublishError(f"{SHEET} is not shown by {path}; write the card again, or take the picture out.")
     try:
-        header = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=False).data.to_dict()  # type: ignore[no-untyped-call]
+        header = ModelCard(text, ignore_metadata_errors=False).data.to_dict()  # type: ignore[no-untyped-call]
     except (ValueError, yaml.YAMLError) as error:
         raise PublishError(f"{path}: its header is not valid YAML: {error}") from error
     wanted: dict[str, Any] = {"library_name": remote.LIBRARY, "license": config.license}
@@ -186,8 +192,9 @@ def _check_card(path: Path, config: Config) -> None:
 
 def _stage(folder: Path, scratch: Path) -> Path:
     """Copy what is uploaded; the card is sealed, so that an edit on the Hub is seen before it is overwritten."""
-    for name in (WEIGHTS, CONFIG):
-        shutil.copyfile(folder / name, scratch / name)
+    for name in (WEIGHTS, CONFIG, SHEET):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, scratch / name)
     (scratch / CARD).write_text(_seal((folder / CARD).read_text(encoding="utf-8")), encoding="utf-8")
     return scratch
 

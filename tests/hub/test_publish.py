@@ -9,6 +9,7 @@ import pytest
 import torch
 from hub.scenes import REPO, ROW, density, edit
 from loopback_hub import LoopbackHub
+from PIL import Image
 
 import salzoo
 from salzoo import card, hub
@@ -45,6 +46,19 @@ class TestPublish:
             ("osie", "nss", 1.5),
             ("osie", "cc", 0.5),
         }
+
+    def test_the_sheet_goes_along_with_the_card_that_shows_it(self, loopback: LoopbackHub, folder: Path) -> None:
+        Image.new("RGB", (40, 30), "teal").save(folder / hub.SHEET)
+        with pytest.raises(PublishError, match=r"sheet.jpg is not shown by .*README.md; write the card again"):
+            publish(folder, REPO)
+        card.record(folder, [ROW])
+        done = publish(folder, REPO)
+        files = loopback.repos[REPO].commits[str(done.commit)].files
+        assert files["sheet.jpg"] == (folder / hub.SHEET).read_bytes()
+        assert b"](sheet.jpg)" in files["README.md"]
+        (folder / hub.SHEET).unlink()
+        with pytest.raises(PublishError, match=r"README.md shows sheet.jpg, which is missing; write the card again"):
+            publish(folder, REPO)
 
     def test_the_unchanged_folder_makes_no_commit(self, loopback: LoopbackHub, folder: Path) -> None:
         first, second = publish(folder, REPO), publish(folder, REPO)

@@ -16,6 +16,7 @@ How to add one:
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import math
 import subprocess
@@ -34,6 +35,9 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from models import peers
+
+from salzoo.models import deepgaze2 as deepgaze2_model
+from salzoo.models import deepgaze2e as deepgaze2e_model
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,22 @@ def salicon(checkout: Path) -> Peer:
     )
 
 
+def salnet(checkout: Path) -> Peer:
+    """G. Kelam's port; its poolings round down and ours up, as Caffe's do: here is a size where both are the same."""
+    network = public(checkout, "Deep_Net.DeepNet_model").DeepNet()
+    convolutions = {f"features.conv{i}.": f"conv{i}." for i in range(1, 4)}
+    return Peer(
+        url="https://github.com/Goutam-Kelam/Visual-Saliency",
+        file="Deep_Net/DeepNet_model.py",
+        model="salnet.paper",
+        init_args={"pretrained_backbone": False},
+        network=network,
+        names=convolutions | {"column.": "", "deconv1.": "deconv1."},
+        run=network,
+        input_size=(67, 99),
+    )
+
+
 def deepgaze1(checkout: Path) -> Peer:
     """The authors' re-issue; it takes pixels of twice the size, and drops every other one."""
     torch.hub.load = lambda repository, name, pretrained: torchvision.models.alexnet()
@@ -162,47 +182,131 @@ def deepgaze1(checkout: Path) -> Peer:
     )
 
 
+def deepgaze2(checkout: Path) -> Peer:
+    """The authors' class for any DeepGaze II, with VGG-19's layers and the paper's read-out, all at stride 16.
+
+    There the maps need no up-sampling, which they do to the nearest pixel and we bilinearly.
+    """
+    torch.hub.load = lambda _, name, **__: torchvision.models.get_model(name)
+    modules = public(checkout, "deepgaze_pytorch.modules")
+    trunk = public(checkout, "deepgaze_pytorch.features.vggnet").RGBvgg19()
+    features = modules.FeatureExtractor(trunk, [f"1.{tap}" for tap in deepgaze2_model.VGG19_TAPS])
+    widths = (2560, 16, 32, 2, 1)
+    layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Conv2d(a, b, 1), nn.ReLU())]
+    network = modules.DeepGazeII(features, nn.Sequential(*layers), saliency_map_factor=32)
+    network.finalizer.gauss.kernel_size = 25  # ours holds three of at most 4 pixels
+    return Peer(
+        url="https://github.com/matthias-k/DeepGaze",
+        file="deepgaze_pytorch/modules.py",
+        model="deepgaze2.paper",
+        init_args={"stride": 16, "pretrained_backbone": False},
+        network=network,
+        names={
+            "backbone.trunk.features.": "features.features.1.features.",
+            **{f"readout.{i}.": f"readout_network.{2 * i}." for i in range(4)},
+            "blur.log_sigma": {"log": "finalizer.gauss.sigma"},
+            "centre_bias.log_density": "centre_bias",
+            "centre_bias.weight": "finalizer.center_bias_weight",
+        },
+        run=_pixels_to_log_density(network, 32),
+        kept=tuple(f"standardise.{i}.{part}" for i in range(5) for part in ("mean", "std")),
+        unused=("features.features.1.classifier.",),
+        input_size=(128, 192),
+        inputs=("centre_bias",),
+        output_of="log_density",
+    )
+
+
 def deepgaze2e(checkout: Path) -> Peer:
-    """DeepGaze IIE with two of its four backbones and two of their thirty components."""
-    package = public(checkout, "deepgaze_pytorch.deepgaze2e")
+    """DeepGaze IIE with two of its four backbones, the ResNets, and two of their thirty components."""
     shapenet = public(checkout, "deepgaze_pytorch.features.shapenet")
     untrained = nn.Sequential(OrderedDict(module=torchvision.models.resnet50())).state_dict()
     shapenet.model_zoo.load_url = lambda *_, **__: {"state_dict": untrained}
+    unread = ("fc.", "layer4.2.bn2.", "layer4.2.conv3.", "layer4.2.bn3.")
+    return _deepgaze2e(checkout, {0: ("1.module.", {"": ""}, unread), 3: ("1.", {"": ""}, unread)})
+
+
+def deepgaze2e_other_backbones(checkout: Path) -> Peer:
+    """DeepGaze IIE with the other two, EfficientNet-B5 and DenseNet-201."""
+    efficientnet = public(checkout, "deepgaze_pytorch.features.efficientnet").EfficientNet
+    efficientnet.from_pretrained = efficientnet.from_name
+    after_35 = ("_blocks.35._bn2.", *(f"_blocks.{i}." for i in (36, 37, 38)), "_conv_head.", "_bn1.", "_fc.")
+    last = "features.denseblock4.denselayer32."
+    after_32 = (f"{last}norm2.", f"{last}conv2.", "features.norm5.", "classifier.")
+    return _deepgaze2e(checkout, {1: ("1.", _efficientnet_names(), after_35), 2: ("1.", {"": ""}, after_32)})
+
+
+def _efficientnet_names() -> dict[str, Any]:
+    """Timm's names in EfficientNet-B5 to L. Melas-Kyriazi's, who counts the blocks through."""
+    squeeze = {"se.conv_reduce.": "_se_reduce.", "se.conv_expand.": "_se_expand."}
+    layers = {"conv_pw.": "_expand_conv.", "conv_dw.": "_depthwise_conv.", "conv_pwl.": "_project_conv.", **squeeze}
+    layers |= {f"bn{i + 1}.": f"_bn{i}." for i in range(3)}
+    unexpanded = {
+        "conv_dw.": "_depthwise_conv.",
+        "conv_pw.": "_project_conv.",
+        **squeeze,
+        "bn1.": "_bn1.",
+        "bn2.": "_bn2.",
+    }
+    names: dict[str, Any] = {"conv_stem.": "_conv_stem.", "bn1.": "_bn0."}
+    blocks = [(stage, i) for stage, depth in enumerate((3, 5, 5, 7, 7, 9)) for i in range(depth)]
+    for number, (stage, i) in enumerate(blocks):
+        names[f"blocks.{stage}.{i}."] = {"in": f"_blocks.{number}.", "names": layers if stage else unexpanded}
+    return names
+
+
+def _deepgaze2e(checkout: Path, trunks: Mapping[int, tuple[str, dict[str, Any], tuple[str, ...]]]) -> Peer:
+    """DeepGaze IIE with some of its backbones and two components of each.
+
+    Args:
+        checkout: The clone.
+        trunks: Number of a backbone to where it is in their module, its tensors' names there, and what nothing reads.
+    """
     torch.hub.load = lambda _, name, **__: torchvision.models.get_model(name)
-    chosen = (package.BACKBONES[0], package.BACKBONES[3])
-    network = package.MixtureModel([package.build_deepgaze_mixture(config, components=2) for config in chosen])
-    names: dict[str, Any] = {}
-    for m, trunk in enumerate(("1.module.", "1.")):
-        names[f"members.{m}.backbone.trunk."] = f"models.{m}.features.features.{trunk}"
+    package = public(checkout, "deepgaze_pytorch.deepgaze2e")
+    network = package.MixtureModel([package.build_deepgaze_mixture(package.BACKBONES[i], 2) for i in trunks])
+    names, unused = dict[str, Any](), list[str]()
+    for m, (start, inner, unread) in enumerate(trunks.values()):
+        names[f"members.{m}.backbone.trunk."] = {"in": f"models.{m}.features.features.{start}", "names": inner}
+        unused += [f"models.{m}.features.features.{start}{layer}" for layer in unread]
         for c in range(2):
             names |= _deepgaze2e_component(f"members.{m}.components.{c}.", f"models.{m}.", c)
-    unread = ("fc.", "layer4.2.bn2.", "layer4.2.conv3.", "layer4.2.bn3.")
-    centre_bias = peers.values("centre_bias", (1, 1, 48, 64))[:, 0]
-    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-
-    def run(image: Tensor) -> Tensor:
-        """They halve the picture and double the map, both to the nearest pixel."""
-        double, bias = (x.repeat_interleave(2, -1).repeat_interleave(2, -2) for x in (image, centre_bias))
-        log_density: Tensor = network((double * std + mean) * 255, bias)
-        return log_density[..., ::2, ::2] + math.log(4)
-
     return Peer(
         url="https://github.com/matthias-k/DeepGaze",
         file="deepgaze_pytorch/deepgaze2e.py",
         model="deepgaze2e.paper",
         init_args={
-            "backbones": ["resnet50.tv_in1k", "resnext50_32x4d.tv_in1k"],
-            "taps": [[tap[tap.index("layer") :] for tap in config["used_features"]] for config in chosen],
+            "backbones": [deepgaze2e_model.BACKBONES[i] for i in trunks],
+            "taps": [deepgaze2e_model.TAPS[i] for i in trunks],
             "components": 2,
             "pretrained_backbone": False,
         },
         network=network,
         names=names,
-        run=run,
-        unused=tuple(f"models.{m}.features.features.{t}{u}" for m, t in enumerate(("1.module.", "1.")) for u in unread),
+        run=_pixels_to_log_density(network, 2),
+        unused=tuple(unused),
         input_size=(48, 64),
         inputs=("centre_bias",),
     )
+
+
+def _pixels_to_log_density(network: nn.Module, factor: int) -> Callable[[Tensor], Tensor]:
+    """Return the authors' network as one of our picture: it halves pixels of 0 to 255 and enlarges its map.
+
+    Both are to the nearest pixel: each value of ours is `factor` x `factor` equal ones of theirs.
+    """
+    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    centre_bias = peers.values("centre_bias", (1, 1, 48, 64))
+
+    def run(image: Tensor) -> Tensor:
+        size = (2 * image.shape[-2] // factor, 2 * image.shape[-1] // factor)
+        bias = nn.functional.interpolate(centre_bias, size, mode="bilinear")[:, 0]
+        bias = bias.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+        double = image.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        log_density: Tensor = network((double * std + mean) * 255, bias)
+        return log_density[..., ::factor, ::factor] + 2 * math.log(factor)
+
+    return run
 
 
 def _deepgaze2e_component(ours: str, theirs: str, number: int) -> dict[str, Any]:
