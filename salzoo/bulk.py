@@ -13,7 +13,6 @@ import importlib.util
 import json
 import logging
 import os
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -21,7 +20,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +41,7 @@ from salzoo.predict import (
     refuse_collisions,
     stream,
 )
+from salzoo.processes import exchanged, torchrun
 from salzoo.saliency_map import SaliencyMap
 
 Engine = Literal["local", "torchrun", "ray"]
@@ -324,27 +323,20 @@ def _members(shard: str) -> Iterator[Source[str]]:
 
 def _share(job: Job, units: Sequence[Unit]) -> None:
     """Do this process's share under torchrun, and wait until all have done theirs."""
-    import torch.distributed as dist
-
-    dist.init_process_group("gloo", timeout=timedelta(days=30))
-    rank, world = dist.get_rank(), dist.get_world_size()
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     done = finished(Path(job.output))
     share = [unit for unit in units[rank::world] if unit.source not in done]  # of all: others are at work already
     entries = tqdm(work(job, share), total=len(share), unit="unit", disable=None if rank == 0 else True)
     append(Path(job.output), entries, f"{rank}")
-    dist.barrier()
-    dist.destroy_process_group()
+    exchanged(rank)
 
 
 def _launch(job: Job, processes: int) -> None:
     """Call this job again under torchrun, on this machine."""
-    words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "--max-restarts=3"]
-    # Without it the ranks that torch 2.14 restarts read the addresses of those that died.
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:  # too long for a command line
         json.dump(asdict(job), file)
         file.flush()
-        subprocess.run([sys.executable, *words, "-m", "salzoo.bulk", file.name], env=environment, check=False)
+        torchrun(["salzoo.bulk", file.name], processes, restarts=3)
 
 
 class Worker:

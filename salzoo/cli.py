@@ -113,6 +113,7 @@ def _build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--intervals", action="store_true", help="print half the 95 %% bootstrap interval of each mean")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the table there as JSON")
     sub.add_argument("--csv", type=Path, metavar="FILE", help="write the score of every picture there")
+    sub.add_argument("--processes", type=_positive, metavar="N", help="share the pictures among N processes")
     sub.add_argument(
         "--record", action="store_true", help="write each checkpoint folder's row into its config.json and card"
     )
@@ -317,34 +318,29 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     for file in (arguments.json, arguments.csv):  # before an hour of scoring
         if file is not None and not file.parent.is_dir():
             raise SpecError(f"there is no folder {file.parent} to write {file.name} into.")
+    if arguments.processes and "RANK" not in os.environ:
+        from salzoo.processes import torchrun
+
+        return min(torchrun(["salzoo", *arguments.words], arguments.processes), 1)
     from salzoo.data import load_dataset
 
     dataset: FixationDataset = load_dataset(arguments.data, arguments.root, arguments.split)
     from salzoo.baselines import ROWS
-    from salzoo.evaluate import evaluate, map_predictor, overlap, predictor
+    from salzoo.evaluate import evaluate, load_predictors
     from salzoo.hub import write_text
-    from salzoo.map_files import MapFolder
-    from salzoo.predict import load_on
 
-    predictors, notes = {}, []
-    for folder in arguments.maps:
-        maps = MapFolder(folder, dataset.names)
-        predictors[str(folder)] = map_predictor(maps)
-        if maps.eight_bit:
-            notes.append(f"Warning: {folder} has 8-bit maps; their rounding changes kld, ig and the AUCs.")
-    for name in arguments.name:
-        model = load_on(name, arguments.device)
-        predictors[name] = predictor(model)
-        if seen := overlap(model.trained_on, dataset):
-            notes.append(f"Warning: {name} was trained on {', '.join(seen)}: its row is no test.")
+    predictors, notes = load_predictors(arguments.name, arguments.maps, dataset, arguments.device)
     table = evaluate(
         predictors,
         dataset,
         baselines=ROWS if arguments.baselines is None else [row for row in arguments.baselines.split(",") if row],
         convention=arguments.convention,
         metric_specific=arguments.metric_specific,
-        notes=tuple(notes),
+        notes=notes,
+        shared="RANK" in os.environ,
     )
+    if os.environ.get("RANK", "0") != "0":
+        return 0
     print(table.to_markdown(intervals=arguments.intervals))
     if arguments.json is not None:
         write_text(arguments.json, json.dumps(table.to_json(), indent=2) + "\n")

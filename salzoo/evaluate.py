@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import inspect
 import io
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +27,10 @@ from salzoo.hub import Measured
 from salzoo.map_files import MapFolder
 from salzoo.metrics import METRICS, FixationPool, metric_maps
 from salzoo.model import SaliencyModel, evaluating
+from salzoo.predict import load_on
+from salzoo.processes import exchanged
 
+T = TypeVar("T")
 Convention = Literal["mit", "pysaliency"]
 Predictor = Callable[[int, Item], Tensor]
 """Index and item of a picture to its (H, W) map: a density, or any non-negative map."""
@@ -154,6 +159,7 @@ def evaluate(
     seed: int = 0,
     notes: tuple[str, ...] = (),
     progress: bool | None = None,
+    shared: bool = False,
 ) -> Table:
     """Score predictions beside the baselines of `salzoo.baselines` on every picture at its own size.
 
@@ -172,6 +178,7 @@ def evaluate(
         seed: Of the baseline `permutation`.
         notes: Warnings to print with the table.
         progress: Show a bar; None: if a person is watching.
+        shared: Share the pictures among the processes that torchrun started; each returns the whole table.
 
     Raises:
         DataError: If the fixations of the split are not public.
@@ -183,21 +190,28 @@ def evaluate(
     beside = Baselines(dataset, [row for row in baselines if row not in predictors], seed)
     metrics, left_out = _metrics(dataset, beside)
     pool = _pool(dataset) if dataset.has_points else None
-    scores: dict[str, dict[str, list[float]]] = {row: {} for row in (*predictors, *beside.rows)}
-    for i in tqdm(range(len(dataset)), unit="picture", disable=None if progress is None else not progress):
+
+    def score(i: int) -> dict[str, dict[str, float]]:
+        """Score every row on one picture."""
         item = dataset[i]
         size = (item["image"].shape[-2], item["image"].shape[-1])
         prior = beside.prior(i, size)
         truth = {"fixations": item["fixations"], "density": item["density"], "other": pool, "baseline": prior}
         predictions = {name: predict(i, item) for name, predict in predictors.items()}
+        found = {}
         for name, prediction in (predictions | beside.maps(i, item)).items():
             best = dict.fromkeys(metrics, prediction)
             if metric_specific and name in (*predictions, *DENSITIES):
                 sigma = dataset.sigma(size)
                 best |= metric_maps(prediction, centre_bias=prior, sigma_px=sigma, n_fixations=beside.mean)
-            _append(scores[name], _score(best, truth, metrics, convention))
-        for name, means in _between_people(dataset, i, truth, beside.rows, metrics, convention).items():
-            _append(scores[name], means)
+            found[name] = _score(best, truth, metrics, convention)
+        return found | _between_people(dataset, i, truth, beside.rows, metrics, convention)
+
+    pictures = _each(score, len(dataset), None if progress is None else not progress, shared=shared)
+    scores: dict[str, dict[str, list[float]]] = {row: {} for row in (*predictors, *beside.rows)}
+    for picture in pictures:
+        for name, values in picture.items():
+            _append(scores[name], values)
     return Table(
         dataset=dataset.name_of_set,
         split=dataset.split,
@@ -208,6 +222,16 @@ def evaluate(
         metric_specific=metric_specific,
         notes=(*notes, *left_out),
     )
+
+
+def _each(score: Callable[[int], T], count: int, disable: bool | None, *, shared: bool) -> list[T]:
+    """Return the score of each picture in their order; of those of the other processes, what they found."""
+    rank, world = (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if shared else (0, 1)
+    own = tqdm(range(rank, count, world), unit="picture", disable=disable if rank == 0 else True)
+    found = {i: score(i) for i in own}
+    if shared:
+        found = {i: one for part in exchanged(found) for i, one in part.items()}
+    return [found[i] for i in range(count)]
 
 
 def predictor(model: SaliencyModel) -> Predictor:
@@ -232,6 +256,31 @@ def overlap(trained_on: tuple[str, ...], dataset: FixationDataset) -> list[str]:
         )
 
     return [entry for entry in trained_on if same(*entry.split(":", 1))]
+
+
+def load_predictors(
+    names: Iterable[str], folders: Iterable[Path], dataset: FixationDataset, device: str = "auto"
+) -> tuple[dict[str, Predictor], tuple[str, ...]]:
+    """Load models and other tools' maps as predictors, with the warnings that belong to their numbers.
+
+    Args:
+        names: Models, model.tags or checkpoint folders.
+        folders: Of maps, one for each picture of the set.
+        dataset: That they are to be scored on.
+        device: Of the models: `auto`, `cpu` or `cuda`.
+    """
+    predictors, notes = dict[str, Predictor](), []
+    for folder in folders:
+        maps = MapFolder(folder, dataset.names)
+        predictors[str(folder)] = map_predictor(maps)
+        if maps.eight_bit:
+            notes.append(f"Warning: {folder} has 8-bit maps; their rounding changes kld, ig and the AUCs.")
+    for name in names:
+        model = load_on(name, device)
+        predictors[name] = predictor(model)
+        if seen := overlap(model.trained_on, dataset):
+            notes.append(f"Warning: {name} was trained on {', '.join(seen)}: its row is no test.")
+    return predictors, tuple(notes)
 
 
 def map_predictor(folder: MapFolder) -> Predictor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -144,7 +145,7 @@ def stream(
 
 
 def load_on(name: str, device: str) -> SaliencyModel:
-    """Load a model onto a device.
+    """Load a model onto a device; of several GPUs, each process of torchrun takes its own.
 
     Args:
         name: As `salzoo.load` takes it.
@@ -156,7 +157,9 @@ def load_on(name: str, device: str) -> SaliencyModel:
     model = load(name)
     if device == "cuda" and not torch.cuda.is_available():
         raise SpecError("--device cuda: torch finds no CUDA device here; use --device cpu or auto.")
-    return model.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    if device == "cpu" or not torch.cuda.is_available():
+        return model.to("cpu")
+    return model.to(f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}")
 
 
 def make_folder(output: Path) -> None:

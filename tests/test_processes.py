@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import resource
@@ -14,14 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ddp_validate
+import numpy as np
 import pytest
+import shared_evaluate
 import tiny_models
 import torch
 from test_fit import EPOCHS, start
 from torch import nn
 
 from salzoo import checkpoints, hub
+from salzoo.baselines import ROWS
 from salzoo.cli import main
+from salzoo.data import load_dataset
 from salzoo.processes import launched, synchronised
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +129,83 @@ def test_validation_is_exact_in_any_number_of_processes(tiny_data: Path, tmp_pat
             assert report["processes"] == count
             for name in ("val/nss", "val/auc_judd", "val/cc", "val/sim", "val/kld"):
                 assert report[name] == pytest.approx(expected[name], rel=0, abs=1e-9), name
+
+
+@pytest.fixture(scope="module")
+def maps(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return maps of the five test pictures, which have five sizes."""
+    dataset, folder = load_dataset("osie", tiny_data, "test"), tmp_path_factory.mktemp("maps")
+    assert len({dataset.size(i) for i in range(5)}) == len(dataset.names) == 5
+    for i, name in enumerate(dataset.names):
+        np.save(folder / f"{Path(name).stem}.npy", dataset[i]["density"].numpy() + 1e-5)
+    return folder
+
+
+def evaluation(model: Path, maps: Path, root: Path, output: Path) -> list[str]:
+    """Return the words of an evaluation that writes all that can be written."""
+    output.mkdir(exist_ok=True)
+    files = ["--csv", str(output / "t.csv"), "--json", str(output / "t.json"), "--record", "--intervals"]
+    return ["evaluate", str(model), "--maps", str(maps), "--data", "osie", "--root", str(root), *files]
+
+
+def same_numbers(one: object, other: object) -> bool:
+    """Compare nested JSON; numbers to 1e-9."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(same_numbers(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_numbers, one, other))
+    return one == other or (isinstance(one, float) and one == pytest.approx(other, rel=0, abs=1e-9, nan_ok=True))
+
+
+def table(output: Path) -> list[list[str | float]]:
+    lines = csv.reader((output / "t.csv").read_text().splitlines()[1:])
+    return [[row, image, *map(float, scores)] for row, image, *scores in lines]
+
+
+@pytest.mark.parametrize(("count", "options"), [(2, []), (3, ["--metric-specific"])])
+def test_an_evaluation_is_the_same_in_any_number_of_processes(
+    count: int, options: list[str], tiny_data: Path, maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every row, shuffled AUC and gold among them, on 5 pictures of 5 sizes that no two processes share evenly."""
+    models = [tiny_models.save(tiny_models.build("deepgaze2"), tmp_path / name / "tiny") for name in ("one", "many")]
+    alone = evaluation(models[0], maps, tiny_data, tmp_path / "one")
+    together = evaluation(models[1], maps, tiny_data, tmp_path / "many")
+    assert main([*alone, *options]) == 0
+    printed = capsys.readouterr().out.replace(str(models[0]), str(models[1]))
+    (tmp_path / "read").mkdir()
+    script = [shared_evaluate.__file__, str(tmp_path / "read"), *together, *options]
+    (output,) = ended(torchrun(script, f"--nproc-per-node={count}", f"--rdzv-endpoint=127.0.0.1:{free_port()}"))
+    read = [path.name.split("-") for path in (tmp_path / "read").iterdir()]
+    assert sorted(index for index, _, _ in read) == ["0", "1", "2", "3", "4"], "each picture once"
+    assert len({rank for _, rank, _ in read}) == len({process for _, _, process in read}) == count
+
+    expected, found = table(tmp_path / "one"), table(tmp_path / "many")
+    assert len(found) == 5 * (2 + len(ROWS))
+    assert same_numbers([line[1:] for line in expected], [line[1:] for line in found])
+    expected, found = (json.loads((tmp_path / name / "t.json").read_text()) for name in ("one", "many"))
+    for part in ("rows", "intervals"):
+        assert same_numbers(list(expected[part].values()), list(found[part].values()))
+    one, many = (hub.read_config(model).measured for model in models)
+    assert [(row.images, row.scores) for row in one] == [(row.images, row.scores) for row in many]
+    assert [row.images for row in many] == [5]
+    assert output.count("| auc_judd") == 1
+    assert printed in output
+
+
+def test_an_evaluation_that_fails_writes_nothing(tiny_data: Path, maps: Path, tmp_path: Path) -> None:
+    """It starts two processes itself; a map that cannot be read is told by the one whose picture it is."""
+    (tmp_path / "maps").mkdir()
+    for path in maps.iterdir():
+        (tmp_path / "maps" / path.name).write_bytes(path.read_bytes())
+    words = ["--maps", str(tmp_path / "maps"), "--data", "osie", "--root", str(tiny_data), "--processes", "2"]
+    words += ["--baselines=", "--csv", str(tmp_path / "t.csv")]
+    sorted((tmp_path / "maps").iterdir())[1].write_bytes(b"broken")
+    process = start(["evaluate", *words], env=os.environ | LOOPBACK, start_new_session=True)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 1, output
+    assert output.count("cannot be read") == 1
+    assert "rank      : 1 (local_rank: 1)" in output
+    assert not (tmp_path / "t.csv").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="sets the limit of another process")

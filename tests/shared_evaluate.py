@@ -1,0 +1,30 @@
+"""`salzoo evaluate` in one of several processes; its maps note who read them: `shared_evaluate.py FOLDER WORDS`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from salzoo.cli import main
+from salzoo.map_files import MapFolder
+
+
+class Noted(MapFolder):
+    """Writes an empty file for each map that is read: index and process."""
+
+    def read(self, index: int, size: tuple[int, int]) -> Tensor:
+        """Read, and note it."""
+        Path(sys.argv[1], f"{index}-{os.environ['RANK']}-{os.getpid()}").touch(exist_ok=False)
+        return super().read(index, size)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    import salzoo.evaluate
+
+    salzoo.evaluate.MapFolder = Noted
+    sys.exit(main(sys.argv[2:]))
