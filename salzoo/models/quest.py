@@ -10,12 +10,15 @@ Differences from the paper:
   and one such convolution compute, at the cost of the small maps.
 - The centre bias is a kernel density estimate of the training fixations with a learned weight, added before the
   sigmoid.
+- Training starts at the centre bias with a peak of `PRIOR`, as detection networks start at a low prior (Lin et al., ICCV
+  2017, Sec. 4.1). From 0.5 absolute errors first push the whole map down, into the flat part of the sigmoid.
 - The lite variant reads three strides of a frozen EfficientNet-Lite0.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,9 @@ from salzoo.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule
+
+PRIOR = 0.03
+"""Height of the sigmoid map where people look most, before training."""
 
 
 class QuestNetwork(nn.Module):
@@ -70,7 +76,9 @@ class QuestNetwork(nn.Module):
         layers: list[nn.Module] = [nn.ReLU(), nn.Dropout2d(dropout)]
         for before, after in itertools.pairwise(hidden):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
-        self.decoder = nn.Sequential(*layers, nn.Conv2d(hidden[-1], 1, 1))
+        readout = nn.Conv2d(hidden[-1], 1, 1)
+        nn.init.constant_(readout.bias, math.log(PRIOR / (1 - PRIOR)))  # type: ignore[arg-type]  # it has one
+        self.decoder = nn.Sequential(*layers, readout)
         self.centre_bias = CentreBias()
 
     def forward(self, image: Tensor) -> Tensor:
