@@ -50,7 +50,7 @@ SCORED: Size = (240, 320)
 """(height, width) at which maps are scored."""
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "quest": {"preprocess": {"size": SIZE}, "pretrained_backbone": True},
+    "quest": {"mirror": False, "preprocess": {"size": SIZE}, "pretrained_backbone": True},
     "deepgaze2": {
         "backbone": "tf_efficientnet_lite0",
         "mirror": False,
