@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import importlib.util
+import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -18,7 +21,8 @@ from timm.layers.format import Format
 from timm.models import create_feature_extractor
 from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from salzoo.errors import SpecError, WeightsError
 
@@ -101,6 +105,7 @@ class TimmBackbone(nn.Module):
         self.remember = remember
         self._always = False
         self._remembered: dict[bytes, list[Tensor]] = {}
+        self._folded: tuple[object, nn.Module] | None = None
         self.channels, self.strides = self._measure(name)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -131,12 +136,30 @@ class TimmBackbone(nn.Module):
         ]
 
     def _run(self, image: Tensor) -> list[Tensor]:
-        maps: Any = self.trunk(image)
+        maps: Any = self._fastest()(image)
         if isinstance(maps, dict):
             return [maps[str(i)] for i in range(len(self.taps))]
         if getattr(self.trunk, "output_fmt", Format.NCHW) == Format.NHWC:  # Swin and its kin
             return [m.permute(0, 3, 1, 2) for m in maps]
         return list(maps)
+
+    def _fastest(self) -> nn.Module:
+        """Return the trunk, or for prediction one with folded batch norms, made anew whenever a weight has changed.
+
+        That one is kept in a tuple: it is no part of the model, nor of its weights.
+        """
+        if self.trunk.training or not torch.is_inference_mode_enabled():
+            return self.trunk
+        tensors = itertools.chain(self.trunk.parameters(), self.trunk.buffers())
+        state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors]
+        if self._folded is None or self._folded[0] != state:
+            self._folded = (state, fold_batch_norms(self.trunk))
+        return self._folded[1]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast; what was folded before is of no use then."""
+        self._folded = None
+        return super()._apply(fn, recurse)
 
     @property
     def frozen(self) -> list[nn.Module]:
@@ -221,6 +244,29 @@ def load_packaged(trunk: nn.Module, name: str, path: Path) -> None:
         raise WeightsError(f"{path} does not fit timm {timm.__version__}: the shapes differ. Report it, please.")
     named = dict(zip(whole, source.values(), strict=True))
     trunk.load_state_dict({key: named[key] for key in trunk.state_dict()})
+
+
+def fold_batch_norms(trunk: nn.Module) -> nn.Module:
+    """Return a copy of a trunk in eval mode whose batch norms are folded into the convolutions before them.
+
+    The same maps but for rounding, without a pass over each of them. What torch.fx did not trace is returned as it is.
+    """
+    if not isinstance(trunk, fx.GraphModule):
+        return trunk
+    with torch.inference_mode(False), torch.no_grad():
+        folded = copy.deepcopy(trunk).eval()
+        modules = dict(folded.named_modules())
+        calls = Counter(node.target for node in folded.graph.nodes)
+        for node in folded.graph.nodes:
+            norm, before = modules.get(str(node.target)), node.args[0] if node.args else None
+            if not (isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats and isinstance(before, fx.Node)):
+                continue
+            convolution = modules.get(str(before.target))
+            once = len(before.users) == calls[before.target] == calls[node.target] == 1  # no tap is before the norm
+            if isinstance(convolution, nn.Conv2d) and once:
+                folded.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
+                folded.set_submodule(str(node.target), getattr(norm, "act", nn.Identity()))
+        return folded.to(memory_format=torch.channels_last)
 
 
 def _require_known(name: str) -> None:

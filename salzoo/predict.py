@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,15 @@ from tqdm import tqdm
 
 from salzoo.errors import ImageError, SpecError
 from salzoo.image import to_tensor
-from salzoo.model import SaliencyModel
+from salzoo.model import SaliencyModel, evaluating
 from salzoo.saliency_map import SaliencyMap
 from salzoo.zoo import load
 
 Key = TypeVar("Key")
 Source = tuple[Key, Callable[[], Tensor]]
 """What a picture is called, and what decodes it."""
+Predicted = tuple[Key, tuple[Tensor, SaliencyMap] | ImageError]
+"""What a picture is called, and its pixels and map, or why there are none."""
 Format = Literal["png", "npy", "tiff", "overlay"]
 BATCH_PIXELS = 50_000_000
 """Of decoded pictures that wait or go through the network together: large pictures come in smaller batches."""
@@ -117,31 +120,71 @@ def predict_each(
 
 def stream(
     model: SaliencyModel, sources: Iterable[Source[Key]], pool: ThreadPoolExecutor, batch_size: int
-) -> Iterator[tuple[Key, tuple[Tensor, SaliencyMap] | ImageError]]:
-    """Yield picture and map, or why there is none, one after the other; the pool decodes the next pictures meanwhile.
+) -> Iterator[Predicted[Key]]:
+    """Yield picture and map, or why there is none, in order; the pool decodes the next pictures meanwhile.
 
     Args:
         model: On the device where it is to run.
-        sources: Pictures; as many are held in memory as two batches need, whatever their number.
+        sources: Pictures; as many are held in memory as four batches need, whatever their number.
         pool: Of threads.
         batch_size: Pictures that go through the network at once; large ones are fewer.
+
+    Raises:
+        SpecError: If that is not at least 1.
     """
-    batch: list[tuple[Key, Tensor]] = []
+    if batch_size < 1:
+        raise SpecError(f"batch_size={batch_size} is not accepted: at least 1.")
+    running: deque[Future[list[Predicted[Key]]]] = deque()
+    with evaluating(model), _lanes(model, batch_size) as (lanes, count):
+        items = _read_ahead(pool, sources, 2 * batch_size)
+        for batch in _batches(items, batch_size // count, BATCH_PIXELS // count):
+            running.append(lanes.submit(_infer, model, batch))
+            while len(running) > count:  # one waits, so that no lane does
+                yield from running.popleft().result()
+        while running:
+            yield from running.popleft().result()
 
-    def flush() -> Iterator[tuple[Key, tuple[Tensor, SaliencyMap]]]:
-        maps = model.predict([image for _, image in batch], batch_size=batch_size)
-        yield from ((key, (image, m)) for (key, image), m in zip(batch, maps, strict=True))
-        batch.clear()
 
-    for key, image in _read_ahead(pool, sources, 2 * batch_size):
-        if isinstance(image, ImageError):
-            yield key, image
-            continue
+@contextmanager
+def _lanes(model: SaliencyModel, batch_size: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Make the threads that run the network, each with its share of the batch, and say how many they are.
+
+    One on a GPU. On a CPU as many as torch may use, up to one a picture: threads that share each layer wait for the
+    last of them at its end, and so for every picture that is read or written meanwhile; lanes wait for nothing.
+    """
+    threads = torch.get_num_threads()
+    count = min(threads, batch_size) if model.device.type == "cpu" else 1
+    try:
+        with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads // count,)) as lanes:
+            yield lanes, count
+    finally:
+        torch.set_num_threads(threads)  # a new thread has what any thread set last
+
+
+def _infer(model: SaliencyModel, batch: list[tuple[Key, Tensor | ImageError]]) -> list[Predicted[Key]]:
+    """Run one batch in this thread; what could not be read stays what it is."""
+    images = [image for _, image in batch if not isinstance(image, ImageError)]
+    with torch.inference_mode():
+        densities = iter(model.infer([image.to(model.device) for image in images]))
+        return [
+            (key, image if isinstance(image, ImageError) else (image, SaliencyMap(next(densities))))
+            for key, image in batch
+        ]
+
+
+def _batches(
+    items: Iterable[tuple[Key, Tensor | ImageError]], size: int, pixels: int
+) -> Iterator[list[tuple[Key, Tensor | ImageError]]]:
+    """Cut into batches of so many pictures, or fewer that have more than so many pixels."""
+    batch, seen = list[tuple[Key, Tensor | ImageError]](), 0
+    for key, image in items:
         batch.append((key, image))
-        if len(batch) == batch_size or sum(each[0].numel() for _, each in batch) > BATCH_PIXELS:
-            yield from flush()
+        seen += 0 if isinstance(image, ImageError) else image[0].numel()
+        if len(batch) == size or seen > pixels:
+            yield batch
+            batch, seen = [], 0
     if batch:
-        yield from flush()
+        yield batch
 
 
 def load_on(name: str, device: str) -> SaliencyModel:

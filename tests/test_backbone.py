@@ -232,3 +232,29 @@ def test_remembered_maps_are_those_of_the_trunk() -> None:
     backbone.trunk.register_forward_hook(lambda *_: runs.append(1))
     backbone(images)
     assert not runs, "all were in memory"
+
+
+@torch.no_grad()
+def test_batch_norms_are_folded_for_prediction_alone() -> None:
+    """The same maps but for rounding, also after a weight has changed; the model holds nothing of it."""
+    trunk = TimmBackbone("test_efficientnet", ("blocks.1.0.conv_exp", "blocks.2")).eval()
+    generator = torch.Generator().manual_seed(1)
+    norms = [module for module in trunk.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for tensor in (t for norm in norms for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var)):
+        tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    left = [m for m in backbone.fold_batch_norms(trunk.trunk).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(norms) > 5, "some to fold"
+    assert len(left) == 1, "the one behind a tap"
+    names = list(trunk.state_dict())
+    for change in (lambda: None, lambda: norms[0].weight.mul_(2), lambda: trunk.double().float()):
+        change()
+        expected = trunk(IMAGE)
+        with torch.inference_mode():
+            maps = trunk(IMAGE)
+        assert not any(torch.equal(a, b) for a, b in zip(maps, expected, strict=True)), "folded"
+        for ours, plain in zip(maps, expected, strict=True):
+            torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+    assert list(trunk.state_dict()) == names
+    trunk.train()
+    with torch.inference_mode():
+        assert not torch.equal(trunk(IMAGE)[1], trunk.eval()(IMAGE)[1]), "batch statistics in train mode"

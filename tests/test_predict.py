@@ -1,0 +1,60 @@
+"""Pictures to files: the same maps in the same order, however many threads share the work."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from PIL import Image
+
+from salzoo.errors import SpecError
+from salzoo.model import SaliencyModel
+from salzoo.predict import predict_each
+
+FORMATS = ("png",)
+
+
+@pytest.fixture(scope="module")
+def model() -> SaliencyModel:
+    return tiny_models.build("deepgaze2").eval()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return pictures of two sizes, among them one that is broken and one that is not there."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for i in range(11):
+        size = ((30, 40), (24, 20))[i % 2]
+        Image.fromarray(rng.integers(0, 255, (*size, 3), np.uint8)).save(folder / f"{i:02d}.png")
+    (folder / "05.png").write_bytes(b"no picture")
+    return [*sorted(folder.iterdir()), folder / "none.png"]
+
+
+@pytest.mark.parametrize(("threads", "batch_size"), [(1, 4), (2, 4), (3, 4), (2, 1)])
+def test_threads_change_nothing(
+    model: SaliencyModel, pictures: list[Path], threads: int, batch_size: int, tmp_path: Path
+) -> None:
+    torch.set_num_threads(threads)
+    try:
+        outcomes = list(predict_each(model, pictures, tmp_path, formats=FORMATS, batch_size=batch_size, workers=2))
+        with ThreadPoolExecutor(1) as pool:
+            assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == threads, "as before"
+    finally:
+        torch.set_num_threads(1)
+    assert [o.picture.stem for o in outcomes if o.error is not None] == ["05", "none"]
+    written = [o for o in outcomes if o.error is None]
+    assert [o.picture for o in written] == [p for p in pictures if p.stem not in ("05", "none")]
+    for outcome in written:
+        wanted = np.asarray(Image.open(io.BytesIO(model.predict(outcome.picture).encode(".png"))), dtype=int)
+        got = np.asarray(Image.open(outcome.files[0]), dtype=int)
+        assert abs(got - wanted).max() <= 1, "but for the last bit: sums are rounded otherwise in a batch"
+
+
+def test_a_batch_holds_something(model: SaliencyModel, pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="batch_size=0"):
+        list(predict_each(model, pictures, tmp_path, formats=FORMATS, batch_size=0, workers=2))
