@@ -159,7 +159,8 @@ class TimmBackbone(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or cast; what was folded before is of no use then."""
         self._folded = None
-        return super()._apply(fn, recurse)
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
 
     @property
     def frozen(self) -> list[nn.Module]:
