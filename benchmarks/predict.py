@@ -1,27 +1,30 @@
 """Throughput of `salzoo predict` against the bare network, and the time to the first map.
 
     python benchmarks/predict.py [--model deepgaze2] [--pictures DIR] [--count 200] [--rounds 3]
-    python benchmarks/predict.py --model centre_bias --memory 20000
+    python benchmarks/predict.py --memory 20000 [--size 96 128]
 
-Prints JSON. `folder` reads, predicts and writes; `network` runs the network alone on the same pictures, resized and in
-memory, with the same batch size; both in one process, in turn. `cold` is `salzoo predict` of one picture in a new
-process, `imports` a new process that imports torch, timm and lightning and nothing else. With `--memory` instead: by
-how many megabytes resident memory grows between the first thousand pictures and the last.
+Each part is printed with its target, and kept in results/predict.json. `folder` reads, predicts and writes; `network`
+runs the network alone on the same pictures, resized and in memory, with the same batch size and every layer on all
+threads; both in one process, in turn. `cold` is `salzoo predict` of one picture in a new process, `imports` a new
+process that imports torch, timm and lightning and nothing else. With `--memory` instead: by how many megabytes resident
+memory grows between the first thousand pictures and the last, with an input of `--size` pixels, so that it takes
+minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from record import record
 
 import salzoo
 from salzoo.allocator import keep_memory
@@ -39,15 +42,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--memory", type=int, metavar="N", help="measure memory over so many small pictures, no speed")
+    parser.add_argument("--size", type=int, nargs=2, default=(96, 128), help="of the network's input, for --memory")
+    parser.add_argument("--print", action="store_true", help="write no results")
     arguments = parser.parse_args()
+    keep = not arguments.print
     if arguments.memory:
-        print(json.dumps(memory(arguments.model, arguments.memory), indent=2))
+        found = memory(arguments.model, arguments.memory, tuple(arguments.size))
+        record("predict_memory", arguments.model, found, ("growth", "<", 50), keep=keep)
         return
     with tempfile.TemporaryDirectory() as scratch:
         paths = find_images([arguments.pictures]) if arguments.pictures else made(Path(scratch) / "in", arguments.count)
-        result = throughput(arguments.model, paths[: arguments.count], arguments, Path(scratch) / "out")
-        result |= cold(arguments.model, paths[0], arguments.rounds)
-    print(json.dumps(result, indent=2))
+        found = throughput(arguments.model, paths[: arguments.count], arguments, Path(scratch) / "out")
+        record("predict", f"throughput of {arguments.model}", found, ("folder_over_network", ">=", 0.9), keep=keep)
+        found = cold(arguments.model, paths[0], arguments.rounds)
+        record("predict", f"cold start of {arguments.model}", found, keep=keep)
 
 
 def made(folder: Path, count: int) -> list[Path]:
@@ -59,10 +67,11 @@ def made(folder: Path, count: int) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def memory(name: str, count: int) -> dict[str, object]:
+def memory(name: str, count: int, size: tuple[int, int]) -> dict[str, object]:
     """Growth of resident memory over `count` files of 48 x 64 pixels."""
     keep_memory()  # as the command does
-    model, sizes = salzoo.load(name), []
+    model, sizes, start = salzoo.load(name), [], time.perf_counter()
+    model.preprocess = replace(model.preprocess, size=size)
     with tempfile.TemporaryDirectory() as scratch:
         folder, output = Path(scratch) / "in", Path(scratch) / "out"
         folder.mkdir()
@@ -71,10 +80,8 @@ def memory(name: str, count: int) -> dict[str, object]:
         next(iter(sample_pictures().values())).resize((64, 48)).save(first)
         for i in range(1, count):
             (folder / f"{i:06d}.jpg").hardlink_to(first)
-        report, every = (
-            Report(),
-            predict_each(model, sorted(folder.iterdir()), output, formats=("png",), batch_size=8, workers=2),
-        )
+        report, paths = Report(), sorted(folder.iterdir())
+        every = predict_each(model, paths, output, formats=("png",), batch_size=8, workers=2)
         for i, outcome in enumerate(every, 1):
             report.written += outcome.files  # as the command does
             if i % 1000 == 0 or i == count:
@@ -83,6 +90,9 @@ def memory(name: str, count: int) -> dict[str, object]:
     return {
         "model": name,
         "pictures": count,
+        "input": size,
+        "threads": torch.get_num_threads(),
+        "seconds": round(time.perf_counter() - start),
         "megabytes_each_thousand": sizes,
         "growth": round(sizes[-1] - sizes[0], 1),
     }

@@ -10,8 +10,8 @@ Differences from the paper:
   and one such convolution compute, at the cost of the small maps.
 - The centre bias is a kernel density estimate of the training fixations with a learned weight, added before the
   sigmoid.
-- Training starts at the centre bias with a peak of `PRIOR`, as detection networks start at a low prior (Lin et al., ICCV
-  2017, Sec. 4.1). From 0.5 absolute errors first push the whole map down, into the flat part of the sigmoid.
+- Training starts at the centre bias with a peak of `PRIOR`, as detection networks start at a low prior (Lin et al.,
+  ICCV 2017, Sec. 4.1). From 0.5 absolute errors first push the whole map down, into the flat part of the sigmoid.
 - The lite variant reads three strides of a frozen EfficientNet-Lite0.
 """
 

@@ -1,0 +1,35 @@
+"""What a benchmark found: beside its target, with the commit, printed and kept."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+from pathlib import Path
+from typing import Any
+
+from salzoo.fit import commit
+from salzoo.hub import write_text
+
+RESULTS = Path(__file__).parent / "results"
+COMPARE = {">=": operator.ge, "<=": operator.le, "<": operator.lt}
+
+
+def record(file: str, part: str, found: dict[str, Any], *targets: tuple[str, str, float], keep: bool = True) -> None:
+    """Print a part of a benchmark, and put it in the place of its last run in `results/<file>.json`.
+
+    Args:
+        file: Name of the benchmark.
+        part: Of it.
+        found: What was measured.
+        targets: Key of `found`, sign and limit.
+        keep: Write the file, not only print.
+    """
+    met = {f"{key} {sign} {limit}": COMPARE[sign](found[key], limit) for key, sign, limit in targets}
+    load = round(os.getloadavg()[0], 1)
+    content = {part: {**found, "targets_met": met, "load": load, "commit": commit()}}
+    print(json.dumps(content, indent=2), flush=True)
+    path = RESULTS / f"{file}.json"
+    if keep:
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        write_text(path, json.dumps(before | content, indent=2) + "\n")
