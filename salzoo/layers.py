@@ -145,6 +145,9 @@ class Standardise(nn.Module):
 def fit_standardise(layers: Sequence[Standardise], batches: Iterable[Sequence[Tensor]]) -> None:
     """Measure the channel statistics of several taps in one pass.
 
+    A channel that hardly moved on these pictures may on others: its deviation counts as at least a hundredth of the
+    tap's median.
+
     Args:
         layers: One a tap.
         batches: For each batch, the maps (N, C, H, W) of all taps.
@@ -160,7 +163,8 @@ def fit_standardise(layers: Sequence[Standardise], batches: Iterable[Sequence[Te
     for layer, total, squares, count in zip(layers, first, second, pixels, strict=True):
         mean = total / count
         layer.mean.copy_(mean)
-        layer.std.copy_((squares / count - mean.square()).clamp_min(1e-12).sqrt())
+        std = (squares / count - mean.square()).clamp_min(1e-12).sqrt()
+        layer.std.copy_(std.clamp_min(0.01 * std.median().item()))
 
 
 class StackedTaps(nn.Module):

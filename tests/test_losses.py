@@ -308,3 +308,17 @@ def test_any_model_is_trained_with_a_loss_of_every_space(name: str, tiny_data: P
         optimizer.step()
         values.append(loss.item())
     assert min(values[-3:]) < values[0], values
+
+
+@pytest.mark.parametrize("name", ["unisal", "sam", "cc", "nss"])
+def test_a_network_that_starts_flat_learns_at_once(name: str) -> None:
+    """The gradient at a constant map stays in Adam's second moment for a thousand steps."""
+    density = log_softmax(logits(0, dtype=torch.float32).detach()).exp()
+    batch = {"density": density, "fixations": (100 * density).round().long()}
+    x = torch.zeros_like(density, requires_grad=True)
+    adam = torch.optim.Adam([x], lr=0.1)
+    for _ in range(100):
+        adam.zero_grad()
+        losses.get(name)(log_softmax(x), batch).backward()
+        adam.step()
+    assert losses.get("cc")(log_softmax(x), batch) < -0.95

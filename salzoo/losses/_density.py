@@ -111,7 +111,7 @@ def cc(log_density: Tensor, density: Tensor) -> Tensor:
         Scalar in [-1, 1].
     """
     true = density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)
-    per_image = (standardised(as_map(log_density)) * standardised(true)).flatten(1).mean(1)
+    per_image = (standardised(as_map(log_density)) * standardised(true, 1e-5)).flatten(1).mean(1)
     return mean_of_seen(per_image, _mass(density))
 
 

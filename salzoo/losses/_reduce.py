@@ -37,10 +37,14 @@ def as_map(log_map: Tensor) -> Tensor:
     return (log_map - peak).exp()
 
 
-def standardised(maps: Tensor) -> Tensor:
-    """Give each map mean 0 and variance 1; a constant map becomes 0, with a finite gradient."""
+def standardised(maps: Tensor, least: float = 1e-2) -> Tensor:
+    """Give each map, of maximum 1, mean 0 and variance 1.
+
+    A standard deviation below `least` counts as that: a constant map becomes 0, and a network that starts from one gets
+    no gradient so large that Adam's memory of it would hold up the next thousand steps.
+    """
     centred = maps - maps.mean((-2, -1), keepdim=True)
-    return centred * (centred.square().mean((-2, -1), keepdim=True) + 1e-10).rsqrt()
+    return centred * centred.square().mean((-2, -1), keepdim=True).clamp_min(least**2).rsqrt()
 
 
 def at_fixations(values: Tensor, fixations: Tensor) -> tuple[Tensor, Tensor]:

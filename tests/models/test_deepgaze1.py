@@ -7,6 +7,8 @@ import tiny_models
 import torch
 import torch.nn.functional as F
 
+from salzoo.layers import Standardise, fit_standardise
+
 
 def test_readout_is_one_weight_a_feature() -> None:
     network = tiny_models.build("deepgaze1", stride=8, readout_stride=8, resize="bilinear").network
@@ -25,3 +27,14 @@ def test_penalty_is_the_ratio_of_norms() -> None:
     penalty = 0.1 * weight.abs().sum() / weight.norm()
     difference = sparse.loss(logits, batch) - plain.loss(logits, batch)
     assert difference.item() == pytest.approx(penalty.item(), rel=1e-4)
+
+
+def test_a_channel_that_was_silent_in_calibration_stays_bounded() -> None:
+    """ReLU channels without a sign of life on the training pictures wake up on others."""
+    layer = Standardise(3)
+    calm = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    calm[:, 1] = 0
+    fit_standardise([layer], [[calm]])
+    woken = calm.clone()
+    woken[:, 1] = 1
+    assert 90 < layer(woken)[:, 1].max() < 120  # hundredths of the other channels' deviation, not millions
