@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+
+from salzoo.errors import SpecError
 
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 
@@ -54,7 +57,66 @@ class WholeCheckpoints(TorchCheckpointIO):
             os.close(folder)
 
 
-def callbacks(folder: Path) -> list[ModelCheckpoint]:
+class Best(ModelCheckpoint):
+    """Saves an epoch if it was validated and is better than those before.
+
+    Lightning's own asks for the score after every epoch, also after those that `check_val_every_n_epoch` passes over.
+    """
+
+    validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that this epoch has a score."""
+        self.validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save."""
+        if self.validated:
+            super().on_train_epoch_end(trainer, pl_module)
+        self.validated = False
+
+
+class SameSteps(Callback):
+    """Refuses to go on with a run whose learning rate was laid out over another number of steps.
+
+    A one-cycle rate ends with the last step: in a longer run PyTorch stops amid an epoch, in a shorter one the rate
+    never comes down. A schedule without an end goes on for as long as one likes.
+    """
+
+    before: dict[str, int] | None = None
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Write down what the run is to be."""
+        checkpoint["planned"] = _planned(trainer)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep what the run was to be."""
+        self.before = checkpoint.get("planned")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare.
+
+        Raises:
+            SpecError: If the numbers of steps differ.
+        """
+        now, before = _planned(trainer), self.before
+        ends = any(hasattr(config.scheduler, "total_steps") for config in trainer.lr_scheduler_configs)
+        if before is None or before["steps"] == now["steps"] or not ends:
+            return
+        text = "{steps} steps in {epochs} epochs on {devices} device(s)"
+        raise SpecError(
+            f"the checkpoint's learning rate was laid out for {text.format(**before)}, this run takes "
+            f"{text.format(**now)}: go on with the --trainer.max_epochs, --data.batch_size, accumulation and devices "
+            "that it began with, or train anew into another folder with -o."
+        )
+
+
+def _planned(trainer: Trainer) -> dict[str, int]:
+    steps = int(trainer.estimated_stepping_batches)
+    return {"steps": steps, "epochs": trainer.max_epochs or -1, "devices": trainer.world_size}
+
+
+def callbacks(folder: Path) -> list[Callback]:
     """Return what saves the best epoch, and what saves the last: `save_last` would write it after better ones only."""
     each: dict[str, Any] = {
         "dirpath": folder,
@@ -62,7 +124,8 @@ def callbacks(folder: Path) -> list[ModelCheckpoint]:
         "enable_version_counter": False,
     }
     return [
-        ModelCheckpoint(filename=Path(BEST).stem, monitor="val/nss", mode="max", **each),
+        SameSteps(),
+        Best(filename=Path(BEST).stem, monitor="val/nss", mode="max", **each),
         ModelCheckpoint(filename=Path(LAST).stem, **each),
     ]
 

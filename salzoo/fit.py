@@ -20,6 +20,7 @@ from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
 
 import salzoo
 from salzoo import card, checkpoints, hub, zoo
@@ -60,14 +61,14 @@ class Run:
 
 
 def fit(run: Run) -> Path | None:
-    """Train, and write the best epoch (by validation) as a checkpoint folder that `salzoo.load` takes.
+    """Train, and write the best of the validated epochs as a checkpoint folder that `salzoo.load` takes.
 
     Returns:
         The checkpoint folder; None after a rehearsal with `--trainer.fast_dev_run`, which writes none.
 
     Raises:
         SpecError: If the model has nothing to learn, the output folder holds another run, or the trainer's options do
-            not go together.
+            not go together, or not with the run that is resumed.
         RunError: If the disk is full; the last whole checkpoint is still there.
     """
     if run.spec.training == "none":
@@ -271,6 +272,8 @@ def _restore_best(cli: LightningCLI) -> None:
     if best and Path(best).is_file():
         state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
         cli.model.load_state_dict(state)
+    elif not cli.trainer.fast_dev_run:  # type: ignore[attr-defined]
+        rank_zero_info("No epoch was validated: the last one's weights are kept.")
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -171,6 +172,54 @@ def test_the_best_epoch_is_exported(tiny_data: Path, tmp_path: Path) -> None:
     exported = salzoo.load(tmp_path / "deepgaze2.lite").network.state_dict()
     key = "readout.0.weight"
     assert torch.equal(exported[key], best["state_dict"][f"network.{key}"].half().float())
+
+
+@pytest.mark.parametrize(("epochs", "validated"), [(7, ["1", "3", "5"]), (1, [])])
+def test_the_best_validated_epoch_is_exported(
+    epochs: int, validated: list[str], tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every second epoch is validated, under a rate that ruins the weights."""
+    words = [*tiny_models.fit_words("deepgaze2", tiny_data, tmp_path), "--model.lr=3"]
+    assert main([*words, f"--trainer.max_epochs={epochs}", "--trainer.check_val_every_n_epoch=2"]) == 0
+    last = kept = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)
+    assert last["epoch"] == epochs - 1
+    rows = [r for log in tmp_path.glob("logs/*/metrics.csv") for r in csv.DictReader(log.read_text().splitlines())]
+    scores = {row["epoch"]: float(row["val/nss"]) for row in rows if row["val/nss"]}
+    assert list(scores) == validated
+    if validated:
+        kept = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=False)
+        assert str(kept["epoch"]) == max(scores, key=lambda epoch: scores[epoch]) != validated[-1]
+    else:
+        assert not (tmp_path / "checkpoints/best.ckpt").exists()
+        assert "No epoch was validated" in caplog.text
+    exported = salzoo.load(tmp_path / "deepgaze2.lite").network.state_dict()
+    key = "readout.0.weight"
+    assert torch.equal(exported[key], kept["state_dict"][f"network.{key}"].half().float())
+
+
+@pytest.mark.parametrize("name", ["deepgaze2", "salgan"])
+def test_resuming_another_number_of_steps_is_refused(
+    name: str, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = tiny_models.fit_words(name, tiny_data, tmp_path)
+    assert main(words) == 0
+    before = (tmp_path / "checkpoints/last.ckpt").read_bytes()
+    for batch, now in ((4, "6 steps in 3 epochs"), (8, "3 steps in 3 epochs")):
+        capsys.readouterr()
+        assert main([*words, "--trainer.max_epochs=3", f"--data.batch_size={batch}", "--ckpt_path=last"]) == 2
+        error = capsys.readouterr().err
+        assert f"was laid out for 4 steps in 2 epochs on 1 device(s), this run takes {now} on 1 device(s)" in error
+        assert "-o" in error
+        assert (tmp_path / "checkpoints/last.ckpt").read_bytes() == before
+    assert main([*words, "--ckpt_path=last"]) == 0
+
+
+def test_a_schedule_without_an_end_goes_on(tiny_data: Path, tmp_path: Path) -> None:
+    """SalGAN as in its paper has constant rates: a finished run takes more epochs."""
+    words = [*tiny_models.fit_words("salgan", tiny_data, tmp_path), "--model.optimizer=paper"]
+    assert main([*words, "--trainer.max_epochs=1"]) == 0
+    assert main([*words, "--trainer.max_epochs=2", "--ckpt_path=last"]) == 0
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)["epoch"] == 1
 
 
 def test_closed_form(tiny_data: Path, tmp_path: Path) -> None:
