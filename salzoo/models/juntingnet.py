@@ -8,8 +8,8 @@ Differences from the paper:
   central square out.
 - The released scripts stretch the blurred map to [0, 1]. Here its darkest values are clipped softly instead, so that no
   two pixels of the background tie.
-- The lite variant has narrower fully connected layers, so that its checkpoint is small, whose weights are in part shared
-  by all places (`SharedReadout`); its map is a log density.
+- The lite variant has narrower fully connected layers, so that its checkpoint is small, and their weights are in part
+  shared by all places (`SharedReadout`); its map is a log density.
 """
 
 from __future__ import annotations
@@ -62,15 +62,16 @@ class SharedReadout(nn.Module):
     """The two fully connected layers with maxout between, each with a part of its weights shared by all places.
 
     Hidden units lie on the grid of the features, several at each place. One weighs the features of its own place as all
-    units of its kind do, and the whole picture by weights of its own. In the map it lights, or darkens, its place as all
-    units of its kind do, and every pixel by weights of its own, which start from 0. The sums of both are fully connected
-    layers like any others; they only start as convolutions, which one picture teaches at a hundred places.
+    units of its kind do, and the whole picture by weights of its own. In the map it lights, or darkens, its place as
+    all units of its kind do, and every pixel by weights of its own. Weights of its own start from 0. The sums of both
+    are fully connected layers like any others; they only start as convolutions, which one picture teaches at a hundred
+    places.
 
     Shape: (N, C, 10, 10) features to maps (N, 1, 48, 48).
 
     Args:
         channels: C.
-        hidden: Units before the maxout, a multiple of 400: half of the kinds light their places, the others darken them.
+        hidden: Units before the maxout, a multiple of 400: half of the kinds light their places, half darken them.
 
     Raises:
         SpecError: If `hidden` is not such a multiple.
@@ -94,7 +95,8 @@ class SharedReadout(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Read the features out."""
         units = self.maxout(self.shared(features).flatten(1) + self.own(features.flatten(1)))
-        return (self.map(units) + units @ self.bumps).unflatten(1, (1, MAP_SIZE, MAP_SIZE))
+        maps: Tensor = self.map(units) + units @ self.bumps
+        return maps.view(-1, 1, MAP_SIZE, MAP_SIZE)
 
 
 def paper_readout(channels: int, hidden: int) -> nn.Sequential:
