@@ -182,6 +182,7 @@ class DeepFix(SaliencyModel):
         optimizer: `paper` (see above) or `adamw` with a one-cycle rate.
         lr: Rate at the start, or the peak of the one-cycle rate.
         mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
+        power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
         loss: Instead of the paper's, see `salzoo.losses.get`.
         pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
         preprocess: What the network expects.
@@ -201,18 +202,19 @@ class DeepFix(SaliencyModel):
         optimizer: Literal["paper", "adamw"] = "paper",
         lr: float = 1e-2,
         mirror: bool = False,
+        power: float = 1.0,
         loss: losses.LossSpec | None = None,
         pretrained_backbone: bool = False,
         preprocess: Preprocess = Preprocess((480, 640), "aspect"),
     ) -> None:
         super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
-        self.optimizer, self.lr = optimizer, lr
+        self.optimizer, self.lr, self.power = optimizer, lr, power
         self.network = DeepFixNetwork(backbone, taps, dilated, frozen, width, dilation, dropout, pretrained_backbone)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Make the map positive, without ties, and divide it by its sum."""
         above, below = logits.clamp_min(FLOOR).log(), (logits - FLOOR).clamp_max(0)
-        return normalise_log(above + below)
+        return normalise_log(self.power * (above + below))
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error against the density scaled to a maximum of 1."""
