@@ -36,7 +36,11 @@ def write_report(results: Sequence[Result], folder: Path) -> Path:
             folder / f"auc_{dataset}.png", dpi=100
         )
     _ranks(Figure(figsize=(9, 7), layout="constrained"), main, sets).savefig(folder / "ranks.png", dpi=100)
-    parts = [_head(results), *(_section(_of(main, dataset), dataset) for dataset in sets)]
+    parts = [
+        _head(results),
+        *([_both(main, sets)] if len(sets) > 1 else []),
+        *(_section(_of(main, dataset), dataset) for dataset in sets),
+    ]
     if second:
         parts.append(_second(second))
     path = folder / "README.md"
@@ -46,7 +50,7 @@ def write_report(results: Sequence[Result], folder: Path) -> Path:
 
 def _head(results: Sequence[Result]) -> str:
     commits = sorted({f"`{r.commit[:12]}{'+changes' if '+' in r.commit else ''}`" for r in results})
-    trained = [r.trial for r in results if r.trial.loss is not None]
+    trained = [r.trial for r in _trained(results)]
     seeds, epochs = sorted({t.seed for t in trained}), sorted({t.epochs for t in trained})
     sets = ",".join(dict.fromkeys(t.dataset for t in trained))
     command = f"salzoo study losses --data {sets} --root ROOT -o DIR --seeds {len(seeds)} --epochs {epochs[-1]}"
@@ -69,19 +73,48 @@ chosen on `val`; the tables are of `test`, mean ± standard deviation over seeds
 
 def _section(results: Sequence[Result], dataset: str) -> str:
     """Return the findings and the table of one set."""
-    trained = [r for r in results if r.trial.loss is not None]
-    val, test = mean_ranks(trained, "val"), mean_ranks(trained, "test")
+    lines = [f"## {dataset}", "", *_chosen([_trained(results)]), _above_centre_bias(results), ""]
+    lines += [f"![AUC over steps](auc_{dataset}.png)", "", *_table(results, mean_ranks(_trained(results), "test"))]
+    return "\n".join([*lines, ""])
+
+
+def _both(results: Sequence[Result], sets: Sequence[str]) -> str:
+    """Return the findings over all sets."""
+    heading = f"## {' and '.join(sets)} together"
+    return "\n".join([heading, "", *_chosen([_of(_trained(results), dataset) for dataset in sets]), ""])
+
+
+def _chosen(sets: Sequence[Sequence[Result]]) -> list[str]:
+    """Return a line each on the best single loss, the best combination and MSE, by their mean rank over sets."""
+    val, test = _over(sets, "val"), _over(sets, "test")
     single = min((name for name in val if name in SINGLE), key=lambda name: val[name], default=None)
     combined = min((name for name in val if name in COMBINED), key=lambda name: val[name], default=None)
     named = {"best single loss": single, "best combination": combined, "plain MSE": "mse" if "mse" in val else None}
-    lines = [f"## {dataset}", ""]
-    lines += [
-        f"- {what} by `val`: **{name}**, mean rank {val[name]:.1f} there and {test[name]:.1f} on `test`, of {len(val)}."
+    seeds = [_over([[r for r in one if r.trial.seed == seed] for one in sets], "test") for seed in _whole_seeds(sets)]
+
+    def spread(name: str) -> str:
+        each = [ranks[name] for ranks in seeds]
+        return f" ({min(each):.1f} to {max(each):.1f} by seed)" if len(each) > 1 else ""
+
+    return [
+        f"- {what} by `val`: **{name}**, mean rank {val[name]:.1f} there and {test[name]:.1f}{spread(name)} on `test`, "
+        f"of {len(val)}."
         for what, name in named.items()
         if name is not None
     ]
-    lines += [_above_centre_bias(results), "", f"![AUC over steps](auc_{dataset}.png)", "", *_table(results, test)]
-    return "\n".join([*lines, ""])
+
+
+def _over(sets: Sequence[Sequence[Result]], split: str) -> dict[str, float]:
+    """Return the mean over sets of each loss's mean rank, for the losses that all sets have."""
+    ranks = [mean_ranks(results, split) for results in sets]
+    return {loss: float(np.mean([each[loss] for each in ranks])) for loss in ranks[0] if all(loss in r for r in ranks)}
+
+
+def _whole_seeds(sets: Sequence[Sequence[Result]]) -> list[int]:
+    """Return the seeds with which every loss was trained on every set: ranks of fewer losses are not comparable."""
+    trials = {(i, r.trial.loss, r.trial.seed) for i, results in enumerate(sets) for r in results}
+    pairs = {(i, loss) for i, loss, _ in trials}
+    return sorted(s for s in {seed for *_, seed in trials} if all((*pair, s) in trials for pair in pairs))
 
 
 def _above_centre_bias(results: Sequence[Result]) -> str:
@@ -138,7 +171,7 @@ def _terms(loss: str) -> str:
 def _curves(figure: Any, results: Sequence[Result]) -> Any:
     """Draw AUC over training steps: Jetley et al.'s distances on the left, the best losses on the right."""
     left, right = figure.subplots(1, 2, sharey=True)
-    trained = [r for r in results if r.trial.loss is not None]
+    trained = _trained(results)
     ranks = mean_ranks(trained, "val")
     _draw(left, trained, [name for name in JETLEY if name in ranks], "five distances between densities, and two errors")
     best = sorted(ranks, key=lambda name: ranks[name])
@@ -165,7 +198,7 @@ def _draw(axes: Any, results: Sequence[Result], names: Sequence[str], title: str
 
 def _ranks(figure: Any, results: Sequence[Result], sets: Sequence[str]) -> Any:
     """Draw the mean rank of each loss on the test split of each set."""
-    trained = [r for r in results if r.trial.loss is not None]
+    trained = _trained(results)
     ranks = {dataset: mean_ranks(_of(trained, dataset), "test") for dataset in sets}
     order = sorted(ranks[sets[0]], key=lambda name: -float(np.mean([ranks[d].get(name, np.nan) for d in sets])))
     axes = figure.subplots()
@@ -180,6 +213,10 @@ def _ranks(figure: Any, results: Sequence[Result], sets: Sequence[str]) -> Any:
 
 def _of(results: Sequence[Result], dataset: str) -> list[Result]:
     return [r for r in results if r.trial.dataset == dataset]
+
+
+def _trained(results: Sequence[Result]) -> list[Result]:
+    return [r for r in results if r.trial.loss is not None]
 
 
 def _sign(metric: str) -> int:

@@ -38,8 +38,10 @@ def test_every_loss_seed_and_set_is_run_once(folder: Path) -> None:
 
 def test_the_report_says_what_was_measured(folder: Path) -> None:
     text = (folder / "README.md").read_text()
-    assert "## osie" in text
-    assert "## eyecrowd" in text
+    assert "## osie and eyecrowd together" in text
+    assert text.count("by seed) on `test`, of 2.") == 9  # best single loss, combination and MSE: together and by set
+    assert "## osie\n" in text
+    assert "## eyecrowd\n" in text
     assert "second architecture: deepgaze2" in text
     assert "| kl - cc | +1 kl -1 cc |" in text
     for picture in ("auc_osie.png", "auc_eyecrowd.png", "ranks.png"):
