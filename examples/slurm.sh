@@ -15,6 +15,7 @@
 
 # One task a GPU; salzoo takes the number of devices and nodes from SLURM. --ckpt_path auto starts anew the first time,
 # and from the last whole epoch after a requeue. The learning rate is taken as given: scale it with the batch yourself.
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # since SLURM 22.05 srun does not take it from above
 srun salzoo fit deepgaze2.paper \
     --data salicon2017 --root "$DATA" -o "$SCRATCH/runs/deepgaze2.paper" --ckpt_path auto \
     --trainer.precision bf16-mixed --data.batch_size 16 --data.num_workers 8 --trainer.accumulate_grad_batches 1

@@ -228,6 +228,40 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(
     assert weights(full) == weights(whole)
 
 
+SMALL_DISK = """
+mount -t tmpfs -o size=$SIZE tmpfs "$DISK" || exit 9
+"$@"
+echo "ended with $?; on the disk: $(ls -A "$DISK/checkpoints" | xargs)"
+cp "$DISK/checkpoints/last.ckpt" "$DISK/../stopped.ckpt"
+mount -o remount,size=64m "$DISK" && "$@" --ckpt_path=auto && cp -r "$DISK/deepgaze2.lite" "$DISK/.."
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
+def test_a_disk_without_room_leaves_the_last_whole_checkpoint(tiny_data: Path, tmp_path: Path) -> None:
+    """A real small disk: a third checkpoint fits on it, a fourth does not; then it grows."""
+    own = ["unshare", "-rm"]  # mounts that only this process and its children see
+    probe = subprocess.run([*own, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)], capture_output=True, text=True)
+    if probe.returncode != 0:
+        pytest.skip(f"no small disk can be mounted here: {probe.stderr.strip()}; only the limit of a file is tested")
+    disk, whole = tmp_path / "disk", tmp_path / "whole"
+    disk.mkdir()
+    assert main(words(tiny_data, whole)) == 0
+    size = 3.5 * (whole / "checkpoints" / checkpoints.LAST).stat().st_size
+    fit = [sys.executable, "-m", "salzoo", *words(tiny_data, tmp_path / "words"), "-o", str(disk)]
+    environment = os.environ | {"SIZE": str(int(size)), "DISK": str(disk)}
+    result = subprocess.run(
+        [*own, "sh", "-c", SMALL_DISK, "sh", *fit], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert "ended with 1; on the disk: best.ckpt last.ckpt previous.ckpt\n" in result.stdout
+    assert result.stderr.count(f"the disk is full (No space left on device, {disk})") == 1
+    assert "--ckpt_path auto" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert torch.load(tmp_path / "stopped.ckpt", weights_only=False)["epoch"] == 1
+    assert weights(tmp_path) == weights(whole)
+
+
 def test_a_damaged_checkpoint_is_never_resumed_from(
     tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
