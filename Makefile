@@ -7,7 +7,7 @@ ROOT   ?= data
 ROWS   ?=
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: predict test lint table picture bench
+.PHONY: predict test lint table picture sheets bench
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,9 @@ table: $(VENV)/.ready            ## measure checkpoints (ROOT=folder of osie, ey
 
 picture: $(VENV)/.ready          ## the picture in the README
 	$(BIN)/python benchmarks/picture.py
+
+sheets: $(VENV)/.ready           ## overlays on eight pictures for each card; ROWS="quest mlnet" for some models
+	$(BIN)/python benchmarks/sheets.py $(ROWS)
 
 bench: $(VENV)/.ready            ## speed
 	$(BIN)/python benchmarks/predict.py

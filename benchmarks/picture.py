@@ -8,17 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from scenes import crowd
 
 import salzoo
 from salzoo.samples import sample_pictures
 
-MODELS = ("deepgaze2", "salgan", "centre_bias")
-PICTURES = ("astronaut", "coffee", "china", "pop_out_colour")
-WIDTH, HEIGHT, LABEL = 260, 195, 22
+MODELS = ("deepgaze2e", "dsclrcn", "salgan", "bms", "centre_bias")
+PICTURES = ("astronaut", "crowd", "coffee", "china", "pop_out_colour")
+WIDTH, HEIGHT, LABEL = 200, 150, 22
 
 
 def main() -> None:
-    samples = sample_pictures()
+    samples = sample_pictures() | {"crowd": crowd()}
     sheet = Image.new("RGB", (WIDTH * (1 + len(MODELS)), LABEL + HEIGHT * len(PICTURES)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for column, title in enumerate(("picture", *MODELS)):

@@ -1,9 +1,10 @@
 """Draw the contact sheet of each model: its overlays on eight pictures, faces, crowd, text, street and objects.
 
-    python benchmarks/sheets.py                  # of every model that needs no training here
-    python benchmarks/sheets.py quest salicon    # of some
+    make sheets                           # of every model that is shipped
+    make sheets ROWS="quest salicon"      # of some
 
-Of a checkpoint it is `sheet.jpg` beside the weights, which the card shows; of what has none, `hub/cards/<name>.jpg`.
+Of a checkpoint it is `sheet.jpg` beside the weights, and its card is written again to show it; of what has no weights
+it is `hub/cards/<name>.jpg`, which `hub/cards/<name>.md` shows.
 The photographs are in the public domain or CC0 and come out of installed wheels; the others are drawn.
 """
 
@@ -17,10 +18,11 @@ from PIL import Image, ImageOps
 from scenes import crowd, page, street
 
 import salzoo
+from salzoo import card
 from salzoo.hub import SHEET
 from salzoo.model import SaliencyModel
 from salzoo.samples import sample_pictures
-from salzoo.spec import read_spec, spec_names
+from salzoo.spec import ModelSpec, read_spec, spec_names
 
 HUB = Path(__file__).parents[1] / "hub"
 WIDTH, HEIGHT, COLUMNS = 240, 180, 4
@@ -32,14 +34,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="models; default all that can be loaded")
     for name in parser.parse_args().names or [n for n in spec_names() if read_spec(n).loadable and n != "uniform"]:
-        write(name)
+        write(read_spec(name.partition(".")[0]))
 
 
-def write(name: str) -> None:
-    """Write the sheet of a model's default variant."""
-    folder = HUB / f"{name}.{read_spec(name).default}"
-    path = folder / SHEET if folder.is_dir() else HUB / "cards" / f"{name}.jpg"
-    sheet(salzoo.load(name), pictures()).save(path, quality=76, optimize=True)
+def write(spec: ModelSpec) -> None:
+    """Draw the sheet of a model's default variant, and write its card again."""
+    folder = HUB / f"{spec.name}.{spec.default}"
+    path = folder / SHEET if folder.is_dir() else HUB / "cards" / f"{spec.name}.jpg"
+    sheet(salzoo.load(spec.name), pictures()).save(path, quality=76, optimize=True)
+    if folder.is_dir():
+        card.write(folder, spec)
     print(f"{path.relative_to(HUB.parent)} {path.stat().st_size / 1e3:.0f} KB")
 
 

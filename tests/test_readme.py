@@ -11,6 +11,7 @@ import salzoo
 from salzoo.samples import sample_pictures
 
 README = Path(__file__).parents[1] / "README.md"
+CARDS = [*README.parent.glob("hub/*.*/README.md"), *README.parent.glob("hub/cards/*.md")]
 BLOCKS = re.findall(
     r"^(<!-- not run: .+ -->\n)?```python\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
 )
@@ -37,3 +38,11 @@ def test_every_model_and_command_is_named() -> None:
 def test_every_link_to_a_file_leads_somewhere() -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)\)", README.read_text("utf-8"))
     assert not [link for link in links if not (README.parent / link).exists()]
+
+
+def test_what_a_card_shows_lies_beside_it() -> None:
+    """A checkpoint's folder is all that its page on the Hub has; cards of what has no weights are read here only."""
+    shown = {card: re.findall(r"\]\((?!https?://|#)([^)]+)\)", card.read_text("utf-8")) for card in CARDS}
+    assert sum(map(len, shown.values())) > 10
+    for card, links in shown.items():
+        assert not [link for link in links if "/" in link or not (card.parent / link).is_file()], card
