@@ -43,6 +43,6 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 def test_what_a_card_shows_lies_beside_it() -> None:
     """A checkpoint's folder is all that its page on the Hub has; cards of what has no weights are read here only."""
     shown = {card: re.findall(r"\]\((?!https?://|#)([^)]+)\)", card.read_text("utf-8")) for card in CARDS}
-    assert sum(map(len, shown.values())) > 10
+    assert any(shown.values())
     for card, links in shown.items():
         assert not [link for link in links if "/" in link or not (card.parent / link).is_file()], card
