@@ -47,7 +47,9 @@ def test_code_and_texts(name: str) -> None:
 @every_model
 def test_card_prose(name: str) -> None:
     prose = (shipped("hub") / "cards" / f"{name}.md").read_text(encoding="utf-8")
-    assert len(prose) > 100, "intended use, differences from the paper, limits"
+    assert len(prose) > 100, "intended use, loss, differences from the paper, limits"
+    if read_spec(name).training == "gradient":
+        assert "\n## Loss\n" in prose, "which loss it is trained with, and why"
 
 
 def test_every_file_belongs_to_a_model() -> None:
