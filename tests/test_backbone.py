@@ -254,6 +254,8 @@ def test_batch_norms_are_folded_for_prediction_alone() -> None:
         assert not any(torch.equal(a, b) for a, b in zip(maps, expected, strict=True)), "folded"
         for ours, plain in zip(maps, expected, strict=True):
             torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert trunk(IMAGE)[1].dtype == torch.bfloat16, "half precision where it is asked for"
     assert list(trunk.state_dict()) == names
     trunk.train()
     with torch.inference_mode():
