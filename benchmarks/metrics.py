@@ -8,12 +8,15 @@ over, as its negatives are the fixations in all others; the other metrics score 
 
 Prints JSON: for each metric the CPU and wall milliseconds per image of either library and the mean score. Compare CPU
 time: wall time has other people's load in it. Both libraries get float32 maps, as models predict them, and the same in
-float64. `faster` is the ratio of CPU times on float32, on float64, and of pysaliency on float64 to salzoo on float32,
-which is what a user of either has. pysaliency 0.2.22 needs setuptools < 81 and numpy < 2.4, and pandas; without it only
-salzoo is timed.
+float64. `faster` is the ratio of CPU times on the same maps in float32 and in float64, and ("64 to 32") of pysaliency
+on float64, which numpy and scipy give its users, to salzoo on float32, which torch gives ours. pysaliency is called as
+its users do: methods of a model that returns ready maps, with its defaults, averaged over images. salzoo is called with
+convention="pysaliency"; "salzoo_mit" is its default. pysaliency 0.2.22 needs setuptools < 81 and numpy < 2.4, and
+pandas; without it only salzoo is timed. The synthetic set has 700 images, so 699 others for the shuffled AUC.
 
-Where maps of 480,000 values are added up, the memory is the limit: KL must read both maps once to check them and once
-more for the sum, and take 480,000 logarithms, which numpy does as fast for pysaliency.
+Where maps of 480,000 values are added up, the memory is the limit: KL reads both once, and checks and scores each piece
+while it is in the cache; with an eps, as MIT has it, the sums are needed before. The shuffled AUC must read the map for
+the check and once more for the values at 98,000 fixations, and sort these.
 """
 
 from __future__ import annotations

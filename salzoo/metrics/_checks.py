@@ -14,6 +14,8 @@ from salzoo.metrics.resize import imresize
 
 T = TypeVar("T")
 Array = NDArray[Any]
+PIECE = 1 << 18
+"""Bytes of a map that are looked at together: four such pieces fit into the cache of a core, a whole map does not."""
 
 
 def choose(convention: str, value: T | None, *, mit: T, pysaliency: T) -> T:
@@ -64,6 +66,11 @@ def extrema(flat: Tensor) -> tuple[Tensor, Tensor]:
     # On the CPU this takes 0.06 ms for 480,000 values, over one dimension 1.2.
     pairs = [torch.aminmax(row) for row in flat]
     return torch.stack([low for low, _ in pairs]), torch.stack([high for _, high in pairs])
+
+
+def is_tracked(maps: Tensor) -> bool:
+    """Say whether a gradient with respect to the maps is wanted."""
+    return torch.is_grad_enabled() and maps.requires_grad
 
 
 def happens(mask: Tensor) -> bool:

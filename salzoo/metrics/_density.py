@@ -13,6 +13,7 @@ from salzoo.metrics._checks import (
     check_log_density,
     choose,
     happens,
+    one_of,
     prediction,
     settle_constant,
     truth_density,
@@ -121,6 +122,13 @@ def kl_div(
     if log_density:
         check_log_density(preds)
         preds = preds.exp()
+    one_of("on_constant", on_constant, ("chance", "nan"))
+    found = _pieces.usual_kl(preds, density, minimum_value, eps)
+    if found is not None:
+        found, odd = found / math.log(base), found.isnan()
+        if not happens(odd):
+            return found
+        preds, density = preds[odd], density[odd]
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize, signed=False)
     if happens(low < 0):  # bicubic overshoot: a logarithm needs what the others take as it is
@@ -135,7 +143,8 @@ def kl_div(
     terms = _pieces.divergence(x, x_shift - eps * x_sum, g, g_shift, eps / scale)
     scores = terms / g_sum + scale.log()
     scores = scores / math.log(base)
-    return settle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
+    scores = settle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
+    return scores if found is None else found.masked_scatter(odd, scores)
 
 
 def sum_one_shift(low: Tensor, high: Tensor, subtract_min: bool, minimum_value: float = 0.0) -> Tensor:
@@ -149,10 +158,3 @@ def sum_one_shift(low: Tensor, high: Tensor, subtract_min: bool, minimum_value: 
     """
     shift = low if subtract_min else low.clamp_max(0)
     return torch.where(shift == high, shift - 1, shift) - minimum_value
-
-
-def shifted(flat: Tensor, shift: Tensor) -> Tensor:
-    """Subtract (N,) from (N, M), without a pass over the maps if there is nothing to subtract."""
-    if not shift.requires_grad and not shift.is_meta and not happens(shift != 0):
-        return flat
-    return flat - shift[:, None]

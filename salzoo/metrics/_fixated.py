@@ -18,9 +18,9 @@ from salzoo.metrics._checks import (
     settle_constant,
     weighted_mean,
 )
-from salzoo.metrics._density import EPS, shifted, sum_one_shift
+from salzoo.metrics._density import EPS, sum_one_shift
 from salzoo.metrics._fixations import Counts
-from salzoo.metrics._pieces import scatter
+from salzoo.metrics._pieces import scatter, total
 
 
 def nss(
@@ -110,14 +110,15 @@ def info_gain(
     minimum_value = 0.0 if log_density else choose(convention, minimum_value, mit=0.0, pysaliency=1e-20)
     counts = Counts(fixations)
 
-    b, b_low, b_high = positive_map(for_each(baseline, fixations.shape, "baseline"), "baseline")
+    b = for_each(baseline, fixations.shape, "baseline")
+    b, b_low, b_high = positive_map(b[:1] if baseline.ndim == 2 else b, "baseline")
     if log_density:
         x = _log_density(preds, fixations, resize)
         constant = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     else:
         x, low, high = prediction(preds, fixations, "fixations", resize=resize, signed=False)
         constant = low == high
-    weights, (x_at, b_at) = counts.at(x, b, repeats=repeats)
+    weights, (x_at, b_at) = counts.at(x, b.expand_as(x), repeats=repeats)
     b_at = eps + _probability(b_at, b, sum_one_shift(b_low, b_high, subtract_min, minimum_value))
     b_at = b_at.masked_fill(weights == 0, 1)
     if happens(b_at == 0):
@@ -135,8 +136,7 @@ def info_gain(
 
 def _probability(values: Tensor, flat: Tensor, shift: Tensor) -> Tensor:
     """Scale values (N, K) of maps (N, M) as if the shifted maps were divided by their sums, in float64."""
-    total = shifted(flat, shift).sum(1).double()
-    return (values.double() - shift.double()[:, None]) / total[:, None]
+    return (values.double() - shift.double()[:, None]) / total(flat, shift)[:, None]
 
 
 def _log_density(preds: Tensor, fixations: Tensor, resize: bool) -> Tensor:

@@ -58,7 +58,7 @@ class Gathered:
         """Rank values (N, K) of maps with the given minima and maxima (N,)."""
         ranks = np.empty((2, *values.shape))
         for i, (row, pool, (at, lost)) in enumerate(zip(values.numpy(), self.pools, self.gone, strict=True)):
-            if pool[1] is None and len(pool[0]) < FEW:
+            if pool[1] is None and pool[0].nbytes < FEW:
                 ranks[:, i] = _sides(np.sort(pool[0]), row)
             else:
                 ranks[:, i] = _rank(row, *pool, low.numpy()[i], high.numpy()[i])

@@ -5,7 +5,9 @@ A map of 600 x 800 does not fit into the cache of a core: reading it anew for ev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,16 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from salzoo.metrics import _checks
-from salzoo.metrics._checks import Array
+from salzoo.metrics._checks import PIECE, Array, is_tracked
 
-PIECE = 1 << 15
-"""Values: four such pieces in float64 are a megabyte."""
+STRETCH = 1 << 9
+"""Products of float32 values that are added up in float32: 500 of half a million lose no digit that counts."""
+TINY = 1e-37
+"""Added to a ratio so that its logarithm is a number."""
 
 
 def apply_to(*maps: Tensor) -> bool:
     """Say whether maps can be summed up here: they are on the CPU, and no gradient is wanted."""
-    tracked = torch.is_grad_enabled() and any(m.requires_grad for m in maps)
-    return not tracked and all(_checks.on_cpu(m) for m in maps)
+    return all(_checks.on_cpu(m) and not is_tracked(m) for m in maps)
 
 
 def scatter(*maps: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
@@ -31,14 +34,14 @@ def scatter(*maps: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
     Returns:
         Means (N,), and at [i][j] with i <= j the sums (N,) for maps i and j; all float64.
     """
-    shifts = [m.mean(1) for m in maps]  # rounded to the map's own type; what is left of the mean is taken off below
     pairs = [(i, j) for i in range(len(maps)) for j in range(i, len(maps))]
     if apply_to(*maps):
-        rows = [list(zip(m.detach().numpy(), s.tolist(), strict=True)) for m, s in zip(maps, shifts, strict=True)]
-        found = [_scatter(row) for row in zip(*rows, strict=True)]
-        left = list(torch.tensor(np.array([sums for sums, _ in found]).reshape(-1, len(maps))).T / maps[0].shape[1])
-        products = {(i, j): torch.tensor([p[i, j] for _, p in found], dtype=torch.float64) for i, j in pairs}
+        found = [_scatter(rows) for rows in zip(*(m.detach().numpy() for m in maps), strict=True)]
+        shape = (-1, 2 + len(maps), len(maps))
+        shifts, sums, *rest = torch.from_numpy(np.array(found).reshape(shape)).permute(1, 2, 0)
+        left, products = sums / maps[0].shape[1], {(i, j): rest[i][j] for i, j in pairs}
     else:
+        shifts = [m.mean(1) for m in maps]  # rounded to the map's own type; what is left of the mean comes off below
         centred = [m - shift[:, None] for m, shift in zip(maps, shifts, strict=True)]
         left = [c.mean(1).double() for c in centred]
         products = {(i, j): (centred[i] * centred[j]).sum(1).double() for i, j in pairs}
@@ -47,16 +50,24 @@ def scatter(*maps: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
     return means, [[around[min(i, j), max(i, j)] for j in range(len(maps))] for i in range(len(maps))]
 
 
-def _scatter(rows: Sequence[tuple[Array, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return sums (K,) and sums of products (K, K), above the diagonal, of K maps (M,) less a number each."""
-    sums, products = np.zeros(len(rows)), np.zeros((len(rows), len(rows)))
-    for pieces, scratch in _cut([row for row, _ in rows], spare=1):
-        for i, (piece, (_, shift)) in enumerate(zip(pieces, rows, strict=True)):
+def _scatter(rows: Sequence[Array]) -> NDArray[np.float64]:
+    """Return for K maps (M,) a number near the mean of each, and the sums of them and of their products less it.
+
+    That is the mean of the first piece. As it is part of the map, the deviations from it are no worse than the map's.
+
+    Returns:
+        (2 + K, K): the numbers, the sums, and the sums of products above the diagonal.
+    """
+    found = np.zeros((2 + len(rows), len(rows)))
+    first = [row[: PIECE // row.itemsize] for row in rows]
+    found[0] = [piece.dtype.type(_sum(piece) / len(piece)) for piece in first]
+    for pieces, scratch in _cut(rows):
+        for i, (piece, shift) in enumerate(zip(pieces, found[0].tolist(), strict=True)):
             np.subtract(piece, shift, out=scratch[i])
-            sums[i] += _sum(scratch[i])
+            found[1, i] += _sum(scratch[i])
             for j in range(i + 1):
-                products[j, i] += _dot(scratch[j], scratch[i], scratch[-1])
-    return sums, products
+                found[2 + j, i] += _dot(scratch[j], scratch[i])
+    return found
 
 
 def total(x: Tensor, shift: Tensor) -> Tensor:
@@ -83,10 +94,25 @@ def divergence(x: Tensor, x_shift: Tensor, g: Tensor, g_shift: Tensor, floor: Te
     return _each(_divergence, x, x_shift, g, g_shift, floor)
 
 
+def usual_kl(preds: Tensor, density: Tensor, minimum: float, eps: float) -> Tensor | None:
+    """Return the KL divergence (N,) in nats of maps (N, H, W), which one pass checks and scores; with an eps it is two.
+
+    It is NaN where maps must be looked at more closely: they hold what no density does, or only zeros, or up to 1.
+    Without such passes, as with a gradient or a resize, it is None.
+    """
+    maps = preds, density
+    if not all(isinstance(m, Tensor) and m.ndim == 3 and m.dtype in (torch.float32, torch.float64) for m in maps):
+        return None
+    if preds.shape != density.shape or not apply_to(*maps):
+        return None
+    return _each(partial(_usual_kl, minimum=minimum, eps=eps), preds.flatten(1), density.flatten(1))
+
+
 def _each(score: Callable[..., float], *arguments: Tensor) -> Tensor:
     """Score image after image: maps (N, M) as arrays, numbers (N,) as such."""
     columns = [a.detach().numpy() if a.ndim == 2 else a.tolist() for a in arguments]
-    return torch.tensor([score(*row) for row in zip(*columns, strict=True)], dtype=torch.float64)
+    with np.errstate(all="ignore"):
+        return torch.tensor([score(*row) for row in zip(*columns, strict=True)], dtype=torch.float64)
 
 
 def _total(x: Array, shift: float) -> float:
@@ -107,32 +133,65 @@ def _intersection(x: Array, x_shift: float, g: Array, g_shift: float, scale: flo
 
 def _divergence(x: Array, x_shift: float, g: Array, g_shift: float, floor: float) -> float:
     found = 0.0
-    with np.errstate(divide="ignore"):
-        for (part, truth), (ratio, shifted) in _cut([x, g]):
-            np.subtract(part, x_shift, out=ratio)
-            truth = np.subtract(truth, g_shift, out=shifted) if g_shift else truth
-            np.divide(truth, ratio, out=ratio)
-            if floor:
-                ratio += floor
-            elif not g_shift:
-                ratio[truth == 0] = 1
-            np.log(ratio, out=ratio)  # torch's takes three times as long
-            found += _dot(truth, ratio, ratio)
+    for (part, truth), scratch in _cut([x, g]):
+        np.subtract(part, x_shift, out=scratch[0])
+        np.subtract(truth, g_shift, out=scratch[1])
+        if not floor and not g_shift:  # 0 * log(0) is 0
+            scratch[0][scratch[1] == 0] = 1
+        found += _terms(scratch[0], scratch[1], floor or TINY, scratch[0])
     return found
+
+
+def _terms(x: Array, g: Array, floor: float, scratch: Array) -> float:
+    ratio = np.divide(g, x, out=scratch)
+    if floor:
+        ratio += floor
+    return _dot(g, np.log(ratio, out=ratio))
+
+
+def _usual_kl(x: Array, g: Array, minimum: float, eps: float) -> float:
+    x_sum, g_sum = (_sum(x), _sum(g)) if eps else (0.0, 0.0)
+    least = minimum * len(x)
+    more = minimum + eps * (x_sum + least)
+    floor = float(eps and eps * (np.float64(g_sum) + least) / (x_sum + least))
+    low = terms = 0.0
+    for (part, truth), scratch in _cut([x, g]):
+        x_low, g_low = np.minimum.reduce(part), np.minimum.reduce(truth)
+        low = min(low, x_low, g_low)
+        if not eps:
+            x_sum, g_sum = x_sum + _sum(part), g_sum + _sum(truth)
+        part, truth = _plus(part, more, x_low, scratch[0]), _plus(truth, minimum, g_low, scratch[1])
+        terms += _terms(part, truth, floor, scratch[0])
+    few = g[len(g) // 2 :][:997]
+    usual = low >= 0 and 0 < x_sum < math.inf and 0 < g_sum < math.inf and (few != few.round()).any()
+    x_sum, g_sum = x_sum + least, g_sum + least
+    return terms / g_sum + math.log(x_sum / g_sum) if usual else math.nan
+
+
+def _plus(piece: Array, more: float, low: float, out: Array) -> Array:
+    """Add a number, unless it is lost in the rounding of even the lowest value."""
+    return piece if more < low * np.finfo(piece.dtype).eps / 4 else np.add(piece, more, out=out)
 
 
 def _sum(piece: Array) -> float:
     return float(torch.from_numpy(piece).sum())  # numpy's takes four times as long
 
 
-def _dot(a: Array, b: Array, scratch: Array) -> float:
-    """Return the sum of products. BLAS adds float32 up with errors in the 5th digit where values repeat."""
-    return float(a @ b) if scratch.dtype == np.float64 else _sum(np.multiply(a, b, out=scratch))
+def _dot(a: Array, b: Array) -> float:
+    """Return the sum of products."""
+    if a.dtype == b.dtype == np.float64:
+        return float(a @ b)
+    # BLAS adds float32 up with errors in the 5th digit where values repeat, so it gets a few at a time.
+    even = len(a) - len(a) % STRETCH
+    rows = np.vecdot(a[:even].reshape(-1, STRETCH), b[:even].reshape(-1, STRETCH))
+    return float(rows.sum(dtype=np.float64)) + float(a[even:] @ b[even:])
 
 
-def _cut(rows: Sequence[Array], spare: int = 0) -> Iterator[tuple[list[Array], Array]]:
-    """Yield pieces of K maps (M,), and scratch of their shape, (K + spare, piece), to work in."""
-    scratch = np.empty((len(rows) + spare, PIECE), np.result_type(*rows))
-    for start in range(0, len(rows[0]), PIECE):
-        pieces = [row[start : start + PIECE] for row in rows]
+def _cut(rows: Sequence[Array]) -> Iterator[tuple[list[Array], Array]]:
+    """Yield pieces of maps (M,), and scratch of their shape, (maps, piece), to work in."""
+    kind = np.result_type(*rows)
+    length = PIECE // kind.itemsize
+    scratch = np.empty((len(rows), length), kind)
+    for start in range(0, len(rows[0]), length):
+        pieces = [row[start : start + length] for row in rows]
         yield pieces, scratch[:, : len(pieces[0])]

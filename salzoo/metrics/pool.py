@@ -11,8 +11,8 @@ from torch import Tensor
 from salzoo.metrics._checks import Array
 from salzoo.metrics._fixations import Counts
 
-FEW = 1 << 17
-"""As many float32 values numpy sorts in the time that a histogram of them takes."""
+FEW = 1 << 19
+"""Bytes of values that numpy sorts in the time that a histogram of them takes."""
 
 
 class FixationPool:
@@ -56,7 +56,9 @@ class FixationPool:
             y, x = y * height // heights, x * width // widths  # whole numbers: 197 * (1 / 197) is below 1
             at, inverse = torch.unique(y * width + x, return_inverse=True)
             counts = torch.bincount(inverse, count, minlength=len(at))
-            every = at.int().repeat_interleave(counts.long()).numpy() if counts.sum() < min(2 * len(at), FEW) else None
+            every = (
+                at.int().repeat_interleave(counts.long()).numpy() if counts.sum() < min(2 * len(at), FEW // 4) else None
+            )
             self._latest[size] = at.numpy(), counts.double().numpy(), every
         return self._latest[size]
 

@@ -392,6 +392,20 @@ def test_degenerate_images_leave_no_nan_in_gradients(name: str) -> None:
     assert preds.grad[[0, 2]].abs().max() > 0
 
 
+@pytest.mark.parametrize("convention", ["mit", "pysaliency"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_pass_gives_the_kl_of_the_close_look(convention: str, dtype: torch.dtype) -> None:
+    a = maps(2, 300, 400, dtype)
+    a["preds"][0, :200], a["density"][1, :100] = 0, 0
+    quick = kl_div(a["preds"], a["density"], convention=convention, base=2)
+    close = kl_div(a["preds"].clone().requires_grad_(), a["density"], convention=convention, base=2)
+    assert close.requires_grad
+    assert quick.tolist() == pytest.approx(close.tolist(), rel=1e-13 if dtype == torch.float64 else 2e-6)
+    a["preds"][0, 100, 7] = -1e-21  # less than pysaliency adds
+    with pytest.raises(ImageError, match="negative"):
+        kl_div(a["preds"], a["density"], convention=convention)
+
+
 @pytest.mark.parametrize("name", ["kl_div", "info_gain"])
 def test_gradients_of_a_log_density(name: str) -> None:
     a = maps(2, 4, 5, torch.float64)
