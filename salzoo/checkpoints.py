@@ -7,6 +7,7 @@ machine, to resume from; what is published is the checkpoint folder of `salzoo.h
 from __future__ import annotations
 
 import io
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -87,7 +88,7 @@ class SameSteps(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Write down what the run is to be."""
-        checkpoint["planned"] = _planned(trainer)
+        checkpoint["planned"] = _planned(trainer, pl_module)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep what the run was to be."""
@@ -99,7 +100,7 @@ class SameSteps(Callback):
         Raises:
             SpecError: If the numbers of steps differ.
         """
-        now, before = _planned(trainer), self.before
+        now, before = _planned(trainer, pl_module), self.before
         ends = any(hasattr(config.scheduler, "total_steps") for config in trainer.lr_scheduler_configs)
         if before is None or before["steps"] == now["steps"] or not ends:
             return
@@ -111,8 +112,8 @@ class SameSteps(Callback):
         )
 
 
-def _planned(trainer: Trainer) -> dict[str, int]:
-    steps = int(trainer.estimated_stepping_batches)
+def _planned(trainer: Trainer, model: LightningModule) -> dict[str, int]:
+    steps = math.ceil(trainer.estimated_stepping_batches / getattr(model, "accumulate", 1))
     return {"steps": steps, "epochs": trainer.max_epochs or -1, "devices": trainer.world_size}
 
 

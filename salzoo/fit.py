@@ -104,6 +104,8 @@ def _train(cli: LightningCLI, run: Run) -> None:
             cli.model.calibrate(cli.datamodule)
         return
     resume = _resume(run)
+    if not cli.model.automatic_optimization:  # Lightning leaves it to the model to accumulate, and refuses to be told
+        cli.model.accumulate, cli.trainer.accumulate_grad_batches = cli.trainer.accumulate_grad_batches, 1
     best = cast("ModelCheckpoint", cli.trainer.checkpoint_callback)
     if not cli.datamodule.has_points("val"):  # maps without points have no NSS
         best.monitor = "val/cc"

@@ -61,6 +61,8 @@ class SaliencyModel(L.LightningModule):
     """Whether the sigmoid of the logits is the map; if not, losses on maps see the density scaled to a maximum of 1."""
     calibrated = False
     """Whether the network came with fitted statistics, on which its weights rely; `load` of a checkpoint sets it."""
+    accumulate = 1
+    """Batches to a step of a model that steps its optimisers itself, as `salzoo fit` sets it."""
     trained_on: tuple[str, ...] = ()
     """Data sets and splits as `osie:train`; `load` of a checkpoint sets it."""
     origin: Config | None = None

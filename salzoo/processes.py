@@ -147,7 +147,8 @@ class Statement(Callback):
 def statement(trainer: Trainer, model: LightningModule) -> str:
     """Return what `Statement` prints."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    each, accumulated, processes = data.batch_size, trainer.accumulate_grad_batches, trainer.world_size
+    each, processes = data.batch_size, trainer.world_size
+    accumulated = trainer.accumulate_grad_batches * getattr(model, "accumulate", 1)
     rates = {group.get("max_lr", group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups}
     device = model.device.type
     lines = [

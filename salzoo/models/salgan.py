@@ -13,6 +13,7 @@ Differences from the paper:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -172,24 +173,22 @@ class SalGAN(SaliencyModel):
         bootstrap, discriminator, generator = cast("list[Any]", self.optimizers())
         image = as_float(batch["image"])
         picture, truth = F.avg_pool2d(image, self.stride), self._target(batch)[:, None]
+        turn = batch_idx // self.accumulate % 2
         if self.current_epoch < self.bootstrap_epochs:
-            loss = self.training_loss(self(image), batch)
-            self._step(bootstrap, loss, idle=self.discriminator)
-            self._schedule()
-        elif batch_idx % 2 == 0:
+            name, loss = "bootstrap", self.training_loss(self(image), batch)
+            if self._step(bootstrap, loss, batch_idx, idle=self.discriminator):
+                self._schedule()
+        elif turn == 0:
             with torch.no_grad():
                 generated = self(image).sigmoid()
             real, fake = self.discriminator(truth, picture), self.discriminator(generated, picture)
-            loss = losses.adversarial_discriminator(real, fake)
-            self._step(discriminator, loss, idle=self.network)
+            name, loss = "discriminator", losses.adversarial_discriminator(real, fake)
+            self._step(discriminator, loss, batch_idx, idle=self.network)
         else:
             logits = self(image)
             fooled = losses.adversarial_generator(self.discriminator(logits.sigmoid(), picture))
-            loss = self.content_weight * self.training_loss(logits, batch) + fooled  # Eq. 4
-            self._step(generator, loss)
-        name = (
-            "bootstrap" if self.current_epoch < self.bootstrap_epochs else ("discriminator", "generator")[batch_idx % 2]
-        )
+            name, loss = "generator", self.content_weight * self.training_loss(logits, batch) + fooled  # Eq. 4
+            self._step(generator, loss, batch_idx)
         self.log(f"train/{name}_loss", loss, batch_size=len(image), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
@@ -204,7 +203,8 @@ class SalGAN(SaliencyModel):
             ]
         first = torch.optim.AdamW(generator, lr=self.lr, weight_decay=1e-2)
         epochs = max(self.trainer.max_epochs or 1, 1)
-        steps = int(self.trainer.estimated_stepping_batches) * min(self.bootstrap_epochs, epochs) // epochs
+        batches = int(self.trainer.estimated_stepping_batches) // epochs
+        steps = math.ceil(batches / self.accumulate) * min(self.bootstrap_epochs, epochs)
         schedule = torch.optim.lr_scheduler.OneCycleLR(first, self.lr, total_steps=max(steps, 1) + 1)
         rest = [
             torch.optim.AdamW(discriminator, lr=self.adversarial_lr),
@@ -212,13 +212,20 @@ class SalGAN(SaliencyModel):
         ]
         return [first, *rest], [schedule]
 
-    def _step(self, optimizer: Any, loss: Tensor, idle: nn.Module | None = None) -> None:
-        """Take a step; on several devices the parameters of the idle network need a gradient too, of zero."""
+    def _step(self, optimizer: Any, loss: Tensor, batch_idx: int, idle: nn.Module | None = None) -> bool:
+        """Add the gradient, and return whether it was the last of `accumulate`, after which a step is taken.
+
+        On several devices the parameters of the idle network need a gradient too, of zero.
+        """
         if idle is not None:
             loss = loss + 0 * sum(p.sum() for p in idle.parameters() if p.requires_grad)
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
+        if batch_idx % self.accumulate == 0:
+            optimizer.zero_grad()
+        self.manual_backward(loss / self.accumulate)
+        last = (batch_idx + 1) % self.accumulate == 0 or self.trainer.is_last_batch
+        if last:
+            optimizer.step()
+        return last
 
     def _schedule(self) -> None:
         if self.optimizer == "adamw":
