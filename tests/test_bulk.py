@@ -79,9 +79,10 @@ def start(words: list[str], output: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
 
 
-def wait_for_maps(output: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for_maps(output: Path, count: int, process: subprocess.Popen[str], parts: int = 1) -> None:
+    """Wait for so many maps, and for so many processes to be at work."""
     for _ in range(60_000):
-        if len(list(output.glob("*.png"))) >= count:
+        if len(list(output.glob("*.png"))) >= count and len(list(output.glob("manifest.*.jsonl"))) >= parts:
             return
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.005)
@@ -112,7 +113,7 @@ def test_a_killed_rank_of_torchrun_is_started_anew(
     output = tmp_path / "out"
     words = [str(pictures), "-m", str(checkpoint), "-o", str(output), "--batch-size", "4"]
     process = start([*words, "--engine", "torchrun", "--processes", "2"], output)
-    wait_for_maps(output, 10, process)
+    wait_for_maps(output, 10, process, parts=2)
     (agent,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     ranks = workers(int(agent))
     assert sorted(ranks) == [0, 1]
