@@ -24,7 +24,7 @@ import sys
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -227,13 +227,18 @@ def deepgaze2e(checkout: Path) -> Peer:
 
 
 def deepgaze2e_other_backbones(checkout: Path) -> Peer:
-    """DeepGaze IIE with the other two, EfficientNet-B5 and DenseNet-201."""
+    """DeepGaze IIE with the other two, EfficientNet-B5 and DenseNet-201.
+
+    Their EfficientNet pads each strided convolution as if its map had even sides, so the sides are multiples of 32. The
+    two do not agree yet, and no case is kept.
+    """
     efficientnet = public(checkout, "deepgaze_pytorch.features.efficientnet").EfficientNet
     efficientnet.from_pretrained = efficientnet.from_name
     after_35 = ("_blocks.35._bn2.", *(f"_blocks.{i}." for i in (36, 37, 38)), "_conv_head.", "_bn1.", "_fc.")
     last = "features.denseblock4.denselayer32."
     after_32 = (f"{last}norm2.", f"{last}conv2.", "features.norm5.", "classifier.")
-    return _deepgaze2e(checkout, {1: ("1.", _efficientnet_names(), after_35), 2: ("1.", {"": ""}, after_32)})
+    trunks = {1: ("1.", _efficientnet_names(), after_35), 2: ("1.", {"": ""}, after_32)}
+    return replace(_deepgaze2e(checkout, trunks), input_size=(64, 96))
 
 
 def _efficientnet_names() -> dict[str, Any]:
