@@ -93,7 +93,6 @@ class MLNetNetwork(nn.Module):
         frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
-        drop_channels: Leave out whole channels, not single values; the paper leaves out values.
         pretrained_backbone: Start from ImageNet weights.
     """
 
@@ -105,7 +104,6 @@ class MLNetNetwork(nn.Module):
         frozen: bool,
         activation: Literal["relu", "softplus"],
         dropout: float,
-        drop_channels: bool,
         pretrained_backbone: bool,
     ) -> None:
         super().__init__()
@@ -115,7 +113,7 @@ class MLNetNetwork(nn.Module):
         if frozen:
             trunk.freeze()
         self.features = StackedTaps(trunk, stride=8)
-        self.dropout = nn.Dropout2d(dropout) if drop_channels else nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.encode = nn.Conv2d(self.features.channels, 64, 3, padding=1)
         self.predict = nn.Conv2d(64, 1, 1)
         self.activation = {"relu": nn.ReLU(), "softplus": nn.Softplus()}[activation]
@@ -140,7 +138,6 @@ class MLNet(SaliencyModel):
         frozen: Do not train the trunk, standardise its maps and keep those of the training pictures in memory.
         activation: After each of the two convolutions.
         dropout: Share of the taps' values left out in training.
-        drop_channels: Leave out whole channels, not single values; the paper leaves out values.
         mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
         power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
         fit_prior: Start the prior from the density of the training fixations instead of from ones.
@@ -162,7 +159,6 @@ class MLNet(SaliencyModel):
         frozen: bool = False,
         activation: Literal["relu", "softplus"] = "relu",
         dropout: float = 0.5,
-        drop_channels: bool = False,
         mirror: bool = False,
         power: float = 1.0,
         fit_prior: bool = False,
@@ -176,9 +172,7 @@ class MLNet(SaliencyModel):
         super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
         self.power, self.fit_prior, self.prior_decay = power, fit_prior, prior_decay
         self.optimizer, self.lr = optimizer, lr
-        self.network = MLNetNetwork(
-            backbone, taps, pools, frozen, activation, dropout, drop_channels, pretrained_backbone
-        )
+        self.network = MLNetNetwork(backbone, taps, pools, frozen, activation, dropout, pretrained_backbone)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Divide the map by its sum; a pixel at 0 gets a millionth of the highest one."""
