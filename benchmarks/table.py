@@ -51,17 +51,18 @@ def loadable() -> list[str]:
 def measure(rows: list[str], root: str, split: str) -> None:
     """Measure rows and, on the test split, keep them in the results of each set."""
     predictors = {name: predictor(load(name)) for name in rows if name != "baselines"}
+    at = commit()  # before the results of the first set are changes themselves
     for name in readme.SETS:
         dataset = load_dataset(name, root, split)
         table = evaluate(predictors, dataset, baselines=BASELINES if "baselines" in rows else ())
         print(table.to_markdown(), flush=True)
         if split == "test":
-            keep(table)
+            keep(table, at)
 
 
-def keep(table: Table) -> None:
+def keep(table: Table, at: str) -> None:
     """Write a table's rows into the results of its set, over those of the same name."""
-    path, new, at = readme.RESULTS / f"{table.dataset}.json", table.to_json(), commit()
+    path, new = readme.RESULTS / f"{table.dataset}.json", table.to_json()
     old: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     names = {*loadable(), *BASELINES}
     for part in ("rows", "intervals"):
