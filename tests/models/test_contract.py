@@ -168,7 +168,7 @@ def test_the_loss_falls_on_one_batch_in_20_steps(name: str, tiny_data: Path) -> 
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.95 * losses[0], losses
+    assert min(losses[-5:]) < 0.95 * losses[0], losses  # dropout makes single steps jump
 
 
 @every_trained_model
