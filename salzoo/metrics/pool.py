@@ -11,9 +11,6 @@ from torch import Tensor
 from salzoo.metrics._checks import Array
 from salzoo.metrics._fixations import Counts
 
-FEW = 1 << 19
-"""Bytes of values that numpy sorts in the time that a histogram of them takes."""
-
 
 class FixationPool:
     """All fixations of a data set, to be had at any image size.
@@ -41,13 +38,10 @@ class FixationPool:
             y, x, c = (torch.from_numpy(a.astype(np.int64)) for a in (index // width, index % width, count))
             columns.append(torch.stack([y, x, torch.full_like(y, height), torch.full_like(y, width), c]))
         self._points = torch.cat(columns, 1)
-        self._latest: dict[tuple[int, int], tuple[Array, Array, Array | None]] = {}
+        self._latest: dict[tuple[int, int], tuple[Array, Array]] = {}
 
-    def pixels(self, height: int, width: int) -> tuple[Array, Array, Array | None]:
-        """Return the sorted flat indices of all fixated pixels at that size, the counts there in float64, and repeats.
-
-        Repeats are the indices, each as often as it is fixated, unless they are many more: they are faster to sort.
-        """
+    def pixels(self, height: int, width: int) -> tuple[Array, Array]:
+        """Return the sorted flat indices of all fixated pixels at that size, and the counts there in float64."""
         size = (height, width)
         if size not in self._latest:
             if len(self._latest) == 8:  # a data set may have hundreds of sizes
@@ -56,13 +50,10 @@ class FixationPool:
             y, x = y * height // heights, x * width // widths  # whole numbers: 197 * (1 / 197) is below 1
             at, inverse = torch.unique(y * width + x, return_inverse=True)
             counts = torch.bincount(inverse, count, minlength=len(at))
-            every = (
-                at.int().repeat_interleave(counts.long()).numpy() if counts.sum() < min(2 * len(at), FEW // 4) else None
-            )
-            self._latest[size] = at.numpy(), counts.double().numpy(), every
+            self._latest[size] = at.numpy(), counts.double().numpy()
         return self._latest[size]
 
     def counts(self, height: int, width: int) -> Tensor:
         """Return the counts (height, width) of all fixations at that size."""
-        index, count = (torch.from_numpy(a) for a in self.pixels(height, width)[:2])
+        index, count = (torch.from_numpy(a) for a in self.pixels(height, width))
         return torch.zeros(height * width, dtype=torch.int64).index_copy_(0, index, count.long()).view(height, width)
