@@ -32,12 +32,12 @@ def read(name: str) -> dict[str, Any]:
     return case
 
 
-def values(name: str, shape: tuple[int, ...]) -> Tensor:
-    """Return the values of a public tensor: noise, for layers as large as He's initialisation makes it."""
+def values(name: str, shape: tuple[int, ...], gain: float = 1.0) -> Tensor:
+    """Return the values of a public tensor: noise, for layers `gain` times as large as He's initialisation makes it."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     noise = torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, shape)).float()
     if len(shape) > 1:
-        return noise * math.sqrt(6 / noise[0].numel())
+        return noise * gain * math.sqrt(6 / noise[0].numel())
     return noise / 4 + (not name.endswith(AROUND_0))
 
 
@@ -59,7 +59,7 @@ def public_name(ours: str, names: Mapping[str, Any]) -> Any:
     return theirs + rest if isinstance(theirs, str) else theirs
 
 
-def translate(network: nn.Module, names: Mapping[str, Any]) -> tuple[dict[str, Tensor], set[str]]:
+def translate(network: nn.Module, names: Mapping[str, Any], gain: float) -> tuple[dict[str, Tensor], set[str]]:
     """Return our tensors with the values of their public counterparts, and the public names that were used.
 
     An entry of `names` is a name or its beginning; `{"in": BEGINNING, "names": {...}}` if what comes after it is called
@@ -73,11 +73,11 @@ def translate(network: nn.Module, names: Mapping[str, Any]) -> tuple[dict[str, T
             continue
         shape = tuple(tensor.shape)
         if isinstance(theirs, str):
-            state[key], parts = values(theirs, shape), [theirs]
+            state[key], parts = values(theirs, shape, gain), [theirs]
         elif "log" in theirs:
-            state[key], parts = values(theirs["log"], shape).log(), [theirs["log"]]
+            state[key], parts = values(theirs["log"], shape, gain).log(), [theirs["log"]]
         else:
-            state[key] = torch.cat([values(part, tuple(size)) for part, size in theirs["cat"].items()])
+            state[key] = torch.cat([values(part, tuple(size), gain) for part, size in theirs["cat"].items()])
             parts = list(theirs["cat"])
         used.update(parts)
     return state, used
@@ -86,7 +86,7 @@ def translate(network: nn.Module, names: Mapping[str, Any]) -> tuple[dict[str, T
 def build(case: Mapping[str, Any]) -> tuple[SaliencyModel, set[str], set[str]]:
     """Return our model of a case, the public names that it uses, and our tensors that have no counterpart."""
     model = salzoo.load(case["model"], weights=None, **case["init_args"])
-    state, used = translate(model.network, case["names"])
+    state, used = translate(model.network, case["names"], case["gain"])
     own = {key for key, tensor in model.network.state_dict().items() if tensor.is_floating_point()}
     model.network.load_state_dict(state, strict=False)
     return model.eval(), used, own - set(state)
