@@ -16,7 +16,9 @@ from typing import Any, Self, cast
 
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
+from timm.layers.conv2d_same import Conv2dSame
 from timm.layers.format import Format
 from timm.models import create_feature_extractor
 from timm.models.efficientnet import EfficientNetFeatures
@@ -284,29 +286,42 @@ FUSED: dict[type[nn.Module], tuple[str, list[float]]] = {
 class FusedConvolution(nn.Module):
     """A convolution and its activation in one call of oneDNN, as torch.compile makes it; elsewhere one after the other.
 
-    Also faster without an activation: on one thread torch takes 1x1 convolutions of small batches elsewhere.
+    Also faster without an activation: on one thread torch takes 1x1 convolutions of small batches elsewhere. TensorFlow
+    pads even sides by one more behind than before when the stride is 2. A kernel that begins with zeros and equal
+    padding are the same, without a copy of the map.
     """
 
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
         super().__init__()
         self.convolution, self.activation = convolution, activation
+        self.even_only = isinstance(convolution, Conv2dSame)
+        self.weight, self.padding = convolution.weight, convolution.padding
+        if self.even_only:
+            self.weight = nn.Parameter(F.pad(convolution.weight, (1, 0, 1, 0)), requires_grad=False)
+            self.padding = tuple(side // 2 for side in convolution.kernel_size)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
-        if maps.device.type != "cpu" or maps.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        elsewhere = maps.device.type != "cpu" or maps.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+        if elsewhere or (self.even_only and any(side % 2 for side in maps.shape[-2:])):
             plain: Tensor = self.activation(self.convolution(maps))
             return plain
         c, (name, scalars) = self.convolution, FUSED[type(self.activation)]
         fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            maps, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, name, scalars, ""
+            maps, self.weight, c.bias, self.padding, c.stride, c.dilation, c.groups, name, scalars, ""
         )
         return fused
 
 
 def _fusable(convolution: nn.Module, activation: nn.Module) -> bool:
     """Whether oneDNN is there and takes the two; subclasses may do something else."""
-    known = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros" and type(activation) in FUSED
-    return known and not isinstance(convolution.padding, str) and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not torch.backends.mkldnn.is_available() or type(activation) not in FUSED:  # type: ignore[no-untyped-call]
+        return False
+    if type(convolution) is Conv2dSame:
+        odd = all(side % 2 and side > 1 for side in convolution.kernel_size)
+        return odd and convolution.stride == (2, 2) and convolution.dilation == (1, 1)
+    plain = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros"
+    return plain and not isinstance(convolution.padding, str)
 
 
 def _require_known(name: str) -> None:

@@ -260,3 +260,18 @@ def test_batch_norms_are_folded_for_prediction_alone() -> None:
     trunk.train()
     with torch.inference_mode():
         assert not torch.equal(trunk(IMAGE)[1], trunk.eval()(IMAGE)[1]), "batch statistics in train mode"
+
+
+@pytest.mark.parametrize("size", [(64, 96), (72, 88), (64, 88)])
+@torch.no_grad()
+def test_tensorflow_padding_is_fused_for_even_sides_and_right_for_odd_ones(size: tuple[int, int]) -> None:
+    trunk = TimmBackbone("tf_efficientnet_lite0", ("blocks.3", "blocks.6")).eval()
+    folded = backbone.fold_batch_norms(trunk.trunk)
+    fused = [m for m in folded.modules() if isinstance(m, backbone.FusedConvolution) and m.even_only]
+    assert len(fused) == 5, "all that halve the map"
+    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    expected = trunk(image)
+    with torch.inference_mode():
+        maps = trunk(image)
+    for ours, plain in zip(maps, expected, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5 * plain.abs().max().item())
