@@ -110,7 +110,8 @@ class Component(nn.Module):
 class Member(nn.Module):
     """A frozen backbone and several read-outs of it.
 
-    Shape: (N, 3, H, W) normalised image to (N, components, H / stride, W / stride) log densities, each normalised.
+    Shape: (N, 3, H, W) normalised image, as `pyramid` has it, to (N, components, H / stride, W / stride) log densities,
+    each normalised.
 
     Args:
         backbone: timm name, or `torchvision/...`.
@@ -157,24 +158,27 @@ class Member(nn.Module):
             Component(stacked, hidden, layer_norm, dropout, resize, sigma_px) for _ in range(components)
         )
 
-    def features(self, image: Tensor) -> list[Tensor]:
+    def features(self, seen: Sequence[Tensor]) -> list[Tensor]:
         """Return the taps of the picture at every scale; under autocast only they are in half precision."""
-        size = image.shape[-2:]
-        seen = [image if s == 1 else _resized(image, (round(s * size[0]), round(s * size[1]))) for s in self.scales]
         return [m.float() for one in seen for m in self.backbone(one)]
 
     def fit(self, images: Iterable[Tensor]) -> None:
         """Measure the channel statistics on (N, 3, H, W) normalised pictures."""
         if not self.layer_norm:
-            fit_standardise(cast("list[Standardise]", list(self.standardise)), map(self.features, images))
+            maps = (self.features(pyramid(image, self.scales)) for image in images)
+            fit_standardise(cast("list[Standardise]", list(self.standardise)), maps)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Read the taps out by every component."""
-        maps = self.features(image)
-        height, width = image.shape[-2:]
-        size = (height // self.stride, width // self.stride)
-        readout_size = (math.ceil(height / self.readout_stride), math.ceil(width / self.readout_stride))
-        with torch.autocast(image.device.type, enabled=False):
+    def forward(self, seen: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Read the taps out by every component.
+
+        Args:
+            seen: The picture at each scale.
+            size: (height, width) of the picture.
+        """
+        maps = self.features(seen)
+        readout_size = (math.ceil(size[0] / self.readout_stride), math.ceil(size[1] / self.readout_stride))
+        size = (size[0] // self.stride, size[1] // self.stride)
+        with torch.autocast(maps[0].device.type, enabled=False):
             if self.layer_norm:
                 maps = [torch.cat([F.interpolate(m, readout_size, mode=self.resize) for m in maps], dim=1)]
             else:
@@ -190,7 +194,7 @@ class DeepGazeIIENetwork(nn.Module):
     (N, members * components, H / stride, W / stride), the components side by side, of the picture as it is.
 
     Args:
-        members: One a backbone, with equally many components each.
+        members: One a backbone, with equally many components and the same scales each.
         views: What the members see in eval mode: the picture at these shares of its sides, mirrored or not.
     """
 
@@ -209,7 +213,9 @@ class DeepGazeIIENetwork(nn.Module):
         return components.logsumexp(1, keepdim=True) - math.log(components.shape[1])
 
     def _components(self, image: Tensor) -> Tensor:
-        return torch.cat([member(image) for member in self.members], dim=1)
+        members = cast("list[Member]", list(self.members))
+        seen = pyramid(image, members[0].scales)
+        return torch.cat([member(seen, (image.shape[-2], image.shape[-1])) for member in members], dim=1)
 
     def _view(self, image: Tensor, scale: float, mirrored: bool) -> Tensor:
         """Return the components' log densities of a view, mirrored back; sides are multiples of 32 as the picture's."""
@@ -308,6 +314,12 @@ class DeepGazeIIE(SaliencyModel):
         for member in self.network.members:
             images = (as_float(image).to(self.device) for image in data.calibration_images(96))
             cast("Member", member).fit(map(self.preprocess.normalize, images))
+
+
+def pyramid(image: Tensor, scales: Iterable[float]) -> list[Tensor]:
+    """Return (N, 3, H, W) pictures at these shares of their sides."""
+    size = image.shape[-2:]
+    return [image if s == 1 else _resized(image, (round(s * size[0]), round(s * size[1]))) for s in scales]
 
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
