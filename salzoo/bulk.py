@@ -238,8 +238,8 @@ def _merge(output: Path, units: Sequence[Unit], *, final: bool) -> list[Entry]:
         if lost := len(units) - len(entries):
             raise RunError(f"{lost} of {len(units)} units are not done; the same command goes on with them.")
         write_text(output / MANIFEST, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
-        for part in output.glob("manifest.*.jsonl"):
-            part.unlink()
+        for left in [*output.glob("manifest.*.jsonl"), *output.glob(".*.part")]:  # the latter of killed processes
+            left.unlink()
     return entries
 
 

@@ -128,23 +128,31 @@ def test_a_killed_rank_of_torchrun_is_started_anew(
 def test_a_killed_ray_worker_is_replaced(
     checkpoint: Path, pictures: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    output, killer = tmp_path / "out", None
+    output = tmp_path / "out"
     words = [str(pictures), "-m", str(checkpoint), "-o", str(output), "--batch-size", "4"]
     process = start([*words, "--engine", "ray", "--processes", "2"], output)
     wait_for_maps(output, 10, process)
+    while len(found := actors(output)) < 2:
+        assert process.poll() is None, f"two actors were never there at once: {process.communicate()[0]}"
+        time.sleep(0.05)
+    assert len(found) == 2
+    os.kill(found[0], signal.SIGKILL)
+    text, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, text
+    whole(output, expected)
+
+
+def actors(output: Path) -> list[int]:
+    """Return the processes of Ray's actors that work for this folder."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             name, environment = path.read_bytes(), (path.parent / "environ").read_bytes()
         except OSError:
             continue
         if b"MapWorker" in name and f"SALZOO_RUN={output}".encode() in environment:
-            killer = int(path.parent.name)
-            os.kill(killer, signal.SIGKILL)
-            break
-    assert killer is not None, "an actor was at work"
-    text, _ = process.communicate(timeout=900)
-    assert process.returncode == 0, text
-    whole(output, expected)
+            found.append(int(path.parent.name))
+    return found
 
 
 def test_shards_give_shards(checkpoint: Path, pictures: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
