@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,3 +59,11 @@ def test_threads_change_nothing(
 def test_a_batch_holds_something(model: SaliencyModel, pictures: list[Path], tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="batch_size=0"):
         list(predict_each(model, pictures, tmp_path, formats=FORMATS, batch_size=0, workers=2))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile writes C++")
+def test_a_compiled_network_predicts_the_same(pictures: list[Path]) -> None:
+    model = tiny_models.build("salnet")
+    plain = model.predict(pictures[0]).log_density
+    model.network.compile()
+    np.testing.assert_allclose(model.predict(pictures[0]).log_density, plain, atol=1e-4)
