@@ -28,7 +28,7 @@ def write() -> None:
     """Fill every table of the README."""
     readme = REPOSITORY / "README.md"
     text = readme.read_text(encoding="utf-8")
-    for name, table in {"test": test_table, "popout": popout_table, "classic": classic_table}.items():
+    for name, table in TABLES.items():
         marked = re.compile(rf"(<!-- table {name}: [^\n]* -->\n).*?(\n<!-- end of table -->)", re.DOTALL)
         text, found = marked.subn(lambda match, table=table: match[1] + table() + match[2], text)
         if found != 1:
@@ -106,6 +106,19 @@ def classic_table() -> str:
         times = f"{result['ours'][ours]['cpu_ms']} | {title} | {peer['cpu_ms']} ({peer['note']})"
         lines.append(f"| `{ours}` | {times} | {agreement} |")
     return "\n".join([*lines, "", f"Commit `{short(result['commit'])}`."])
+
+
+def memory_table() -> str:
+    """Return the peak memory of two training steps of each model."""
+    result = dict(results("training")["memory"])
+    commit = short(result["commit"])
+    rows = {row: value for row, value in result.items() if isinstance(value, dict) and "megabytes" in value}
+    lines = ["| | pictures a step | peak memory |", "|---|---|---|"]
+    lines += [f"| `{row}` | {v['batch_size']} | {v['megabytes'] / 1000:.1f} GB |" for row, v in rows.items()]
+    return "\n".join([*lines, "", f"Two steps on a CPU, commit `{commit}`."])
+
+
+TABLES = {"test": test_table, "popout": popout_table, "classic": classic_table, "memory": memory_table}
 
 
 def short(commit: str) -> str:
