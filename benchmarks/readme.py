@@ -118,7 +118,24 @@ def memory_table() -> str:
     return "\n".join([*lines, "", f"Two steps on a CPU, commit `{commit}`."])
 
 
-TABLES = {"test": test_table, "popout": popout_table, "classic": classic_table, "memory": memory_table}
+def seeds_table() -> str:
+    """Return what recipes give with another seed, beside the shipped checkpoints."""
+    shipped = results("osie")["rows"]
+    metrics = ("nss", "auc_judd", "cc", "kld", "ig")
+    lines = [f"| OSIE test, seed 0, 1 | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
+    for path in sorted(RESULTS.glob("seed1_*_osie.json")):
+        ((row, again),) = results(path.stem)["rows"].items()
+        lines.append(f"| {row} | {' | '.join(f'{shipped[row][m]:.3f}, {again[m]:.3f}' for m in metrics)} |")
+    return "\n".join(lines)
+
+
+TABLES = {
+    "test": test_table,
+    "seeds": seeds_table,
+    "popout": popout_table,
+    "classic": classic_table,
+    "memory": memory_table,
+}
 
 
 def short(commit: str) -> str:
