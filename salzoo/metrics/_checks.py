@@ -14,8 +14,8 @@ from salzoo.metrics.resize import imresize
 
 T = TypeVar("T")
 Array = NDArray[Any]
-PIECE = 1 << 18
-"""Bytes of a map that are looked at together: four such pieces fit into the cache of a core, a whole map does not."""
+PIECE = 1 << 20
+"""Bytes of a map that are looked at together: what is made of them stays in the cache, a whole large map does not."""
 
 
 def choose(convention: str, value: T | None, *, mit: T, pysaliency: T) -> T:
