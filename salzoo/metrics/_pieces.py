@@ -138,15 +138,16 @@ def _divergence(x: Array, x_shift: float, g: Array, g_shift: float, floor: float
         np.subtract(truth, g_shift, out=scratch[1])
         if not floor and not g_shift:  # 0 * log(0) is 0
             scratch[0][scratch[1] == 0] = 1
-        found += _terms(scratch[0], scratch[1], floor or TINY, scratch[0])
+        found += _dot(scratch[1], _log_ratio(scratch[0], scratch[1], floor or TINY, scratch[0]))
     return found
 
 
-def _terms(x: Array, g: Array, floor: float, scratch: Array) -> float:
-    ratio = np.divide(g, x, out=scratch)
+def _log_ratio(x: Array, g: Array, floor: float, out: Array) -> Array:
+    ratio = np.divide(g, x, out=out)
     if floor:
         ratio += floor
-    return _dot(g, np.log(ratio, out=ratio))
+    logarithm: Array = np.log(ratio, out=ratio)
+    return logarithm
 
 
 def _usual_kl(x: Array, g: Array, minimum: float, eps: float) -> float:
@@ -156,16 +157,20 @@ def _usual_kl(x: Array, g: Array, minimum: float, eps: float) -> float:
     floor = float(eps and eps * (np.float64(g_sum) + least) / (x_sum + least))
     low = terms = 0.0
     for (part, truth), scratch in _cut([x, g]):
-        x_low, g_low = np.minimum.reduce(part), np.minimum.reduce(truth)
-        low = min(low, x_low, g_low)
+        x_low = np.minimum.reduce(part)
+        low = min(low, x_low)
+        if eps or not minimum:  # else the logarithm of a negative value is NaN, and seen by that
+            low = min(low, np.minimum.reduce(truth))
         if not eps:
             x_sum, g_sum = x_sum + _sum(part), g_sum + _sum(truth)
-        part, truth = _plus(part, more, x_low, scratch[0]), _plus(truth, minimum, g_low, scratch[1])
-        terms += _terms(part, truth, floor, scratch[0])
+        above = np.add(truth, minimum, out=scratch[0]) if minimum else truth
+        terms += _dot(truth, _log_ratio(_plus(part, more, x_low, scratch[1]), above, floor, scratch[0]))
     few = g[len(g) // 2 :][:997]
     usual = low >= 0 and 0 < x_sum < math.inf and 0 < g_sum < math.inf and (few != few.round()).any()
+    if not usual or least > 1e-12 * g_sum:  # then `minimum` counts where `terms` weigh without it
+        return math.nan
     x_sum, g_sum = x_sum + least, g_sum + least
-    return terms / g_sum + math.log(x_sum / g_sum) if usual else math.nan
+    return terms / g_sum + math.log(x_sum / g_sum)
 
 
 def _plus(piece: Array, more: float, low: float, out: Array) -> Array:
