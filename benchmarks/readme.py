@@ -108,14 +108,16 @@ def classic_table() -> str:
     return "\n".join([*lines, "", f"Commit `{short(result['commit'])}`."])
 
 
-def memory_table() -> str:
-    """Return the peak memory of two training steps of each model."""
-    result = dict(results("training")["memory"])
-    commit = short(result["commit"])
-    rows = {row: value for row, value in result.items() if isinstance(value, dict) and "megabytes" in value}
-    lines = ["| | pictures a step | peak memory |", "|---|---|---|"]
-    lines += [f"| `{row}` | {v['batch_size']} | {v['megabytes'] / 1000:.1f} GB |" for row, v in rows.items()]
-    return "\n".join([*lines, "", f"Two steps on a CPU, commit `{commit}`."])
+def costs_table() -> str:
+    """Return how long each checkpoint takes for a picture, and the peak memory of its training."""
+    latency, memory = results("latency")["600x800"], results("training")["memory"]
+    lines = ["| | a picture | training: pictures a step | peak memory |", "|---|---|---|---|"]
+    for row, milliseconds in latency["milliseconds"].items():
+        trained = memory.get(row)
+        cells = "– | –" if trained is None else f"{trained['batch_size']} | {trained['megabytes'] / 1000:.1f} GB"
+        lines.append(f"| `{row}` | {milliseconds:.0f} ms | {cells} |")
+    said = f"{latency['threads']} threads, commits `{short(latency['commit'])}` (time), `{short(memory['commit'])}` (memory)."
+    return "\n".join([*lines, "", said])
 
 
 def seeds_table() -> str:
@@ -134,7 +136,7 @@ TABLES = {
     "seeds": seeds_table,
     "popout": popout_table,
     "classic": classic_table,
-    "memory": memory_table,
+    "costs": costs_table,
 }
 
 

@@ -1,0 +1,44 @@
+"""How long one picture of 600 x 800 takes, from array to map, with each checkpoint.
+
+    python benchmarks/latency.py [NAME ...]
+
+Medians of 9 in milliseconds, on as many threads as torch takes. A quiet machine is wanted.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+import numpy as np
+import torch
+from record import record
+
+import salzoo
+from salzoo.allocator import keep_memory
+from salzoo.samples import sample_pictures
+from salzoo.spec import read_spec, spec_names
+
+RUNS, WARM = 9, 2
+
+
+def main() -> None:
+    keep_memory()  # as the command does
+    names = sys.argv[1:] or [f"{name}.{tag}" for name in spec_names() for tag in read_spec(name).loadable]
+    picture = np.asarray(sample_pictures()["astronaut"].resize((800, 600)))
+    found: dict[str, object] = {name: milliseconds(name, picture) for name in names}
+    record("latency", "600x800", {"threads": torch.get_num_threads(), "milliseconds": found})
+
+
+def milliseconds(name: str, picture: np.ndarray) -> float:
+    model, each = salzoo.load(name), []
+    for _ in range(WARM + RUNS):
+        start = time.perf_counter()
+        model.predict(picture)
+        each.append(1000 * (time.perf_counter() - start))
+    return round(statistics.median(each[WARM:]), 1)
+
+
+if __name__ == "__main__":
+    main()
