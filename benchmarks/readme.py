@@ -116,8 +116,8 @@ def costs_table() -> str:
         trained = memory.get(row)
         cells = "– | –" if trained is None else f"{trained['batch_size']} | {trained['megabytes'] / 1000:.1f} GB"
         lines.append(f"| `{row}` | {milliseconds:.0f} ms | {cells} |")
-    said = f"{latency['threads']} threads, commits `{short(latency['commit'])}` (time), `{short(memory['commit'])}` (memory)."
-    return "\n".join([*lines, "", said])
+    commits = f"`{short(latency['commit'])}` (time), `{short(memory['commit'])}` (memory)"
+    return "\n".join([*lines, "", f"{latency['threads']} threads, commits {commits}."])
 
 
 def seeds_table() -> str:
