@@ -18,7 +18,7 @@ predict: $(VENV)/.ready          ## maps and overlays of sample pictures in pred
 	$(BIN)/python examples/predict_samples.py
 
 test: $(VENV)/.ready             ## all tests; K=salgan for those of one model
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(if $(K),-k $(K))
+	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile $(if $(K),-k $(K))
 
 lint: $(VENV)/.ready             ## style and types
 	$(BIN)/ruff format --check .
