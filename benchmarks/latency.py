@@ -14,20 +14,19 @@ import time
 import numpy as np
 import torch
 from record import record
+from table import loadable
 
 import salzoo
 from salzoo.allocator import keep_memory
 from salzoo.samples import sample_pictures
-from salzoo.spec import read_spec, spec_names
 
 RUNS, WARM = 9, 2
 
 
 def main() -> None:
     keep_memory()  # as the command does
-    names = sys.argv[1:] or [f"{name}.{tag}" for name in spec_names() for tag in read_spec(name).loadable]
     picture = np.asarray(sample_pictures()["astronaut"].resize((800, 600)))
-    found: dict[str, object] = {name: milliseconds(name, picture) for name in names}
+    found: dict[str, object] = {name: milliseconds(name, picture) for name in sys.argv[1:] or loadable()}
     record("latency", "600x800", {"threads": torch.get_num_threads(), "milliseconds": found})
 
 

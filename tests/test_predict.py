@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+import torch._dynamo
 from PIL import Image
 
 from salzoo.errors import SpecError
@@ -65,5 +66,7 @@ def test_a_batch_holds_something(model: SaliencyModel, pictures: list[Path], tmp
 def test_a_compiled_network_predicts_the_same(pictures: list[Path]) -> None:
     model = tiny_models.build("salnet")
     plain = model.predict(pictures[0]).log_density
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     model.network.compile()
     np.testing.assert_allclose(model.predict(pictures[0]).log_density, plain, atol=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > graphs, "something was compiled"
