@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".png"))
     parser.add_argument("--json", type=Path, help="write the shares here, too")
     arguments = parser.parse_args(words)
-    names = arguments.models or loadable()
+    names, at = arguments.models or loadable(), commit()  # before the figure is a change itself
     models = {name: salzoo.load(name) for name in names}
     print(f"maximum on the singleton, of {arguments.displays} displays\n\n| model | {' | '.join(KINDS)} |")
     print(f"|---|{'---|' * len(KINDS)}")
@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
         print(f"| {name} | {' | '.join(f'{share:.0%}' for share in shares[name].values())} |", flush=True)
     figure({name: model for name, model in models.items() if name in SHOWN or arguments.models}, arguments.output)
     if arguments.json:
-        result = {"commit": commit(), "displays": arguments.displays, "shares": shares}
+        result = {"commit": at, "displays": arguments.displays, "shares": shares}
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     return shares
 
