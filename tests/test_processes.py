@@ -261,7 +261,7 @@ def test_a_disk_without_room_leaves_the_last_whole_checkpoint(tiny_data: Path, t
         timeout=600,
     )
     assert result.returncode == 0, result.stderr
-    assert f"x {ranks} devices" in result.stdout
+    assert f"x {ranks} devices" in result.stderr
     assert "ended with 1; on the disk: best.ckpt last.ckpt previous.ckpt\n" in result.stdout
     assert result.stderr.count(f"the disk is full (No space left on device, {disk})") == 1
     assert "--ckpt_path auto" in result.stderr
