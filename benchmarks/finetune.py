@@ -20,9 +20,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from salzoo import hub
+from salzoo.checkpoint.config import CONFIG
+from salzoo.checkpoint.folder import read_config
 from salzoo.data import FixationDataset, load_dataset
-from salzoo.finetune import Finetuning, finetune
+from salzoo.training.finetune import Finetuning, finetune
 
 SETS = ("osie", "eyecrowd", "scene500")
 RECIPE = [
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pictures")
     arguments = parser.parse_args()
     start = arguments.output / f"without_{arguments.set}"
-    if not (start / "deepgaze2.lite" / hub.CONFIG).exists():
+    if not (start / "deepgaze2.lite" / CONFIG).exists():
         others = ",".join(name for name in SETS if name != arguments.set)
         words = ["fit", "deepgaze2", "--data", others, "--root", str(arguments.root), "-o", str(start), *RECIPE]
         subprocess.run([sys.executable, "-m", "salzoo", *words], check=True)
@@ -57,7 +58,7 @@ def main() -> None:
     assert adapted is not None
     print(adapted.to_text(), file=sys.stderr)
     (table,) = adapted.tables
-    made = hub.read_config(adapted.folder).provenance
+    made = read_config(adapted.folder).provenance
     assert made is not None
     result = {
         "set": arguments.set,

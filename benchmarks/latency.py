@@ -17,8 +17,8 @@ from record import record
 from table import loadable
 
 import salzoo
-from salzoo.allocator import keep_memory
-from salzoo.samples import sample_pictures
+from salzoo._malloc import keep_memory
+from salzoo.images.samples import sample_pictures
 
 RUNS, WARM = 9, 2
 

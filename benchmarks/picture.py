@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scenes import crowd
 
 import salzoo
-from salzoo.samples import sample_pictures
+from salzoo.images.samples import sample_pictures
 
 MODELS = ("deepgaze2e", "dsclrcn", "salgan", "bms", "centre_bias")
 PICTURES = ("astronaut", "crowd", "coffee", "china", "pop_out_colour")

@@ -27,11 +27,11 @@ import torch
 from record import record
 
 import salzoo
-from salzoo.allocator import keep_memory
-from salzoo.image import find_images, to_tensor
-from salzoo.model import as_float
-from salzoo.predict import Report, predict_each, predict_files
-from salzoo.samples import sample_pictures
+from salzoo._malloc import keep_memory
+from salzoo.images.preprocess import as_float
+from salzoo.images.read import find_images, to_tensor
+from salzoo.images.samples import sample_pictures
+from salzoo.prediction.files import Report, predict_each, predict_files
 
 
 def main() -> None:

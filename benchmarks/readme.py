@@ -13,9 +13,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from salzoo.baselines import ROWS as BASELINES
-from salzoo.evaluate import Table
-from salzoo.spec import read_spec
+from salzoo.evaluation.baselines import ROWS as BASELINES
+from salzoo.evaluation.table import Table
+from salzoo.registry import read_spec
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results"

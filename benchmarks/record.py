@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from salzoo.fit import commit
-from salzoo.hub import write_text
+from salzoo._io import write_text
+from salzoo.training.fit import commit
 
 RESULTS = Path(__file__).parent / "results"
 COMPARE = {">=": operator.ge, "<=": operator.le, "<": operator.lt}

@@ -18,11 +18,11 @@ from PIL import Image, ImageOps
 from scenes import crowd, page, street
 
 import salzoo
-from salzoo import card
-from salzoo.hub import SHEET
-from salzoo.model import SaliencyModel
-from salzoo.samples import sample_pictures
-from salzoo.spec import ModelSpec, read_spec, spec_names
+from salzoo.checkpoint import card
+from salzoo.checkpoint.config import SHEET
+from salzoo.components.saliency_model import SaliencyModel
+from salzoo.images.samples import sample_pictures
+from salzoo.registry import ModelSpec, read_spec, spec_names
 
 HUB = Path(__file__).parents[1] / "hub"
 WIDTH, HEIGHT, COLUMNS = 240, 180, 4

@@ -31,13 +31,13 @@ from record import record
 from torch.utils.data import DataLoader
 
 import salzoo
-from salzoo.allocator import keep_memory
+from salzoo._malloc import keep_memory
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import SaliencyDataModule
-from salzoo.fit import Run, parse
-from salzoo.model import SaliencyModel, as_float
-from salzoo.processes import launched
-from salzoo.spec import read_spec
-from salzoo.zoo import resolve
+from salzoo.images.preprocess import as_float
+from salzoo.registry import read_spec, resolve
+from salzoo.training.distributed import launched
+from salzoo.training.fit import Run, parse
 
 QUIET = {
     "logger": False,

@@ -21,8 +21,8 @@ import numpy as np
 
 from salzoo.data import FixationFolder
 from salzoo.data.check import check
-from salzoo.finetune import Adapted, Finetuning, finetune
-from salzoo.samples import pop_out
+from salzoo.images.samples import pop_out
+from salzoo.training.finetune import Adapted, Finetuning, finetune
 
 DISPLAYS, OBSERVERS = 75, 8
 SEED = 0

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import salzoo
-from salzoo.samples import sample_pictures
+from salzoo.images.samples import sample_pictures
 
 
 def main(output: str = "predictions") -> None:

@@ -22,16 +22,17 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 import salzoo
-from salzoo import card, losses
+from salzoo import losses
+from salzoo.checkpoint import card
+from salzoo.checkpoint.publish import publish
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import FixationFolder
 from salzoo.data.base import Batch
-from salzoo.evaluate import evaluate, predictor
-from salzoo.fit import Run, commit, fit
-from salzoo.model import SaliencyModel
-from salzoo.preprocess import Preprocess
-from salzoo.publish import publish
-from salzoo.samples import pop_out
-from salzoo.spec import read_spec
+from salzoo.evaluation.scoring import evaluate, predictor
+from salzoo.images.preprocess import Preprocess
+from salzoo.images.samples import pop_out
+from salzoo.registry import read_spec
+from salzoo.training.fit import Run, commit, fit
 
 SPEC = """
 class_path: publish_your_own.Blobs

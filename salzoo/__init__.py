@@ -9,18 +9,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"  # before the modules that tell it to the Hub
-
-from salzoo.spec import register
-from salzoo.zoo import info, list_models, load
+from salzoo._version import __version__
+from salzoo.checkpoint.describe import info
+from salzoo.checkpoint.load import load
+from salzoo.registry import list_models, register
 
 if TYPE_CHECKING:
-    from salzoo.model import SaliencyModel
-    from salzoo.saliency_map import SaliencyMap
+    from salzoo.components.saliency_model import SaliencyModel
+    from salzoo.images.saliency_map import SaliencyMap
 
 __all__ = ["SaliencyMap", "SaliencyModel", "__version__", "info", "list_models", "load", "register"]
 
-_LAZY = {"SaliencyModel": "salzoo.model", "SaliencyMap": "salzoo.saliency_map"}
+_LAZY = {"SaliencyModel": "salzoo.components.saliency_model", "SaliencyMap": "salzoo.images.saliency_map"}
 
 
 def __getattr__(name: str) -> Any:

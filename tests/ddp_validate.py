@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from salzoo.data import SaliencyDataModule
-from salzoo.processes import launched
+from salzoo.training.distributed import launched
 
 
 def validate(root: Path) -> dict[str, float]:

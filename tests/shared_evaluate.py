@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from salzoo.cli import main
-from salzoo.map_files import MapFolder
+from salzoo.evaluation.map_folder import MapFolder
 
 
 class Noted(MapFolder):
@@ -24,7 +24,7 @@ class Noted(MapFolder):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    import salzoo.evaluate
+    import salzoo.evaluation.scoring
 
-    salzoo.evaluate.MapFolder = Noted
+    salzoo.evaluation.scoring.MapFolder = Noted
     sys.exit(main(sys.argv[2:]))

@@ -12,13 +12,13 @@ import torch
 from data import make_tiny
 from PIL import Image
 
-from salzoo.baselines import ROWS, Baselines
+from salzoo.components.layers import kernel_density
 from salzoo.data import FixationDataset, FixationFolder, Fixations, load_dataset
 from salzoo.errors import SpecError
-from salzoo.evaluate import evaluate
-from salzoo.layers import kernel_density
+from salzoo.evaluation.baselines import ROWS, Baselines
+from salzoo.evaluation.scoring import evaluate
+from salzoo.images.preprocess import resize_density
 from salzoo.metrics import functional
-from salzoo.preprocess import resize_density
 
 
 @pytest.fixture(scope="module")

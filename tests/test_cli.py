@@ -13,9 +13,9 @@ import tiny_models
 from PIL import Image
 
 import salzoo
-from salzoo.baselines import ROWS
+from salzoo.checkpoint.config import WEIGHTS
 from salzoo.cli import main
-from salzoo.hub import WEIGHTS
+from salzoo.evaluation.baselines import ROWS
 
 ROOT = Path(salzoo.__file__).parents[1]
 

@@ -11,12 +11,13 @@ from data import make_tiny
 from PIL import Image
 
 import salzoo
-from salzoo.baselines import ROWS
 from salzoo.cli import main
 from salzoo.data import load_dataset
 from salzoo.errors import ImageError, SpecError
-from salzoo.evaluate import Table, evaluate, map_predictor, overlap, predictor
-from salzoo.map_files import MapFolder
+from salzoo.evaluation.baselines import ROWS
+from salzoo.evaluation.map_folder import MapFolder
+from salzoo.evaluation.scoring import evaluate, map_predictor, overlap, predictor
+from salzoo.evaluation.table import Table
 from salzoo.metrics import METRICS, functional
 
 

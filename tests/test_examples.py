@@ -16,10 +16,10 @@ import torch
 from loopback_hub import LoopbackHub
 
 import salzoo
-from salzoo import hub
+from salzoo.checkpoint.folder import read_config
 from salzoo.data import FixationFolder
-from salzoo.evaluate import evaluate, predictor
-from salzoo.samples import pop_out
+from salzoo.evaluation.scoring import evaluate, predictor
+from salzoo.images.samples import pop_out
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -65,7 +65,7 @@ def test_finetune_own_data(
     )
     assert not torch.equal(tuned.network.centre_bias.log_density, start.network.centre_bias.log_density)
 
-    config = hub.read_config(folder)
+    config = read_config(folder)
     assert config.provenance is not None
     assert config.provenance.data == ("osie:train", "folder:train")
     assert config.provenance.command.startswith("python examples/finetune_own_data.py -o")

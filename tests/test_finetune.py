@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 import salzoo
-from salzoo import hub
+from salzoo.checkpoint.config import Parent
+from salzoo.checkpoint.folder import read_config
 from salzoo.cli import main
+from salzoo.components.layers import BANDWIDTHS, best_bandwidth
 from salzoo.data import FixationFolder
 from salzoo.data.fixations import Fixations
-from salzoo.finetune import HeldOut, sibling
-from salzoo.layers import BANDWIDTHS, best_bandwidth
+from salzoo.training.finetune import HoldoutDataModule, sibling
 
 FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=3"]
 SIZE = (48, 64)
@@ -54,9 +55,9 @@ def test_twenty_pictures_are_enough(name: str, study: Path, tmp_path: Path, caps
     assert f"Wrote {folder}" in printed
 
     before, after = salzoo.load(start), salzoo.load(folder)
-    made, parent = after.origin.provenance, hub.read_config(start)
+    made, parent = after.origin.provenance, read_config(start)
     assert made.data == ("osie:train", "folder:train")
-    assert made.parent == hub.Parent(name, "lite", parent.sha256)
+    assert made.parent == Parent(name, "lite", parent.sha256)
     assert made.command.startswith(f"salzoo finetune {start}")
     assert "Fine-tuned from" in (folder / "README.md").read_text()
     old, new = before.network.state_dict(), after.network.state_dict()
@@ -85,7 +86,7 @@ def test_training_that_does_not_help_is_not_kept(study: Path, tmp_path: Path) ->
 
 
 def test_few_validation_pictures_are_joined_by_training_pictures(study: Path, tiny_data: Path) -> None:
-    (train,), (val,) = (HeldOut("folder", study).datasets(split) for split in ("train", "val"))
+    (train,), (val,) = (HoldoutDataModule("folder", study).datasets(split) for split in ("train", "val"))
     own = [FixationFolder(study, split) for split in ("train", "val")]
     assert len(own[1]) < 5
     assert sorted(train.names + val.names) == sorted(own[0].names + own[1].names)

@@ -19,11 +19,11 @@ from data import make_tiny
 from lightning.pytorch import Trainer
 
 import salzoo
-from salzoo import hub
+from salzoo.checkpoint.folder import read_config
 from salzoo.cli import main
 from salzoo.data import OSIE, SaliencyDataModule
-from salzoo.fit import commit
 from salzoo.metrics.functional import nss
+from salzoo.training.fit import commit
 
 EPOCHS = 8
 
@@ -77,7 +77,7 @@ def test_a_killed_and_resumed_run_gives_the_same_weights(
     assert same(resumed["state_dict"], whole["state_dict"])
     assert same(resumed["optimizer_states"], whole["optimizer_states"])
     folders = [tmp_path / folder / f"{name}.lite" for folder in ("killed", "whole")]
-    assert hub.read_config(folders[0]).sha256 == hub.read_config(folders[1]).sha256
+    assert read_config(folders[0]).sha256 == read_config(folders[1]).sha256
 
 
 def slurm(folder: Path) -> dict[str, str]:
@@ -115,7 +115,7 @@ def test_the_seed_decides(tiny_data: Path, tmp_path: Path) -> None:
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path / folder)
         assert main([*words, f"--seed_everything={seed}"]) == 0
-        config = hub.read_config(tmp_path / folder / "deepgaze2.lite")
+        config = read_config(tmp_path / folder / "deepgaze2.lite")
         assert config.provenance is not None
         assert config.provenance.seed == seed
         sums.append(config.sha256)
@@ -237,7 +237,7 @@ def test_closed_form(tiny_data: Path, tmp_path: Path) -> None:
             expected[row, column] += 1
     expected /= expected.sum()
     assert torch.corrcoef(torch.stack([density.flatten(), expected.flatten()]))[0, 1] > 0.9
-    config = hub.read_config(tmp_path / "centre_bias.lite")
+    config = read_config(tmp_path / "centre_bias.lite")
     assert config.provenance is not None
     assert config.provenance.data == ("osie:train",)
     assert config.init_args["grid"] == [12, 16]
@@ -269,7 +269,7 @@ def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_pat
     words[words.index("osie")] = "scene500,eyecrowd"
     assert main([*words, "--model.lr=0.01", "--data.augment.crop=0.2", "--license", "cc-by-4.0"]) == 0
     folder = tmp_path / "salgan.lite"
-    config = hub.read_config(folder)
+    config = read_config(folder)
     assert config.provenance is not None
     assert config.provenance.data == ("scene500:train", "eyecrowd:train")
     recipe = config.provenance.recipe
@@ -284,7 +284,7 @@ def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_pat
 def test_what_half_precision_costs_is_measured_and_told(tiny_data: Path, tmp_path: Path) -> None:
     assert main(tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)) == 0
     folder = tmp_path / "deepgaze2.lite"
-    config = hub.read_config(folder)
+    config = read_config(folder)
     assert config.provenance is not None
     assert config.provenance.halved is not None
     val = OSIE(tiny_data, "val")

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 import salzoo
-from salzoo import hub
+from salzoo._io import hash_file
+from salzoo.checkpoint.config import CONFIG, WEIGHTS, Config, Provenance
+from salzoo.checkpoint.folder import load_weights, read_config, save_checkpoint
 from salzoo.errors import WeightsError
 
-PROVENANCE = hub.Provenance(
-    "salzoo fit toy", "0" * 40, 7, ("osie:train",), {"trainer": {"max_epochs": 3}}, {"torch": "2"}
-)
+PROVENANCE = Provenance("salzoo fit toy", "0" * 40, 7, ("osie:train",), {"trainer": {"max_epochs": 3}}, {"torch": "2"})
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -25,8 +25,8 @@ def network(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
 
 
-def write(module: nn.Module, folder: Path, *, half: bool = True) -> hub.Config:
-    return hub.save(
+def write(module: nn.Module, folder: Path, *, half: bool = True) -> Config:
+    return save_checkpoint(
         module,
         folder,
         model="toy",
@@ -41,10 +41,10 @@ def write(module: nn.Module, folder: Path, *, half: bool = True) -> hub.Config:
 def test_round_trip(tmp_path: Path) -> None:
     module, other = network(0), network(1)
     config = write(module, tmp_path, half=False)
-    assert hub.read_config(tmp_path) == config
-    assert config == hub.Config("toy", "lite", {"size": [2, 3]}, config.sha256, "mit", PROVENANCE, ())
-    assert config.sha256 == hub.hash_file(tmp_path / hub.WEIGHTS)
-    hub.load_weights(other, tmp_path, config.sha256)
+    assert read_config(tmp_path) == config
+    assert config == Config("toy", "lite", {"size": [2, 3]}, config.sha256, "mit", PROVENANCE, ())
+    assert config.sha256 == hash_file(tmp_path / WEIGHTS)
+    load_weights(other, tmp_path, config.sha256)
     assert all(torch.equal(tensor, other.state_dict()[key]) for key, tensor in module.state_dict().items())
 
 
@@ -52,11 +52,11 @@ def test_half_precision_halves_parameters_and_leaves_statistics(tmp_path: Path) 
     module, other = network(0), network(1)
     module[1].running_var += 1e-4
     write(module, tmp_path)
-    kinds = {key: tensor.dtype for key, tensor in load_file(tmp_path / hub.WEIGHTS).items()}
+    kinds = {key: tensor.dtype for key, tensor in load_file(tmp_path / WEIGHTS).items()}
     assert kinds["0.weight"] == kinds["1.bias"] == torch.float16
     assert kinds["1.running_var"] == torch.float32
     assert kinds["1.num_batches_tracked"] == torch.int64
-    hub.load_weights(other, tmp_path, hub.read_config(tmp_path).sha256)
+    load_weights(other, tmp_path, read_config(tmp_path).sha256)
     assert torch.equal(other[0].weight, module[0].weight.half().float())
     assert other[0].weight.dtype == torch.float32
     assert torch.equal(other[1].running_var, module[1].running_var)
@@ -71,22 +71,22 @@ def test_another_sha256_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         WeightsError, match=r"model.safetensors is damaged or was replaced: its sha256 is [0-9a-f]{64}, expected 0000"
     ):
-        hub.load_weights(network(), tmp_path, "0" * 64)
+        load_weights(network(), tmp_path, "0" * 64)
 
 
 def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path) -> None:
-    (tmp_path / hub.WEIGHTS).write_bytes(b"not weights")
+    (tmp_path / WEIGHTS).write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="is not a safetensors file"):
-        hub.load_weights(network(), tmp_path, hub.hash_file(tmp_path / hub.WEIGHTS))
+        load_weights(network(), tmp_path, hash_file(tmp_path / WEIGHTS))
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"nowhere is not a checkpoint folder: it has no config.json"):
-        hub.read_config(tmp_path / "nowhere")
+        read_config(tmp_path / "nowhere")
     config = write(network(), tmp_path)
-    (tmp_path / hub.WEIGHTS).unlink()
+    (tmp_path / WEIGHTS).unlink()
     with pytest.raises(WeightsError, match=r"has no model.safetensors"):
-        hub.load_weights(network(), tmp_path, config.sha256)
+        load_weights(network(), tmp_path, config.sha256)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_bad_config(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / hub.CONFIG).write_text(text)
+    (tmp_path / CONFIG).write_text(text)
     with pytest.raises(WeightsError, match=words):
-        hub.read_config(tmp_path)
+        read_config(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,8 @@ def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: 
         raise OSError("no space left on device")
 
     monkeypatch.setattr(
-        {"save_file": "safetensors.torch.save_file", "write_config": "salzoo.hub.write_config"}[stage], full
+        {"save_file": "safetensors.torch.save_file", "write_config": "salzoo.checkpoint.folder.write_config"}[stage],
+        full,
     )
     with pytest.raises(OSError, match="no space left"):
         write(network(1), tmp_path)
@@ -138,7 +139,7 @@ def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: 
 
 def test_the_networks_own_pretrained_weights_are_not_fetched(tiny_checkpoint: Path) -> None:
     """The backbone is one that needs the Hub, and the network is off."""
-    content = json.loads((tiny_checkpoint / hub.CONFIG).read_text())
+    content = json.loads((tiny_checkpoint / CONFIG).read_text())
     content["init_args"]["pretrained_backbone"] = True
-    (tiny_checkpoint / hub.CONFIG).write_text(json.dumps(content))
+    (tiny_checkpoint / CONFIG).write_text(json.dumps(content))
     assert salzoo.load(tiny_checkpoint).predict(torch.zeros(3, 20, 30)).shape == (20, 30)

@@ -16,7 +16,7 @@ import torch
 from PIL import ExifTags, Image
 
 from salzoo.errors import ImageError
-from salzoo.image import ImageLike, find_images, to_array, to_list, to_tensor
+from salzoo.images.read import ImageLike, find_images, to_array, to_list, to_tensor
 
 HEIGHT, WIDTH = 6, 9
 
@@ -213,7 +213,7 @@ def test_pil_image_is_left_as_it_was(rgb: np.ndarray) -> None:
 def test_to_array_needs_no_torch(tmp_path: Path) -> None:
     Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "a.png")
     code = (
-        "import sys; import salzoo.saliency_map; from salzoo.image import to_array;"
+        "import sys; import salzoo.images.saliency_map; from salzoo.images.read import to_array;"
         "print(to_array(sys.argv[1])[0, 0].tolist(), 'torch' in sys.modules)"
     )
     root = Path(__file__).resolve().parents[1]

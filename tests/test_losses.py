@@ -15,7 +15,7 @@ from salzoo import losses
 from salzoo.cli import main
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import DataError, SpecError
-from salzoo.model import as_float
+from salzoo.images.preprocess import as_float
 
 POINTWISE = [name for name in losses.TERMS if not losses.spaces(name)[0].endswith("features")]
 FEATURES = [name for name in losses.TERMS if name not in POINTWISE]

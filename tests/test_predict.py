@@ -14,9 +14,9 @@ import torch
 import torch._dynamo
 from PIL import Image
 
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import SpecError
-from salzoo.model import SaliencyModel
-from salzoo.predict import predict_each
+from salzoo.prediction.files import predict_each
 
 FORMATS = ("png",)
 

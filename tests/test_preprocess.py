@@ -5,8 +5,8 @@ import torch
 
 import salzoo
 from salzoo.errors import SpecError
-from salzoo.geometry import frame_size
-from salzoo.preprocess import Preprocess
+from salzoo.images.geometry import frame_size
+from salzoo.images.preprocess import Preprocess
 
 
 @pytest.mark.parametrize("fit", ["squash", "pad", "aspect", "longest"])

@@ -23,11 +23,12 @@ import torch
 from test_fit import EPOCHS, start
 from torch import nn
 
-from salzoo import checkpoints, hub
-from salzoo.baselines import ROWS
+from salzoo.checkpoint.folder import read_config
 from salzoo.cli import main
 from salzoo.data import load_dataset
-from salzoo.processes import launched, synchronised
+from salzoo.evaluation.baselines import ROWS
+from salzoo.training.callbacks import LAST, PREVIOUS, is_whole
+from salzoo.training.distributed import launched, synchronised
 
 ROOT = Path(__file__).parents[1]
 LOOPBACK = {
@@ -91,7 +92,7 @@ def words(root: Path, output: Path) -> list[str]:
 
 
 def weights(output: Path) -> str:
-    return hub.read_config(output / "deepgaze2.lite").sha256
+    return read_config(output / "deepgaze2.lite").sha256
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
@@ -100,7 +101,7 @@ def test_a_killed_rank_is_restarted_and_two_machines_reach_the_same_weights(tiny
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     fit = ["-m", "salzoo", *words(tiny_data, killed), "--ckpt_path=auto"]
     agent = torchrun(fit, "--nproc-per-node=2", "--max-restarts=1", f"--rdzv-endpoint=127.0.0.1:{free_port()}")
-    wait_for((killed / "checkpoints" / checkpoints.PREVIOUS).exists, agent)
+    wait_for((killed / "checkpoints" / PREVIOUS).exists, agent)
     ranks = workers(agent.pid)
     assert sorted(ranks) == [0, 1]
     os.kill(ranks[1], signal.SIGKILL)
@@ -185,7 +186,7 @@ def test_an_evaluation_is_the_same_in_any_number_of_processes(
     expected, found = (json.loads((tmp_path / name / "t.json").read_text()) for name in ("one", "many"))
     for part in ("rows", "intervals"):
         assert same_numbers(list(expected[part].values()), list(found[part].values()))
-    one, many = (hub.read_config(model).measured for model in models)
+    one, many = (read_config(model).measured for model in models)
     assert [(row.images, row.scores) for row in one] == [(row.images, row.scores) for row in many]
     assert [row.images for row in many] == [5]
     assert output.count("| auc_judd") == 1
@@ -214,7 +215,7 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(
 ) -> None:
     full, whole = tmp_path / "full", tmp_path / "whole"
     process = start(words(tiny_data, full), start_new_session=True)
-    wait_for((full / "checkpoints" / checkpoints.LAST).exists, process)
+    wait_for((full / "checkpoints" / LAST).exists, process)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may grow further
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1, output
@@ -222,7 +223,7 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(
     assert "--ckpt_path auto" in output
     assert "Traceback" not in output
     assert not list(full.glob("checkpoints/.*.part"))
-    assert checkpoints.is_whole(full / "checkpoints" / checkpoints.LAST)
+    assert is_whole(full / "checkpoints" / LAST)
     assert main([*words(tiny_data, full), "--ckpt_path=auto"]) == 0
     assert main(words(tiny_data, whole)) == 0
     assert weights(full) == weights(whole)
@@ -249,7 +250,7 @@ def test_a_disk_without_room_leaves_the_last_whole_checkpoint(tiny_data: Path, t
     disk.mkdir()
     many = [f"--trainer.devices={ranks}"]
     start([*words(tiny_data, whole), *many]).communicate(timeout=300)
-    size = 3.5 * (whole / "checkpoints" / checkpoints.LAST).stat().st_size
+    size = 3.5 * (whole / "checkpoints" / LAST).stat().st_size
     fit = [sys.executable, "-m", "salzoo", *words(tiny_data, tmp_path / "words"), *many, "-o", str(disk)]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "SIZE": str(int(size)), "DISK": str(disk)}
     result = subprocess.run(
@@ -276,15 +277,15 @@ def test_a_damaged_checkpoint_is_never_resumed_from(
     words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
     assert main([*words, "--trainer.max_epochs=3"]) == 0
     folder, expected = tmp_path / "checkpoints", weights(tmp_path)
-    last, previous = ((folder / name).read_bytes() for name in (checkpoints.LAST, checkpoints.PREVIOUS))
+    last, previous = ((folder / name).read_bytes() for name in (LAST, PREVIOUS))
     flipped = bytearray(last)
     flipped[len(last) // 2] ^= 1
     for content in (last[: len(last) // 2], bytes(flipped)):
-        (folder / checkpoints.LAST).write_bytes(content)
-        (folder / checkpoints.PREVIOUS).write_bytes(previous)
+        (folder / LAST).write_bytes(content)
+        (folder / PREVIOUS).write_bytes(previous)
         assert main([*words, "--trainer.max_epochs=3", "--ckpt_path=last"]) == 0
-        assert f"{folder / checkpoints.LAST} is damaged and is left out" in capsys.readouterr().out
-        assert torch.load(folder / checkpoints.LAST, weights_only=False)["epoch"] == 2
+        assert f"{folder / LAST} is damaged and is left out" in capsys.readouterr().out
+        assert torch.load(folder / LAST, weights_only=False)["epoch"] == 2
         assert weights(tmp_path) == expected
     for path in folder.iterdir():
         path.write_bytes(b"")

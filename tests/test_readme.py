@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import salzoo
-from salzoo.samples import sample_pictures
+from salzoo.images.samples import sample_pictures
 
 README = Path(__file__).parents[1] / "README.md"
 CARDS = [*README.parent.glob("hub/*.*/README.md"), *README.parent.glob("hub/cards/*.md")]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from salzoo.errors import ImageError
-from salzoo.saliency_map import _COLOURS, SaliencyMap
+from salzoo.images.saliency_map import _COLOURS, SaliencyMap
 
 
 def peaks(height: int = 120, width: int = 160) -> np.ndarray:

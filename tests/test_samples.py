@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import label
 
 from salzoo.errors import ImageError
-from salzoo.samples import SAMPLES, PopOut, Sample, _load, pop_out, sample_pictures
+from salzoo.images.samples import SAMPLES, PopOut, Sample, _load, pop_out, sample_pictures
 
 
 def test_sample_pictures() -> None:

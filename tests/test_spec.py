@@ -11,10 +11,11 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from salzoo import spec
+from salzoo import registry
+from salzoo._schema import arguments, from_mapping
 from salzoo.errors import SpecError
-from salzoo.preprocess import Preprocess
-from salzoo.spec import ModelSpec, arguments, from_mapping, read_spec
+from salzoo.images.preprocess import Preprocess
+from salzoo.registry import ModelSpec, read_spec
 
 GOOD: dict[str, Any] = {
     "class_path": "salzoo.models.toy.Toy",
@@ -33,21 +34,21 @@ GOOD: dict[str, Any] = {
 @pytest.fixture
 def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder in the place of zoo_configs."""
-    monkeypatch.setattr(spec, "shipped", lambda folder: tmp_path)
-    spec._forget()
+    monkeypatch.setattr(registry, "shipped", lambda folder: tmp_path)
+    registry._forget()
     yield tmp_path
-    spec._forget()
+    registry._forget()
 
 
 def test_reads_every_field(configs: Path) -> None:
     (configs / "toy.yaml").write_text(yaml.safe_dump(GOOD))
     toy = read_spec("toy")
     assert (toy.name, toy.training, toy.default, toy.tiny) == ("toy", "gradient", "lite", {})
-    assert toy.variants["lite"].checkpoint == spec.Checkpoint("0" * 64, "mit")
+    assert toy.variants["lite"].checkpoint == registry.Checkpoint("0" * 64, "mit")
     assert toy.variants["paper"].checkpoint is None
     assert toy.loadable == ("lite",)
-    assert toy.paper == spec.Paper("T", "A", 2020, "V")
-    assert toy.reported == (spec.Reported("mit300", "nss", 2.0, "Table 1"),)
+    assert toy.paper == registry.Paper("T", "A", 2020, "V")
+    assert toy.reported == (registry.Reported("mit300", "nss", 2.0, "Table 1"),)
     assert isinstance(toy.reported[0].value, float)
 
 

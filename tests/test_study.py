@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from salzoo import study
 from salzoo.cli import main
-from salzoo.study import Result, Trial, mean_ranks
+from salzoo.studies import loss_study
+from salzoo.studies.loss_study import Result, Trial, mean_ranks
 
 CHOSEN = ("mse", "kl - cc")
 
@@ -57,7 +57,7 @@ def test_a_stopped_study_goes_on_in_processes_with_the_same_numbers(folder: Path
     before = {each: json.loads((folder / "trials" / each.file).read_text()) for each in (trial, other)}
     for each in before:
         (folder / "trials" / each.file).unlink()
-    again = study.Study(folder, ("osie", "eyecrowd"), tiny_data, losses=CHOSEN, seeds=2, epochs=1)
+    again = loss_study.Study(folder, ("osie", "eyecrowd"), tiny_data, losses=CHOSEN, seeds=2, epochs=1)
     again.run(workers=2)
     for each, old in before.items():
         new = json.loads((folder / "trials" / each.file).read_text())

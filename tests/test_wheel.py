@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 CODE = """
 import salzoo, sys
 from pathlib import Path
-from salzoo.spec import read_spec, shipped
+from salzoo.registry import read_spec, shipped
 folder = Path(sys.argv[1])
 assert Path(salzoo.__file__).is_relative_to(folder), salzoo.__file__
 assert shipped("zoo_configs").is_relative_to(folder) and shipped("hub").is_relative_to(folder)

@@ -13,9 +13,12 @@ import tiny_models
 import torch
 
 import salzoo
-from salzoo import hub, zoo
+from salzoo import registry
+from salzoo.checkpoint import folder as checkpoint_folder
+from salzoo.checkpoint.config import CONFIG, WEIGHTS
+from salzoo.checkpoint.folder import read_config
 from salzoo.errors import SpecError, UnknownModelError, WeightsError
-from salzoo.spec import Checkpoint, ModelSpec, read_spec
+from salzoo.registry import Checkpoint, ModelSpec, read_spec, resolve
 
 
 def test_list_models() -> None:
@@ -60,13 +63,13 @@ def test_info_of_a_tag() -> None:
 
 @pytest.mark.parametrize("name", ["salgan", "SalGAN", "SALGAN.Lite", "salgan.lite"])
 def test_case_makes_no_difference(name: str) -> None:
-    spec, tag = zoo.resolve(name)
+    spec, tag = resolve(name)
     assert (spec.name, tag) == ("salgan", "lite")
 
 
 @pytest.mark.parametrize("name", ["centre-bias", "Centre Bias", "centre_bias"])
 def test_separators_make_no_difference(name: str) -> None:
-    assert zoo.resolve(name)[0].name == "centre_bias"
+    assert resolve(name)[0].name == "centre_bias"
 
 
 @pytest.mark.parametrize(
@@ -150,8 +153,8 @@ def test_folder_errors(tiny_checkpoint: Path, tmp_path: Path) -> None:
         salzoo.load(tmp_path / "nowhere")
     with pytest.raises(SpecError, match="is a checkpoint folder; load a name with weights=None"):
         salzoo.load(tiny_checkpoint, weights=None)
-    content = json.loads((tiny_checkpoint / hub.CONFIG).read_text())
-    (tiny_checkpoint / hub.CONFIG).write_text(json.dumps({**content, "model": "toy"}))
+    content = json.loads((tiny_checkpoint / CONFIG).read_text())
+    (tiny_checkpoint / CONFIG).write_text(json.dumps({**content, "model": "toy"}))
     with pytest.raises(WeightsError, match=r"config.json names the model 'toy', which this zoo does not have"):
         salzoo.load(tiny_checkpoint)
 
@@ -161,12 +164,12 @@ def published(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Publish deepgaze2.lite: the YAML names it, and a hub folder, which is returned, holds it."""
     hub_folder = tmp_path / "shipped"
     folder = Path(shutil.copytree(tiny_checkpoint, hub_folder / "deepgaze2.lite"))
-    checkpoint = Checkpoint(hub.read_config(folder).sha256, "apache-2.0")
+    checkpoint = Checkpoint(read_config(folder).sha256, "apache-2.0")
     spec = read_spec("deepgaze2")
     variant = dataclasses.replace(spec.variants["lite"], checkpoint=checkpoint)
     changed: ModelSpec = dataclasses.replace(spec, variants={**spec.variants, "lite": variant})
-    monkeypatch.setattr(zoo, "read_spec", lambda name: changed if name == "deepgaze2" else read_spec(name))
-    monkeypatch.setattr(hub, "shipped", lambda name: hub_folder)
+    monkeypatch.setattr(registry, "read_spec", lambda name: changed if name == "deepgaze2" else read_spec(name))
+    monkeypatch.setattr(checkpoint_folder, "shipped", lambda name: hub_folder)
     return hub_folder
 
 
@@ -187,7 +190,7 @@ def test_salzoo_hub_comes_before_what_is_shipped(
     shutil.copytree(published / "deepgaze2.lite", tmp_path / "mine" / "deepgaze2.lite")
     shutil.rmtree(published / "deepgaze2.lite")
     assert salzoo.load("deepgaze2").identity.name == "deepgaze2"
-    (tmp_path / "mine/deepgaze2.lite" / hub.WEIGHTS).write_bytes(b"other weights")
+    (tmp_path / "mine/deepgaze2.lite" / WEIGHTS).write_bytes(b"other weights")
     with pytest.raises(WeightsError, match=r"mine/deepgaze2.lite/model.safetensors is damaged or was replaced"):
         salzoo.load("deepgaze2")
 
@@ -226,10 +229,10 @@ def test_unknown_attributes_of_the_package() -> None:
 def test_the_users_own_hub_folder_needs_no_pin(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = json.loads((tiny_checkpoint / hub.CONFIG).read_text())
+    content = json.loads((tiny_checkpoint / CONFIG).read_text())
     for tag in ("paper", "mine"):
         own = Path(shutil.copytree(tiny_checkpoint, tmp_path / "mine" / f"deepgaze2.{tag}"))
-        (own / hub.CONFIG).write_text(json.dumps({**content, "tag": tag}))
+        (own / CONFIG).write_text(json.dumps({**content, "tag": tag}))
     monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
     for tag in ("paper", "mine"):
         identity = salzoo.load(f"deepgaze2.{tag}").identity
@@ -240,7 +243,7 @@ def test_the_users_own_hub_folder_needs_no_pin(
 
 
 def test_a_checkpoint_is_built_from_its_own_arguments_and_fetches_nothing(tiny_checkpoint: Path) -> None:
-    path = tiny_checkpoint / hub.CONFIG
+    path = tiny_checkpoint / CONFIG
     content = json.loads(path.read_text())
     del content["init_args"]["pretrained_backbone"]
     path.write_text(json.dumps(content))

@@ -11,9 +11,10 @@ import tiny_models
 import torch
 import yaml
 
-from salzoo.fit import Run, parse
-from salzoo.model import SaliencyModel
-from salzoo.spec import arguments, read_spec, shipped
+from salzoo._schema import arguments
+from salzoo.components.saliency_model import SaliencyModel
+from salzoo.registry import read_spec, shipped
+from salzoo.training.fit import Run, parse
 
 every_model = pytest.mark.parametrize("name", tiny_models.NAMES)
 every_variant = pytest.mark.parametrize(

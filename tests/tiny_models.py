@@ -12,9 +12,11 @@ import yaml
 from torch import nn
 
 import salzoo
-from salzoo import card, hub
-from salzoo.model import SaliencyModel
-from salzoo.spec import read_spec
+from salzoo.checkpoint import card
+from salzoo.checkpoint.config import Provenance
+from salzoo.checkpoint.folder import save_checkpoint
+from salzoo.components.saliency_model import SaliencyModel
+from salzoo.registry import read_spec
 
 NAMES = salzoo.list_models()
 GRADIENT = [name for name in NAMES if read_spec(name).training == "gradient"]
@@ -62,14 +64,14 @@ def save(model: SaliencyModel, folder: Path) -> Path:
     identity = model.identity
     assert identity is not None
     arguments = {**identity.init_args, "preprocess": vars(model.preprocess)}
-    config = hub.save(
+    config = save_checkpoint(
         model.network,
         folder,
         model=identity.name,
         tag=identity.tag,
         init_args=json.loads(json.dumps(arguments)),
         license="apache-2.0",
-        provenance=hub.Provenance("salzoo fit", "0" * 40, 0, ("osie:train",), {"data": {}}, {"torch": "2"}),
+        provenance=Provenance("salzoo fit", "0" * 40, 0, ("osie:train",), {"data": {}}, {"torch": "2"}),
     )
     card.write(folder, read_spec(identity.name), config)
     return folder

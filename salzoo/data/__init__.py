@@ -8,22 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from salzoo.data.base import Batch, EvalBatch, FixationDataset, Item
-from salzoo.data.cat2000 import CAT2000
+from salzoo.data.datasets.cat2000 import CAT2000
+from salzoo.data.datasets.isun import ISUN
+from salzoo.data.datasets.mit import MIT300, MIT1003
+from salzoo.data.datasets.osie import OSIE, EyeCrowd
+from salzoo.data.datasets.salicon import SALICON
+from salzoo.data.datasets.scene500 import Scene500
 from salzoo.data.fixations import Fixations
-from salzoo.data.folder import FixationFolder
-from salzoo.data.isun import ISUN
-from salzoo.data.mit import MIT300, MIT1003
-from salzoo.data.osie import OSIE, EyeCrowd
+from salzoo.data.folder.dataset import FixationFolder
 from salzoo.data.patches import cut_patches, draw_places, split_by_height, split_by_rank
-from salzoo.data.prepared import prepare
-from salzoo.data.salicon import SALICON
-from salzoo.data.scene500 import Scene500
-from salzoo.data.sets import DATASETS, load_dataset
+from salzoo.data.points_cache import prepare
+from salzoo.data.registry import DATASETS, load_dataset
 from salzoo.data.submission import write_submission
-from salzoo.data.views import Augment, TrainingView
+from salzoo.data.transforms import Augment, TrainingView
 
 if TYPE_CHECKING:
-    from salzoo.data.module import SaliencyDataModule
+    from salzoo.data.datamodule import SaliencyDataModule
 
 __all__ = [
     "CAT2000",
@@ -56,7 +56,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "SaliencyDataModule":
-        from salzoo.data.module import SaliencyDataModule
+        from salzoo.data.datamodule import SaliencyDataModule
 
         return SaliencyDataModule
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

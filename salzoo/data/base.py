@@ -9,9 +9,8 @@ from copy import copy
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar, get_args
+from typing import ClassVar, Literal, Self, TypedDict, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -21,10 +20,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from salzoo.data.fixations import Fixations, join
-from salzoo.data.prepared import PreparedPoints, prepare
+from salzoo.data.points_cache import PreparedPoints, prepare
 from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SpecError
-from salzoo.geometry import Size
-from salzoo.image import IMAGE_SUFFIXES, to_array
+from salzoo.images.geometry import Size
+from salzoo.images.read import IMAGE_SUFFIXES, to_array
 
 Split = Literal["train", "val", "test", "all"]
 
@@ -79,7 +78,7 @@ class FixationDataset(Dataset[Item], ABC):
         SpecError: If the split or the blur is none of the above.
     """
 
-    name_of_set: str
+    name: str
     annotations: ClassVar[str]
     stimuli: ClassVar[str] = "data/stimuli"
     source: ClassVar[str]
@@ -146,7 +145,7 @@ class FixationDataset(Dataset[Item], ABC):
         """
         if not self.has_fixations:
             raise DataError(
-                f"{self.name_of_set}: the fixations of split {self.split!r} are not public, so nothing can be trained "
+                f"{self.name}: the fixations of split {self.split!r} are not public, so nothing can be trained "
                 "or scored on it; `salzoo data submit` writes its maps as the benchmark takes them"
             )
 
@@ -180,9 +179,9 @@ class FixationDataset(Dataset[Item], ABC):
         Raises:
             DataError: If the set comes without densities.
         """
-        raise DataError(f"{self.name_of_set} comes without maps; the item's density is made from its fixations")
+        raise DataError(f"{self.name} comes without maps; the item's density is made from its fixations")
 
-    def published_map(self, index: int) -> Tensor:
+    def provided_density(self, index: int) -> Tensor:
         """Return the density that comes with the set, (H, W) float32 summing to 1: an 8-bit file with its own blur.
 
         Raises:
@@ -226,7 +225,7 @@ class FixationDataset(Dataset[Item], ABC):
 
     def _open(self, root: Path, split: Split) -> None:
         if split not in self.splits:
-            raise SpecError(f"{self.name_of_set}: unknown split {split!r}; accepted: {', '.join(self.splits)}")
+            raise SpecError(f"{self.name}: unknown split {split!r}; accepted: {', '.join(self.splits)}")
         self.split = split
         self._prepared: PreparedPoints | None = None
         self.root = self._find(root)
@@ -234,7 +233,7 @@ class FixationDataset(Dataset[Item], ABC):
 
     def _folders(self) -> tuple[str, ...]:
         """Return the names, in lower case, that the set's folder usually has."""
-        return (self.name_of_set,)
+        return (self.name,)
 
     def _absent(self, folder: Path) -> list[str]:
         """Return what `folder` lacks to be the set's own."""
@@ -243,18 +242,18 @@ class FixationDataset(Dataset[Item], ABC):
 
     def _find(self, root: Path) -> Path:
         if not root.is_dir():
-            raise DatasetNotFoundError(f"{self.name_of_set}: there is no folder {root}. {self.source}")
+            raise DatasetNotFoundError(f"{self.name}: there is no folder {root}. {self.source}")
         inner = [child for child in root.iterdir() if child.name.lower() in self._folders()]
         absent = {folder: self._absent(folder) for folder in (root, *sorted(inner))}
         nearest = min(absent, key=lambda folder: len(absent[folder]))
         if nearest != root and (rivals := [each.name for each in sorted(inner) if not absent[each]])[1:]:
-            raise DataError(f"{self.name_of_set}: {root} holds {' and '.join(rivals)}; give one of these folders")
+            raise DataError(f"{self.name}: {root} holds {' and '.join(rivals)}; give one of these folders")
         if absent[nearest]:
             missing = " and no ".join(absent[nearest]) + f" in {nearest}"
             hint = "" if inner else f", nor a folder named {' or '.join(self._folders())}"
             above = root.absolute().parent
             hint += "" if self._absent(above) else f"; {above} has them, give that folder"
-            raise DatasetNotFoundError(f"{self.name_of_set}: no {missing}{hint}. {self.source}")
+            raise DatasetNotFoundError(f"{self.name}: no {missing}{hint}. {self.source}")
         return nearest
 
     def _list_names(self) -> list[str]:
@@ -264,9 +263,7 @@ class FixationDataset(Dataset[Item], ABC):
         if absent or not names:
             what = f"{len(absent)} of {len(names)} pictures, such as {absent[0]}," if absent else "every picture"
             where = self.root / self.stimuli
-            raise DatasetNotFoundError(
-                f"{self.name_of_set}: {what} of split {self.split!r} missing in {where}. {self.source}"
-            )
+            raise DatasetNotFoundError(f"{self.name}: {what} of split {self.split!r} missing in {where}. {self.source}")
         return names
 
     def _present(self) -> list[str]:
@@ -275,7 +272,7 @@ class FixationDataset(Dataset[Item], ABC):
 
     def _read_split(self, present: list[str]) -> list[str]:
         own = self.root / "splits.json"
-        path = own if own.exists() else files("salzoo.data") / "splits" / f"{self.name_of_set}.json"
+        path = own if own.exists() else files("salzoo.data") / "splits" / f"{self.name}.json"
         try:
             names = json.loads(path.read_text(encoding="utf-8"))[self.split]
         except (ValueError, KeyError, TypeError) as error:
@@ -332,64 +329,23 @@ def require_files(wanted: Iterable[str], folder: Path, whose: FixationDataset) -
     present = {path.name for path in folder.glob("*")}
     if absent := [name for name in wanted if name not in present]:
         raise DatasetNotFoundError(
-            f"{whose.name_of_set}: {len(absent)} of {len(wanted)} files, such as {absent[0]}, missing in {folder}. "
+            f"{whose.name}: {len(absent)} of {len(wanted)} files, such as {absent[0]}, missing in {folder}. "
             f"{whose.source}"
         )
 
 
-def tenth(name: str) -> int:
+def hash_decile(name: str) -> int:
     """Return in which tenth, 0 to 9, a picture falls: by a hash of its name, so in every copy and forever the same.
 
     Example:
-        >>> tenth("i1.jpg")
+        >>> hash_decile("i1.jpg")
         7
     """
     return int.from_bytes(sha256(name.encode()).digest()[:8]) % 10
 
 
-def load_mat(path: Path, variable: str, *, simplify: bool) -> Any:
-    """Return one variable of a MATLAB file.
-
-    Args:
-        path: The file.
-        variable: Its name.
-        simplify: Structs as dicts and cells as lists, squeezed; otherwise arrays of objects in their own shape.
-
-    Raises:
-        DataError: If the file is damaged, of another kind, or without that variable.
-    """
-    content = load_mats(path, [variable], simplify=simplify)
-    if variable not in content:
-        found = ", ".join(sorted(load_mats(path, None, simplify=simplify))) or "nothing"
-        raise DataError(f"{path} has no variable {variable!r}, only {found}")
-    return content[variable]
-
-
-def load_mats(path: Path, variables: list[str] | None, *, simplify: bool) -> dict[str, Any]:
-    """Return those variables of a MATLAB file that it has, or all; as `load_mat`."""
-    if not path.is_file():
-        raise DatasetNotFoundError(f"the file {path} is gone")
-    content = read_mat(path, path, variables, simplify=simplify)
-    return {name: value for name, value in content.items() if not name.startswith("__")}
-
-
-def read_mat(source: Path | BytesIO, path: Path, variables: list[str] | None, *, simplify: bool) -> dict[str, Any]:
-    """Return what SciPy makes of a MATLAB file, also what it adds itself; `path` is for the message."""
-    from scipy.io import loadmat  # slow to import, and only the .mat layouts need it
-
-    try:
-        content: dict[str, Any] = loadmat(source, variable_names=variables, simplify_cells=simplify)
-    except NotImplementedError as error:
-        raise DataError(
-            f"{path} is a MATLAB v7.3 (HDF5) file, which no set comes with; save it again in MATLAB: save(..., '-v7')"
-        ) from error
-    except Exception as error:  # scipy raises whatever it stumbles over in a damaged file, from zlib.error to TypeError
-        raise DataError(f"{path} cannot be read as a MATLAB file, is the download complete? {error!r}") from error
-    return content
-
-
 def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
-    """Return (H, W, 3) as `salzoo.image` reads pictures, but unrotated: fixations are on what is stored."""
+    """Return (H, W, 3) as `salzoo.images.read` reads pictures, but unrotated: fixations are on what is stored."""
     if picture.mode == "RGB":
         return np.array(picture)
     if picture.mode.startswith(("I", "F")):

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from salzoo.data import doubts
 from salzoo.data.base import FixationDataset
-from salzoo.data.dense import MapTruth
+from salzoo.data.density_only import DensityOnly
 from salzoo.data.fixations import Fixations, Floats
-from salzoo.data.folder import FixationFolder
+from salzoo.data.folder import FixationFolder, checks
 from salzoo.errors import SpecError
-from salzoo.geometry import Size
+from salzoo.images.geometry import Size
 
 _GOLDEN_ANGLE = 0.381966  # turns; hues of any number of observers stay apart
 
@@ -51,7 +50,7 @@ def check(dataset: FixationDataset) -> Report:
     """
     sizes = [dataset.size(i) for i in range(len(dataset))]
     raw = [dataset._points(i) for i in range(len(dataset))]
-    facts = {"set": f"{dataset.name_of_set} in {dataset.root}", **_pictures(dataset, sizes)}
+    facts = {"set": f"{dataset.name} in {dataset.root}", **_pictures(dataset, sizes)}
     if dataset.has_fixations and not dataset.has_points:
         facts["truth"] = "maps without fixations: what needs points (NSS, AUC, information gain, nll) will refuse them"
         empty = sum(not len(points) for points in raw)
@@ -59,7 +58,7 @@ def check(dataset: FixationDataset) -> Report:
     x, y, observer, duration = _together(raw)
     numbers = [len(points) for points in raw]
     height, width = np.repeat(np.array(sizes, dtype=np.float64).reshape(-1, 2), numbers, axis=0).T
-    outside = doubts.outside(x, y, width, height)
+    outside = checks.outside(x, y, width, height)
     unknown = np.isnan(x) | np.isnan(y)
     dropped = _dropped(dataset, {"outside the frame": int(outside.sum()), "no coordinates (NaN)": int(unknown.sum())})
     kept = ~(outside | unknown)
@@ -149,13 +148,13 @@ def _warnings(
     found = []
     if not len(x):
         return ["there is not one fixation"]
-    if doubts.swapped(x, y, width, height):
+    if checks.swapped(x, y, width, height):
         found.append("x and y seem to be swapped: far fewer points lie outside if they change places")
     elif outside.mean() > 0.05:
         found.append(f"{outside.mean():.0%} of the points lie outside their pictures: are they the screen's pixels?")
-    if doubts.one_based(x, y, width, height):
+    if checks.one_based(x, y, width, height):
         found.append("x and y are whole numbers from 1 up to the width or height: is the first pixel 1 (origin)?")
-    if doubts.fractions(x, y, width, height):
+    if checks.fractions(x, y, width, height):
         found.append("all points lie in the first pixel: are they fractions of the picture (units)?")
     centre = [float(values.mean()) if len(values) else 0.5 for values in relative]
     if max(abs(value - 0.5) for value in centre) > 0.15:
@@ -195,7 +194,7 @@ def _tile(dataset: FixationDataset, index: int, width: int) -> Image.Image:
     tile = Image.new("RGB", (width, new[0] + 14), "white")
     tile.paste(small)
     draw = ImageDraw.Draw(tile)
-    if isinstance(points, MapTruth):
+    if isinstance(points, DensityOnly):
         density = points.density(old, 1.0)
         heat = Image.fromarray((255 * density / density.max().clamp_min(1e-30)).byte().numpy()).resize(small.size)
         tile.paste((240, 60, 40), (0, 0), heat)

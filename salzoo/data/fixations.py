@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from salzoo.errors import DataError, SpecError
-from salzoo.geometry import Size
+from salzoo.images.geometry import Size
 
 Floats = NDArray[np.float64]
 

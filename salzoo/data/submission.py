@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from salzoo.data.base import FixationDataset
-from salzoo.data.salicon import SALICON
+from salzoo.data.datasets.salicon import SALICON
 from salzoo.errors import DataError, SpecError
 
 
@@ -62,12 +62,12 @@ def write_submission(dataset: FixationDataset, maps: Iterable[tuple[str, Map]], 
     output = Path(output).expanduser().absolute()
     if output.exists():
         raise SpecError(f"{output} exists; name a folder that does not, or remove it")
-    if dataset.name_of_set not in _FORMS:
-        raise SpecError(f"no benchmark takes maps of {dataset.name_of_set}; known: {', '.join(_FORMS)}")
+    if dataset.name not in _FORMS:
+        raise SpecError(f"no benchmark takes maps of {dataset.name}; known: {', '.join(_FORMS)}")
     partial = output.with_name(f".{output.name}.{uuid.uuid4().hex}")
     partial.mkdir(parents=True)
     try:
-        _write_all(dataset, maps, partial, _FORMS[dataset.name_of_set])
+        _write_all(dataset, maps, partial, _FORMS[dataset.name])
         if isinstance(dataset, SALICON) and dataset.edition == 2015:
             _close_json(partial, f"fixations_{dataset.split}2014_{output.name}_results.json")
         os.replace(partial, output)
@@ -82,7 +82,7 @@ def _write_all(dataset: FixationDataset, maps: Iterable[tuple[str, Map]], folder
         index = places.pop(name, None)
         if index is None:
             why = "comes twice" if name in dataset.names else f"is not in split {dataset.split!r}"
-            raise DataError(f"{dataset.name_of_set}: the map of {name} {why}; give one map for each of dataset.names")
+            raise DataError(f"{dataset.name}: the map of {name} {why}; give one map for each of dataset.names")
         saliency = np.asarray(each.saliency)
         if saliency.shape != (size := dataset.size(index)):
             raise DataError(f"the map of {name} is {saliency.shape} (height, width), its picture {size}")

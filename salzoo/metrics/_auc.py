@@ -11,17 +11,9 @@ from torch import Tensor
 
 from salzoo.errors import ImageError, SpecError
 from salzoo.metrics import _checks
-from salzoo.metrics._checks import (
-    Array,
-    choose,
-    happens,
-    one_of,
-    prediction,
-    settle_constant,
-    weighted_mean,
-)
+from salzoo.metrics._checks import Array, any_true, choose, handle_constant, one_of, prediction, weighted_mean
 from salzoo.metrics._fixations import Counts
-from salzoo.metrics._negatives import Gathered, all_pixels, min_max, others, shares
+from salzoo.metrics._negatives import NegativeValues, all_pixels, min_max, others, shares
 from salzoo.metrics.pool import FixationPool
 
 
@@ -87,7 +79,7 @@ def auc_judd(
     fixated = (weights > 0).sum(1)
     pool = all_pixels(x, counts if negatives == "unfixated" else None)
     total = pool.total[:, None]
-    if happens(total == 0):
+    if any_true(total == 0):
         raise ImageError("every pixel is fixated, so no negative is left; pass negatives='all'")
     less, leq = pool.rank(values, low, high)
     if thresholds == "all":
@@ -95,7 +87,7 @@ def auc_judd(
     else:
         area = {"average": _area_average, "mit": _area_mit, "trapezoid": _area_trapezoid}[ties]
         scores = area(values, weights, less / total, leq / total, total)
-    return settle_constant(scores, constant, 0.5, on_constant).masked_fill(fixated == 0, torch.nan)
+    return handle_constant(scores, constant, 0.5, on_constant).masked_fill(fixated == 0, torch.nan)
 
 
 @torch.no_grad()
@@ -140,7 +132,7 @@ def auc_borji(
     else:
         hits = shares(min_max(values, low, high), weights, step)
         scores = _stepped_area(hits, all_pixels(x).shares(low, high, step))
-    return settle_constant(scores, low == high, 0.5, on_constant).masked_fill(weights.sum(1) == 0, torch.nan)
+    return handle_constant(scores, low == high, 0.5, on_constant).masked_fill(weights.sum(1) == 0, torch.nan)
 
 
 @torch.no_grad()
@@ -196,9 +188,9 @@ def shuffled_auc(
     weights, (values,) = counts.at(x, repeats=repeats)
     empty = weights.sum(1) == 0
     negatives = others(x, counts, other, exclude_own, repeats)
-    if happens((negatives.total == 0) & ~empty):
+    if any_true((negatives.total == 0) & ~empty):
         raise ImageError("`other` holds no fixation besides the image's own; give the fixations of other images")
-    if isinstance(negatives, Gathered) and n_splits is not None:
+    if isinstance(negatives, NegativeValues) and n_splits is not None:
         scores = _sampled(x, counts, negatives, repeats=repeats, step=distance, n_splits=n_splits, generator=generator)
     elif distance is None:
         less, leq = negatives.rank(values, low, high)
@@ -206,7 +198,7 @@ def shuffled_auc(
     else:
         hits = shares(min_max(values, low, high), weights, distance)
         scores = _stepped_area(hits, negatives.shares(low, high, distance))
-    scores = settle_constant(scores, low == high, 0.5, on_constant).masked_fill(empty, torch.nan)
+    scores = handle_constant(scores, low == high, 0.5, on_constant).masked_fill(empty, torch.nan)
     return scores.to(device)
 
 
@@ -270,7 +262,7 @@ def _noise(counts: Counts, generator: torch.Generator | None) -> Tensor:
 def _sampled(
     x: Tensor,
     counts: Counts,
-    negatives: Gathered | None,
+    negatives: NegativeValues | None,
     *,
     repeats: bool,
     step: float | None,
@@ -290,7 +282,7 @@ def _sampled(
         else:
             pool = torch.from_numpy(negatives.values(i))
             drawn = pool[torch.stack([torch.randperm(len(pool), generator=draw)[: size[1]] for _ in range(n_splits)])]
-        sample = Gathered([(values, None) for values in drawn.numpy()])
+        sample = NegativeValues([(values, None) for values in drawn.numpy()])
         positives, low, high = positives.expand(n_splits, -1), row.min().expand(n_splits), row.max().expand(n_splits)
         if step is None:
             less, leq = sample.rank(positives, low, high)

@@ -73,7 +73,7 @@ def is_tracked(maps: Tensor) -> bool:
     return torch.is_grad_enabled() and maps.requires_grad
 
 
-def happens(mask: Tensor) -> bool:
+def any_true(mask: Tensor) -> bool:
     """Say whether any element is true; never on `meta`, which has no values."""
     return not mask.is_meta and bool(mask.any())
 
@@ -112,9 +112,9 @@ def checked_prediction(
         )
     preds = at_least_float32(preds)
     low, high = extrema(preds.flatten(1))
-    if happens(~torch.isfinite(high - low)):
+    if any_true(~torch.isfinite(high - low)):
         raise ImageError("preds hold NaN or infinite values, of which no metric can be taken")
-    if not signed and happens(low < 0):
+    if not signed and any_true(low < 0):
         raise ImageError(
             f"preds hold negative values (minimum {float(low.min()):.4g}), so they are no density; "
             "are they logits or a log-density? apply log_softmax over all pixels and pass log_density=True"
@@ -140,7 +140,7 @@ def check_log_density(preds: Tensor) -> None:
     """Raise unless exp(preds) sums to 1 in each image."""
     check_batch("preds", preds)
     total = preds.detach().flatten(1).double().logsumexp(1)
-    if happens(~(total.abs() < 1e-2)):
+    if any_true(~(total.abs() < 1e-2)):
         raise ImageError(
             f"exp(preds) sums to {float(total.exp()[0]):.4g}, not to 1: logits or a density, no log-density? "
             "apply log_softmax over all pixels, or leave log_density=False"
@@ -152,7 +152,7 @@ def positive_map(maps: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
     check_batch(name, maps)
     flat = at_least_float32(maps).flatten(1)
     low, high = extrema(flat)
-    if happens(~torch.isfinite(high) | ~(low >= 0)):
+    if any_true(~torch.isfinite(high) | ~(low >= 0)):
         raise ImageError(f"{name} must be finite and not negative, got values from {low.min()} to {high.max()}")
     return flat, low, high
 
@@ -161,9 +161,9 @@ def truth_density(density: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Check a ground-truth density and flatten it as `positive_map` does; warn if it holds only 0 and 1."""
     flat, low, high = positive_map(density, "density")
     maybe = (low == 0) & (high == 1)
-    if happens(maybe):
+    if any_true(maybe):
         few = flat[:, :: max(1, flat.shape[1] // 997)]  # nearly always enough to see other values
-        if happens(maybe & (few == few.round()).all(1)) and happens(maybe & (flat == flat.round()).all(1)):
+        if any_true(maybe & (few == few.round()).all(1)) and any_true(maybe & (flat == flat.round()).all(1)):
             warnings.warn("density holds only 0 and 1; CC, SIM, KLDiv and EMD want blurred fixations", stacklevel=3)
     return flat, low, high
 
@@ -175,10 +175,10 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     return torch.where(total > 0, mean, torch.nan)
 
 
-def settle_constant(scores: Tensor, constant: Tensor, chance: float | None, on_constant: str) -> Tensor:
+def handle_constant(scores: Tensor, constant: Tensor, chance: float | None, on_constant: str) -> Tensor:
     """Give constant predictions their chance value (`None`: keep the score) or NaN, and warn."""
     one_of("on_constant", on_constant, ("chance", "nan"))
-    if constant.is_meta or not happens(constant):
+    if constant.is_meta or not any_true(constant):
         return scores
     score = "at chance" if on_constant == "chance" else "NaN"
     warnings.warn(f"constant predictions are scored {score} (on_constant={on_constant!r})", stacklevel=3)

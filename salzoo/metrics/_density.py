@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from salzoo.errors import SpecError
-from salzoo.metrics import _pieces
+from salzoo.metrics import _chunked
 from salzoo.metrics._checks import (
+    any_true,
     check_log_density,
     choose,
-    happens,
+    handle_constant,
     one_of,
     prediction,
-    settle_constant,
     truth_density,
 )
 
@@ -46,9 +46,9 @@ def cc(
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize)
     flat = (low == high) | (g_low == g_high)
-    _, ((xx, xg), (_, gg)) = _pieces.scatter(x, g)
+    _, ((xx, xg), (_, gg)) = _chunked.scatter(x, g)
     scores = (xg / (xx * gg).masked_fill(flat, 1.0).sqrt()).masked_fill(flat, 0.0)
-    return settle_constant(scores, low == high, 0.0, on_constant).masked_fill(g_high == 0, torch.nan)
+    return handle_constant(scores, low == high, 0.0, on_constant).masked_fill(g_high == 0, torch.nan)
 
 
 def sim(
@@ -77,9 +77,9 @@ def sim(
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize)
     x_shift, g_shift = sum_one_shift(low, high, subtract_min), sum_one_shift(g_low, g_high, subtract_min)
-    x_sum, g_sum = _pieces.total(x, x_shift), _pieces.total(g, g_shift)
-    scores = _pieces.intersection(x, x_shift, g, g_shift, x_sum / g_sum) / x_sum
-    return settle_constant(scores, low == high, None, on_constant).masked_fill(g_high == 0, torch.nan)
+    x_sum, g_sum = _chunked.total(x, x_shift), _chunked.total(g, g_shift)
+    scores = _chunked.intersection(x, x_shift, g, g_shift, x_sum / g_sum) / x_sum
+    return handle_constant(scores, low == high, None, on_constant).masked_fill(g_high == 0, torch.nan)
 
 
 def kl_div(
@@ -123,15 +123,15 @@ def kl_div(
         check_log_density(preds)
         preds = preds.exp()
     one_of("on_constant", on_constant, ("chance", "nan"))
-    found = _pieces.usual_kl(preds, density, minimum_value, eps)
+    found = _chunked.fast_kl(preds, density, minimum_value, eps)
     if found is not None:
         found, odd = found / math.log(base), found.isnan()
-        if not happens(odd):
+        if not any_true(odd):
             return found
         preds, density = preds[odd], density[odd]
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize, signed=False)
-    if happens(low < 0):  # bicubic overshoot: a logarithm needs what the others take as it is
+    if any_true(low < 0):  # bicubic overshoot: a logarithm needs what the others take as it is
         x, low = x.clamp_min(0), low.clamp_min(0)
     x_shift, g_shift = (
         sum_one_shift(low, high, False, minimum_value),
@@ -140,10 +140,10 @@ def kl_div(
     x_sum, g_sum = (m.sum(1).double() - m.shape[1] * shift.double() for m, shift in ((x, x_shift), (g, g_shift)))
     # log(eps + g / sum(g) / (eps + x / sum(x))) with the sums factored out: fewer passes over the maps.
     scale = x_sum / g_sum
-    terms = _pieces.divergence(x, x_shift - eps * x_sum, g, g_shift, eps / scale)
+    terms = _chunked.divergence(x, x_shift - eps * x_sum, g, g_shift, eps / scale)
     scores = terms / g_sum + scale.log()
     scores = scores / math.log(base)
-    scores = settle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
+    scores = handle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
     return scores if found is None else found.masked_scatter(odd, scores)
 
 

@@ -9,18 +9,18 @@ from torch import Tensor
 
 from salzoo.errors import ImageError
 from salzoo.metrics._checks import (
+    any_true,
     check_log_density,
     choose,
     for_each,
-    happens,
+    handle_constant,
     positive_map,
     prediction,
-    settle_constant,
     weighted_mean,
 )
+from salzoo.metrics._chunked import scatter, total
 from salzoo.metrics._density import EPS, sum_one_shift
 from salzoo.metrics._fixations import Counts
-from salzoo.metrics._pieces import scatter, total
 
 
 def nss(
@@ -60,7 +60,7 @@ def nss(
     weights, (values,) = counts.at(x, repeats=repeats)
     scores = weighted_mean(values.double() - mean[:, None], weights) / std
     empty = scores.isnan()
-    return settle_constant(scores, constant, 0.0, on_constant).masked_fill(empty, torch.nan)
+    return handle_constant(scores, constant, 0.0, on_constant).masked_fill(empty, torch.nan)
 
 
 def info_gain(
@@ -121,7 +121,7 @@ def info_gain(
     weights, (x_at, b_at) = counts.at(x, b.expand_as(x), repeats=repeats)
     b_at = eps + _probability(b_at, b, sum_one_shift(b_low, b_high, subtract_min, minimum_value))
     b_at = b_at.masked_fill(weights == 0, 1)
-    if happens(b_at == 0):
+    if any_true(b_at == 0):
         raise ImageError("baseline is 0 at a fixation, so the gain is infinite; smooth the baseline or pass eps > 0")
     if log_density:
         log_p = x_at
@@ -131,7 +131,7 @@ def info_gain(
     gain = (log_p - b_at.log()).masked_fill(weights == 0, 0)
     scores = weighted_mean(gain, weights) / math.log(2)
     empty = weights.sum(1) == 0
-    return settle_constant(scores, constant, None, on_constant).masked_fill(empty, torch.nan)
+    return handle_constant(scores, constant, None, on_constant).masked_fill(empty, torch.nan)
 
 
 def _probability(values: Tensor, flat: Tensor, shift: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from salzoo.errors import ImageError, SalzooError
 from salzoo.metrics import _checks
-from salzoo.metrics._checks import Array, check_batch, happens
+from salzoo.metrics._checks import Array, any_true, check_batch
 
 
 class FixationsTypeError(SalzooError, TypeError, ValueError):
@@ -44,7 +44,7 @@ class Counts:
             self.flat = self.flat.to(torch.uint8)
         if self.flat.device.type == "mps":
             self.flat = self.flat.cpu()
-        if not _checks.on_cpu(self.flat) and happens(self.flat < 0):  # on the CPU `pixels` sees it
+        if not _checks.on_cpu(self.flat) and any_true(self.flat < 0):  # on the CPU `pixels` sees it
             self._refuse_negative()
 
     @cached_property

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from salzoo.errors import DataError, SpecError
 from salzoo.metrics import _checks
-from salzoo.metrics._checks import Array, happens, weighted_mean
+from salzoo.metrics._checks import Array, any_true, weighted_mean
 from salzoo.metrics._fixations import Counts, nonzero
 from salzoo.metrics.pool import FixationPool
 
@@ -26,7 +26,7 @@ Ranks = tuple[Tensor, Tensor]
 """For each value (N, K) the number of negatives below it, and of those not above it, as float64."""
 
 
-class Gathered:
+class NegativeValues:
     """Negatives as values, of which some may be taken away again: counts are additive, and own fixations are few.
 
     Args:
@@ -73,7 +73,7 @@ class Gathered:
         return torch.from_numpy(shares) / self.total.clamp_min(1)[:, None]
 
 
-class Weighted:
+class NegativeWeights:
     """Negatives as the weight of each pixel (N, M)."""
 
     def __init__(self, x: Tensor, weights: Tensor) -> None:
@@ -94,17 +94,17 @@ class Weighted:
         return shares(min_max(self.x, low, high), self.weights, step)
 
 
-def all_pixels(x: Tensor, without: Counts | None = None) -> Gathered | Weighted:
+def all_pixels(x: Tensor, without: Counts | None = None) -> NegativeValues | NegativeWeights:
     """Every pixel of the maps (N, M), or every one that is not fixated."""
     if not _checks.on_cpu(x):
-        return Weighted(x, torch.ones_like(x) if without is None else without.flat == 0)
+        return NegativeWeights(x, torch.ones_like(x) if without is None else without.flat == 0)
     gone = None if without is None else [(index, np.ones(len(index), np.int64)) for index, _ in without.pixels]
-    return Gathered([(row, None) for row in x.numpy()], gone)
+    return NegativeValues([(row, None) for row in x.numpy()], gone)
 
 
 def others(
     x: Tensor, counts: Counts, other: Tensor | FixationPool, exclude_own: bool, repeats: bool
-) -> Gathered | Weighted:
+) -> NegativeValues | NegativeWeights:
     """The fixations in other images.
 
     Args:
@@ -119,9 +119,9 @@ def others(
         rest = _other_counts(other, counts).flat
         if exclude_own or complete:
             rest = rest.long() - counts.flat
-        if complete and happens(rest < 0):
+        if complete and any_true(rest < 0):
             raise DataError(LACKS)
-        return Weighted(x, rest.clamp_min(0) if repeats else rest > 0)
+        return NegativeWeights(x, rest.clamp_min(0) if repeats else rest > 0)
     if isinstance(other, FixationPool):
         found = [other.pixels(*counts.size)] * len(x)
     else:
@@ -131,7 +131,7 @@ def others(
         if exclude_own or complete:
             gone.append(_own(index, count, *own, complete=complete, repeats=repeats))
         pools.append((row.index_select(0, torch.from_numpy(index)).numpy(), count if repeats else None))
-    return Gathered(pools, gone or None)
+    return NegativeValues(pools, gone or None)
 
 
 def _other_counts(other: Tensor | FixationPool, counts: Counts) -> Counts:

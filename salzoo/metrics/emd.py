@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from salzoo.errors import SalzooError, SpecError
-from salzoo.metrics._checks import check_log_density, checked_prediction, choose, settle_constant, truth_density
+from salzoo.metrics._checks import check_log_density, checked_prediction, choose, handle_constant, truth_density
 from salzoo.metrics.resize import imresize
 
 Array = NDArray[np.float64]
@@ -82,7 +82,7 @@ def emd(
     else:
         truth = imresize(density.double(), scale=1 / downsize)
     scores = _transport(small, truth, g_high == 0)
-    return settle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
+    return handle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
 
 
 def _transport(maps: Tensor, others: Tensor, skip: Tensor) -> Tensor:

@@ -25,10 +25,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from salzoo import early_vision
+from salzoo.components import filters
+from salzoo.components.training_free import TrainingFreeModel
 from salzoo.errors import SpecError
-from salzoo.preprocess import Preprocess
-from salzoo.training_free import TrainingFreeModel
+from salzoo.images.preprocess import Preprocess
 
 REGULARISER = 50.0  # added to the variances of channels in 0 to 255 before whitening
 MINIMUM_RANGE = 0.01  # of a channel before it is stretched to 0 to 255; below there is nothing but rounding
@@ -58,9 +58,9 @@ class BMSNetwork(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return the saliency of RGB in [0, 1]."""
         mean = torch.stack([self.attention(channels) for channels in self.channels(image)])[:, None]
-        scaled = (early_vision.rescale(mean) * 255).round()
+        scaled = (filters.rescale(mean) * 255).round()
         width = self.dilation[1]
-        return early_vision.blur(F.max_pool2d(scaled, width, stride=1, padding=width // 2), self.blur)
+        return filters.blur(F.max_pool2d(scaled, width, stride=1, padding=width // 2), self.blur)
 
     def channels(self, image: Tensor) -> Tensor:
         """Return the channels, whole numbers from 0 to 255, (N, 3, H, W)."""
@@ -68,7 +68,7 @@ class BMSNetwork(nn.Module):
         if self.colour == "lab":
             offset = image.new_tensor([0, 128, 128])[:, None, None]
             scale = image.new_tensor([255 / 100, 1, 1])[:, None, None]
-            colours = early_vision.lab(image) * scale + offset
+            colours = filters.lab(image) * scale + offset
         colours = colours.round().clamp(0, 255)
         if self.whitening:
             colours = torch.stack([whiten(each) for each in colours])

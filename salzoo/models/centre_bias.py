@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from salzoo.layers import CentreBias
-from salzoo.model import SaliencyModel
-from salzoo.preprocess import Preprocess
+from salzoo.components.layers import CentreBias
+from salzoo.components.saliency_model import SaliencyModel
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbone import TimmBackbone
-from salzoo.layers import StackedTaps
-from salzoo.model import SaliencyModel, as_float, normalise_log
-from salzoo.preprocess import Preprocess
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.components.layers import StackedTaps
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

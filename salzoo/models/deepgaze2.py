@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbone import TimmBackbone
-from salzoo.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
-from salzoo.model import SaliencyModel, as_float
-from salzoo.preprocess import Preprocess
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.components.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
+from salzoo.components.saliency_model import SaliencyModel
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

@@ -23,12 +23,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbone import TimmBackbone, pixel_statistics
+from salzoo.backbones.timm_backbone import TimmBackbone, pixel_statistics
+from salzoo.components.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import SpecError
-from salzoo.geometry import MULTIPLE
-from salzoo.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
-from salzoo.model import SaliencyModel, as_float
-from salzoo.preprocess import Preprocess
+from salzoo.images.geometry import MULTIPLE
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

@@ -32,10 +32,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.data.patches import draw_places, split_by_rank
 from salzoo.errors import SpecError
-from salzoo.model import SaliencyModel, as_float, normalise_log
-from salzoo.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

@@ -7,7 +7,7 @@ reversible, and what they come to is the graph's weighted degree:
 This is what the authors' power iteration approaches to its tolerance of 1e-4, where it converges.
 
 Differences from the authors' toolbox:
-- Colour axes are those of an sRGB display (`early_vision.dkl`), not of the authors' monitor.
+- Colour axes are those of an sRGB display (`filters.dkl`), not of the authors' monitor.
 - Pictures are brought to 640 pixels on the longer side, so that pyramid levels mean the same for any picture.
 - Pyramid levels are counted from the picture as 0; the toolbox counts it as 1, and names 1, 2, 3 here 2, 3, 4.
 """
@@ -20,16 +20,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from salzoo import early_vision
+from salzoo.components import filters
+from salzoo.components.training_free import TrainingFreeModel
 from salzoo.errors import SpecError
-from salzoo.preprocess import Preprocess
-from salzoo.training_free import TrainingFreeModel
+from salzoo.images.preprocess import Preprocess
 
 Colour = Literal["dkl", "rgby", "lab"]
 COLOURS: dict[Colour, Callable[[Tensor], Tensor]] = {
-    "dkl": early_vision.dkl,
-    "rgby": early_vision.rgby,
-    "lab": lambda image: early_vision.lab(image) / 100,
+    "dkl": filters.dkl,
+    "rgby": filters.rgby,
+    "lab": lambda image: filters.lab(image) / 100,
 }
 GABOR_BORDER, MAP_BORDER = 13, 4  # pixels over which responses, and the sum of all maps, fade in from the border
 
@@ -73,13 +73,13 @@ class GBVSNetwork(nn.Module):
     def features(self, image: Tensor) -> tuple[Tensor, int]:
         """Return the feature maps of one picture at the graph's size, (levels, 1 + colours + 4, h, w), and colours."""
         colours = self.colour(image)
-        channels = torch.cat([early_vision.intensity(image), colours], dim=1)
+        channels = torch.cat([filters.intensity(image), colours], dim=1)
         size = [max(1, round(side * self.map_size / max(image.shape[-2:]))) for side in image.shape[-2:]]
-        pyramid = early_vision.pyramid(channels, max(self.levels))
+        pyramid = filters.pyramid(channels, max(self.levels))
         maps = []
         for level in self.levels:
-            energy = fade(early_vision.gabor_energy(pyramid[level][:, :1]), GABOR_BORDER)
-            maps.append(early_vision.resize(torch.cat([pyramid[level], energy], dim=1), size))
+            energy = fade(filters.gabor_energy(pyramid[level][:, :1]), GABOR_BORDER)
+            maps.append(filters.resize(torch.cat([pyramid[level], energy], dim=1), size))
         return torch.cat(maps), colours.shape[1]
 
     def saliency(self, features: Tensor, colours: int) -> Tensor:
@@ -91,8 +91,8 @@ class GBVSNetwork(nn.Module):
         channels = (means[:1], means[1 : 1 + colours], means[1 + colours :])  # intensity, colour, orientation
         total = torch.stack([channel.mean(0) for channel in channels]).sum(0)
         share = total / total.max().clamp_min(torch.finfo(total.dtype).tiny)  # of the most visited node
-        scaled = early_vision.rescale(fade(share, MAP_BORDER))
-        return early_vision.blur(scaled, self.blur * max(scaled.shape))
+        scaled = filters.rescale(fade(share, MAP_BORDER))
+        return filters.blur(scaled, self.blur * max(scaled.shape))
 
 
 class GBVS(TrainingFreeModel):
@@ -143,7 +143,7 @@ def proximity(size: tuple[int, int], sigma: float) -> Tensor:
 def activation(maps: Tensor, sigma: float) -> Tensor:
     """Equilibrium of the walk to what differs: (C, h, w) features to (C, h, w), each summing to 1 (0 if constant)."""
     near = proximity((maps.shape[-2], maps.shape[-1]), sigma).to(maps)
-    flat = early_vision.rescale(maps).flatten(1)
+    flat = filters.rescale(maps).flatten(1)
     degree, weights = torch.empty_like(flat), torch.empty_like(near)  # one graph at a time, in the same memory
     for one, sums in zip(flat, degree, strict=True):
         torch.sub(one[:, None], one, out=weights).abs_().mul_(near)

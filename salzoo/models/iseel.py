@@ -26,11 +26,11 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
-from salzoo.backbone import TimmBackbone
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.components.layers import CentreBias, Standardise, fit_standardise
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import SpecError
-from salzoo.layers import CentreBias, Standardise, fit_standardise
-from salzoo.model import SaliencyModel, as_float
-from salzoo.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

@@ -17,17 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from salzoo import early_vision
-from salzoo.early_vision import rescale
+from salzoo.components import filters
+from salzoo.components.filters import rescale
+from salzoo.components.training_free import TrainingFreeModel
 from salzoo.errors import SpecError
-from salzoo.preprocess import Preprocess
-from salzoo.training_free import TrainingFreeModel
+from salzoo.images.preprocess import Preprocess
 
 Colour = Literal["rgby", "dkl", "lab"]
 COLOURS: dict[Colour, Callable[[Tensor], Tensor]] = {
-    "rgby": early_vision.rgby,
-    "dkl": lambda image: early_vision.dkl(image)[:, 1:],
-    "lab": lambda image: early_vision.lab(image)[:, 1:] / 100,
+    "rgby": filters.rgby,
+    "dkl": lambda image: filters.dkl(image)[:, 1:],
+    "lab": lambda image: filters.lab(image)[:, 1:] / 100,
 }
 
 
@@ -65,21 +65,19 @@ class IttiNetwork(nn.Module):
         for centre, surround in self.pairs:
             around = F.interpolate(features[surround], features[centre].shape[-2:], mode="bilinear")
             difference = self.normalise((features[centre] - around).abs())
-            contrast = contrast + early_vision.resize(difference, size)
+            contrast = contrast + filters.resize(difference, size)
         colour = contrast[:, 1:3].sum(1, keepdim=True)
         orientation = self.normalise(contrast[:, 3:]).sum(1, keepdim=True)
         conspicuity = torch.cat([contrast[:, :1], colour, orientation], dim=1)
         saliency = self.normalise(conspicuity).mean(1, keepdim=True)
-        return early_vision.blur(saliency, self.blur * max(size))
+        return filters.blur(saliency, self.blur * max(size))
 
     def features(self, image: Tensor) -> dict[int, Tensor]:
         """Return, for each level in use, intensity, two colour and four orientation channels, (N, 7, h, w)."""
         used = {level for pair in self.pairs for level in pair}
-        channels = torch.cat([early_vision.intensity(image), self.colour(image)], dim=1)
-        levels = early_vision.pyramid(channels, max(used))
-        return {
-            level: torch.cat([levels[level], early_vision.gabor_energy(levels[level][:, :1])], dim=1) for level in used
-        }
+        channels = torch.cat([filters.intensity(image), self.colour(image)], dim=1)
+        levels = filters.pyramid(channels, max(used))
+        return {level: torch.cat([levels[level], filters.gabor_energy(levels[level][:, :1])], dim=1) for level in used}
 
 
 class Itti(TrainingFreeModel):
@@ -134,6 +132,6 @@ def iterative(maps: Tensor, rounds: int = 10) -> Tensor:
     """
     scaled, width = rescale(maps), maps.shape[-1]
     for _ in range(rounds):
-        excited, inhibited = (early_vision.blur(scaled, share * width) for share in (0.02, 0.25))
+        excited, inhibited = (filters.blur(scaled, share * width) for share in (0.02, 0.25))
         scaled = (scaled + 0.5**2 * excited - 1.5**2 * inhibited - 0.02).relu()
     return scaled

@@ -22,10 +22,10 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo.components.layers import kernel_density
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.errors import SpecError
-from salzoo.layers import kernel_density
-from salzoo.model import SaliencyModel, normalise_log
-from salzoo.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

@@ -22,16 +22,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbone import TimmBackbone
-from salzoo.layers import StackedTaps, kernel_density
-from salzoo.model import SaliencyModel, as_float, decaying_sgd, normalise_log
-from salzoo.preprocess import Preprocess
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.components.layers import StackedTaps, kernel_density
+from salzoo.components.optimizers import decaying_sgd
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
     from salzoo.data.fixations import Fixations
-    from salzoo.geometry import Size
+    from salzoo.images.geometry import Size
 
 VGG16_TAPS = ("features.16", "features.23", "features.29")
 """pool3, pool4 and conv5_3 after its ReLU, 1,280 channels in all (Sec. III-A)."""
@@ -180,7 +181,7 @@ class MLNet(SaliencyModel):
         return normalise_log(self.power * scaled.clamp_min(1e-6).log())
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Weighted squared error against maps of maximum 1 (Eq. 2), and the decay of the prior (Eq. 4)."""
+        """NegativeWeights squared error against maps of maximum 1 (Eq. 2), and the decay of the prior (Eq. 4)."""
         truth = F.adaptive_avg_pool2d(batch["density"], (logits.shape[-2], logits.shape[-1]))
         truth = truth / truth.amax((-2, -1), keepdim=True).clamp_min(1e-20)
         error = losses.weighted_mse(logits[:, 0].float(), truth)

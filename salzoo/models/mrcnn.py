@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.data.patches import cut_patches, draw_places, patch_corners, split_by_height
 from salzoo.errors import SpecError
-from salzoo.model import SaliencyModel, as_float, normalise_log
-from salzoo.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data.base import Batch

@@ -20,10 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbone import TimmBackbone
-from salzoo.layers import StackedTaps
-from salzoo.model import SaliencyModel, as_float, caffe_sgd
-from salzoo.preprocess import Preprocess
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.components.layers import StackedTaps
+from salzoo.components.optimizers import caffe_sgd
+from salzoo.components.saliency_model import SaliencyModel
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

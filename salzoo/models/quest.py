@@ -26,10 +26,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbone import TimmBackbone
-from salzoo.layers import CentreBias, Standardise, fit_standardise
-from salzoo.model import SaliencyModel, as_float, normalise_log
-from salzoo.preprocess import Preprocess
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.components.layers import CentreBias, Standardise, fit_standardise
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

@@ -23,9 +23,9 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbone import TimmBackbone
-from salzoo.model import SaliencyModel, as_float, normalise_log
-from salzoo.preprocess import Preprocess
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data.base import Batch

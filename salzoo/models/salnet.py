@@ -27,11 +27,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbone import TimmBackbone
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.components.layers import StackedTaps
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.errors import WeightsError
-from salzoo.layers import StackedTaps
-from salzoo.model import SaliencyModel, as_float, normalise_log
-from salzoo.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
     from salzoo.data import SaliencyDataModule

@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from salzoo import early_vision
-from salzoo.preprocess import Preprocess
-from salzoo.training_free import TrainingFreeModel
+from salzoo.components import filters
+from salzoo.components.training_free import TrainingFreeModel
+from salzoo.images.preprocess import Preprocess
 
 ZERO = 1e-5  # a smaller coefficient comes from rounding, and has no sign
 
@@ -34,12 +34,12 @@ class SignatureNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the saliency of RGB in [0, 1] (Sec. 3.2, Eq. 8)."""
-        channels = (early_vision.lab(image) / 100 if self.colour == "lab" else image).double()
+        channels = (filters.lab(image) / 100 if self.colour == "lab" else image).double()
         rows, columns = (cosines(side).to(channels) for side in image.shape[-2:])
         spectrum = rows @ channels @ columns.T
         signs = torch.where(spectrum.abs() > ZERO, spectrum.sign(), 0)
         foreground = (rows.T @ signs @ columns).square().mean(1, keepdim=True)
-        return early_vision.blur(foreground, self.blur * image.shape[-1]).to(image)
+        return filters.blur(foreground, self.blur * image.shape[-1]).to(image)
 
 
 class Signature(TrainingFreeModel):

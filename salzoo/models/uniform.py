@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from salzoo.model import SaliencyModel
-from salzoo.preprocess import Preprocess
+from salzoo.components.saliency_model import SaliencyModel
+from salzoo.images.preprocess import Preprocess
 
 
 class UniformNetwork(nn.Module):

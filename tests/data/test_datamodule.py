@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 from salzoo.data import Augment, Batch, EvalBatch, SaliencyDataModule
 from salzoo.data.samplers import EpochSampler, UnpaddedSampler
 from salzoo.errors import DatasetNotFoundError, SpecError
-from salzoo.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess
 
 ALL = "osie,eyecrowd,scene500"
 

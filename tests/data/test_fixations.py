@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from salzoo.data import Fixations
 from salzoo.errors import DataError, SpecError
-from salzoo.geometry import fit_box
+from salzoo.images.geometry import fit_box
 
 SIZE = (60, 80)
 

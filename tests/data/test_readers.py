@@ -16,7 +16,7 @@ from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SpecError
 
 Write = Callable[[Path], Path]
 SETS = [(OSIE, make_tiny.osie), (EyeCrowd, make_tiny.eyecrowd), (Scene500, make_tiny.scene500)]
-both = pytest.mark.parametrize(("reader", "write"), SETS, ids=[reader.name_of_set for reader, _ in SETS])
+both = pytest.mark.parametrize(("reader", "write"), SETS, ids=[reader.name for reader, _ in SETS])
 
 
 @both
@@ -47,7 +47,7 @@ def test_reads_its_layout(reader: type[FixationDataset], write: Write, tmp_path:
 @both
 def test_coordinates_are_exact(reader: type[FixationDataset], write: Write, tmp_path: Path) -> None:
     write(tmp_path)
-    _, people = make_tiny.draw({"osie": 0, "eyecrowd": 1, "scene500": 2}[reader.name_of_set])
+    _, people = make_tiny.draw({"osie": 0, "eyecrowd": 1, "scene500": 2}[reader.name])
     dataset = reader(tmp_path, "all")
     for index, observers in enumerate(people):
         for number, (x, y, _) in enumerate(observers):

@@ -12,16 +12,7 @@ from data import make_tiny
 from PIL import Image
 from scipy.io import savemat
 
-from salzoo.data import (
-    CAT2000,
-    ISUN,
-    MIT1003,
-    SALICON,
-    FixationDataset,
-    SaliencyDataModule,
-    TrainingView,
-    load_dataset,
-)
+from salzoo.data import CAT2000, ISUN, MIT1003, SALICON, FixationDataset, SaliencyDataModule, TrainingView, load_dataset
 from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SpecError
 
 HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jun  5 12:00:00 2017 HDF5 schema 1.00 ."
@@ -119,11 +110,11 @@ class TestSALICON:
     def test_the_edition_is_in_every_name(self, tmp_path: Path) -> None:
         make_tiny.salicon(tmp_path / "a", edition=2015)
         make_tiny.salicon(tmp_path / "b", edition=2017)
-        assert SALICON(tmp_path / "a").name_of_set == "salicon_of_unknown_year"  # nothing tells
-        assert SALICON(tmp_path / "a", edition=2015).name_of_set == "salicon2015"
-        assert SALICON(tmp_path / "b").name_of_set == "salicon2017"  # mouse tracks tell
-        assert load_dataset("salicon2017", tmp_path / "b", "val").name_of_set == "salicon2017"
-        assert SALICON(tmp_path / "a", "val", edition=2015).sibling("train").name_of_set == "salicon2015"
+        assert SALICON(tmp_path / "a").name == "salicon_of_unknown_year"  # nothing tells
+        assert SALICON(tmp_path / "a", edition=2015).name == "salicon2015"
+        assert SALICON(tmp_path / "b").name == "salicon2017"  # mouse tracks tell
+        assert load_dataset("salicon2017", tmp_path / "b", "val").name == "salicon2017"
+        assert SALICON(tmp_path / "a", "val", edition=2015).sibling("train").name == "salicon2015"
         with pytest.raises(SpecError, match="'salicon2015' or 'salicon2017'"):
             load_dataset("salicon", tmp_path / "a")
         with pytest.raises(SpecError, match="unknown edition 2016"):
@@ -131,7 +122,7 @@ class TestSALICON:
 
     def test_the_folders_name_tells(self, tmp_path: Path) -> None:
         folder = make_tiny.salicon(tmp_path, name="SALICON2015")
-        assert SALICON(tmp_path).name_of_set == "salicon2015"
+        assert SALICON(tmp_path).name == "salicon2015"
         with pytest.raises(DataError, match=r"asked for \(2017\) must not contradict each other"):
             SALICON(folder, edition=2017)
         (folder / "fixations").rename(folder / "fixations2017")
@@ -159,7 +150,7 @@ class TestSALICON:
             SALICON(folder)
         for edition, seed in ((2015, 3), (2017, 33)):
             dataset = SALICON(folder, edition=edition)
-            assert dataset.name_of_set == f"salicon{edition}"
+            assert dataset.name == f"salicon{edition}"
             x, _, _ = make_tiny.draw(seed)[1][2][0]
             np.testing.assert_allclose(dataset.fixations(2).of(0).x, x)
 
@@ -180,10 +171,10 @@ class TestSALICON:
         assert SALICON(folder, sigma_px=5).sigma((480, 640)) == 5
         with Image.open(folder / "maps/train" / f"{Path(dataset.names[2]).stem}.png") as grey:
             expected = np.asarray(grey, dtype=np.float64)
-        np.testing.assert_allclose(dataset.published_map(2), expected / expected.sum(), rtol=1e-6)
+        np.testing.assert_allclose(dataset.provided_density(2), expected / expected.sum(), rtol=1e-6)
         shutil.rmtree(folder / "maps")
         with pytest.raises(DatasetNotFoundError, match="is gone"):
-            dataset.published_map(2)
+            dataset.provided_density(2)
 
     def test_swapped_coordinates_are_counted(self, tmp_path: Path) -> None:
         dataset = SALICON(make_tiny.salicon(tmp_path))

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from salzoo.data import CAT2000, MIT300, MIT1003
-from salzoo.data.sets import load_dataset
+from salzoo.data.registry import load_dataset
 from salzoo.errors import DataError, DatasetNotFoundError, SpecError
 
 
@@ -51,7 +51,7 @@ class TestMIT1003:
             expected = make_tiny.count(observers, picture.shape) > 0
             assert (dataset[index]["fixations"].numpy() == expected).all()
         assert dataset.observers == []
-        assert float(dataset.published_map(0).sum()) == pytest.approx(1)
+        assert float(dataset.provided_density(0).sum()) == pytest.approx(1)
         with pytest.raises(SpecError, match=r"has no first fixations; unpack DATA\.zip"):
             MIT1003(folder, "all", first_fixation=True)
 
@@ -128,7 +128,7 @@ class TestCAT2000:
             expected = make_tiny.count(people[place], pictures[place].shape) > 0
             assert (dataset[index]["fixations"].numpy() == expected).all()
         assert dataset.sigma((1080, 1920)) == 40
-        assert float(dataset.published_map(0).sum()) == pytest.approx(1)
+        assert float(dataset.provided_density(0).sum()) == pytest.approx(1)
 
     def test_the_only_matrix_of_another_name(self, tmp_path: Path) -> None:
         dataset = CAT2000(make_tiny.cat2000(tmp_path), "all")
@@ -157,7 +157,7 @@ class TestCAT2000:
         folder = make_tiny.cat2000(tmp_path)
         dataset = load_dataset("cat2000_observers", folder, "all")
         assert isinstance(dataset, CAT2000)
-        assert dataset.name_of_set == "cat2000_observers"
+        assert dataset.name == "cat2000_observers"
         assert dataset.names == CAT2000(folder, "all").names
         _, people = make_tiny.draw(7)
         for index, name in enumerate(dataset.names):

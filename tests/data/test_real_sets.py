@@ -15,7 +15,7 @@ from salzoo.data.base import Split
 ROOT = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="the real data sets are not beside the repository")
 
-every = pytest.mark.parametrize("reader", [OSIE, EyeCrowd, Scene500], ids=lambda reader: reader.name_of_set)
+every = pytest.mark.parametrize("reader", [OSIE, EyeCrowd, Scene500], ids=lambda reader: reader.name)
 
 
 def swapped(points: Fixations) -> Fixations:
@@ -39,8 +39,8 @@ def test_counts(reader: type[FixationDataset], split: Split, pictures: int, fixa
 
 @every
 def test_shipped_splits_are_those_of_the_sets(reader: type[FixationDataset]) -> None:
-    shipped = Path(__file__).parents[2] / "salzoo" / "data" / "splits" / f"{reader.name_of_set}.json"
-    assert shipped.read_bytes() == (ROOT / reader.name_of_set / "splits.json").read_bytes()
+    shipped = Path(__file__).parents[2] / "salzoo" / "data" / "splits" / f"{reader.name}.json"
+    assert shipped.read_bytes() == (ROOT / reader.name / "splits.json").read_bytes()
 
 
 @every

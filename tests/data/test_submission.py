@@ -15,7 +15,7 @@ from salzoo import load
 from salzoo.cli import main
 from salzoo.data import CAT2000, ISUN, MIT300, OSIE, SALICON, FixationDataset, write_submission
 from salzoo.errors import DataError, SpecError
-from salzoo.saliency_map import SaliencyMap
+from salzoo.images.saliency_map import SaliencyMap
 
 
 def ramps(dataset: FixationDataset):

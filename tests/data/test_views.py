@@ -9,7 +9,7 @@ from data import make_tiny
 
 from salzoo.data import OSIE, Augment, Item, TrainingView
 from salzoo.errors import SpecError
-from salzoo.geometry import Fit
+from salzoo.images.geometry import Fit
 
 CENTRES = ((70.0, 45.0), (55.0, 60.0), (61.5, 50.25))  # x, y of a blob well inside each picture
 

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from salzoo.backbone import PACKAGED_WEIGHTS, find_packaged
-from salzoo.image import to_tensor
-from salzoo.samples import sample_pictures
+from salzoo.backbones.timm_backbone import PACKAGED_WEIGHTS, find_packaged
+from salzoo.images.read import to_tensor
+from salzoo.images.samples import sample_pictures
 
 GOLDEN = Path(__file__).with_name("lite_logits.json")
 PICTURES = ("astronaut", "coffee")

@@ -42,7 +42,7 @@ def densities(names):
 def checkpoints():
     """Return every `model.tag` that loads without training."""
     import salzoo
-    from salzoo.spec import read_spec
+    from salzoo.registry import read_spec
 
     return [f"{name}.{tag}" for name in salzoo.list_models() for tag in read_spec(name).loadable]
 

@@ -10,7 +10,7 @@ import pytest
 from hub.scenes import ROW
 from loopback_hub import LoopbackHub
 
-from salzoo import card, remote
+from salzoo.checkpoint import card, hub
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loopba
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HF_TOKEN", "hf_writer")
-        monkeypatch.setattr(remote, "WAITS", (0.01, 0.01, 0.01))
+        monkeypatch.setattr(hub, "WAITS", (0.01, 0.01, 0.01))
         yield server
 
 

@@ -13,8 +13,7 @@ import torch
 from loopback_hub import LoopbackHub
 
 import salzoo
-from salzoo import hub
-from salzoo.hub import Measured
+from salzoo.checkpoint.config import CONFIG, Measured
 
 REPO = "ana/tiny"
 PICTURE = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
@@ -29,7 +28,7 @@ np.save(sys.argv[2], salzoo.load(sys.argv[1]).predict(picture).density)
 
 
 def edit(folder: Path, **changes: object) -> None:
-    path = folder / hub.CONFIG
+    path = folder / CONFIG
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 

@@ -18,9 +18,12 @@ from hub.scenes import REPO, density, edit, publish_anything
 from loopback_hub import LoopbackHub
 
 import salzoo
-from salzoo import hub, remote, spec
+from salzoo import registry
+from salzoo.checkpoint.config import CONFIG, WEIGHTS
+from salzoo.checkpoint.folder import read_config
+from salzoo.checkpoint.hub import HubOptions, fetch_config, fetch_weights, parse
+from salzoo.checkpoint.publish import publish
 from salzoo.errors import SpecError, WeightsError
-from salzoo.publish import publish
 
 
 class TestLoad:
@@ -29,10 +32,12 @@ class TestLoad:
     ) -> None:
         """A checkpoint that is not on this machine comes from the registry's commit, with the registry's sha256."""
         done = publish(folder, REPO)
-        variant = spec.Variant("", {}, {}, spec.Checkpoint(hub.read_config(folder).sha256, "mit", REPO, done.commit))
-        pinned = spec.ModelSpec(**{**vars(spec.read_spec("deepgaze2")), "variants": {"lite": variant}})
-        monkeypatch.setattr("salzoo.zoo.read_spec", lambda name: pinned)
-        monkeypatch.setattr("salzoo.hub.shipped", lambda name: folder / "nowhere")
+        variant = registry.Variant(
+            "", {}, {}, registry.Checkpoint(read_config(folder).sha256, "mit", REPO, done.commit)
+        )
+        pinned = registry.ModelSpec(**{**vars(registry.read_spec("deepgaze2")), "variants": {"lite": variant}})
+        monkeypatch.setattr("salzoo.registry.read_spec", lambda name: pinned)
+        monkeypatch.setattr("salzoo.checkpoint.folder.shipped", lambda name: folder / "nowhere")
         assert torch.equal(density("deepgaze2"), density(folder))
         before = len(loopback.requests)
         assert torch.equal(density("deepgaze2"), density(folder))
@@ -115,12 +120,12 @@ class TestLoad:
     def test_a_broken_line_goes_on_where_it_broke(self, loopback: LoopbackHub, folder: Path) -> None:
         """The client resumes in steps of 10 MiB; the bytes are checked as a whole."""
         content = np.random.default_rng(0).bytes(12 << 20)
-        publish_anything(loopback, {hub.CONFIG: (folder / hub.CONFIG).read_bytes(), hub.WEIGHTS: content})
+        publish_anything(loopback, {CONFIG: (folder / CONFIG).read_bytes(), WEIGHTS: content})
         loopback.break_("GET", "/_lfs/", cut=11 << 20)
-        address, access = remote.parse(f"hf://{REPO}"), remote.Access()
-        snapshot = remote.fetch_config(address, access)
-        remote.fetch_weights(address, snapshot, access, hashlib.sha256(content).hexdigest(), len(content))
-        assert (snapshot / hub.WEIGHTS).read_bytes() == content
+        address, access = parse(f"hf://{REPO}"), HubOptions()
+        snapshot = fetch_config(address, access)
+        fetch_weights(address, snapshot, access, hashlib.sha256(content).hexdigest(), len(content))
+        assert (snapshot / WEIGHTS).read_bytes() == content
         ranges = [
             headers.get("range") for method, path, headers in loopback.requests if "/_lfs/" in path and method == "GET"
         ]
@@ -179,7 +184,7 @@ class TestHostile:
         self, loopback: LoopbackHub, folder: Path, changes: dict[str, object], words: str, tmp_path: Path
     ) -> None:
         edit(folder, **changes)
-        content = {name: (folder / name).read_bytes() for name in (hub.CONFIG, hub.WEIGHTS)}
+        content = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
         publish_anything(loopback, content)
         with pytest.raises(WeightsError, match=words):
             salzoo.load(f"hf://{REPO}")
@@ -187,27 +192,27 @@ class TestHostile:
 
     @pytest.mark.parametrize("text", [b"{" * 1000, b"[" * 60_000, b'{"model": 1}', b"\xff\xfe"])
     def test_text_that_is_no_config(self, loopback: LoopbackHub, text: bytes) -> None:
-        publish_anything(loopback, {hub.CONFIG: text})
+        publish_anything(loopback, {CONFIG: text})
         with pytest.raises(WeightsError, match=r"not valid JSON|missing key"):
             salzoo.load(f"hf://{REPO}")
 
     def test_sizes(self, loopback: LoopbackHub, folder: Path) -> None:
-        content = {name: (folder / name).read_bytes() for name in (hub.CONFIG, hub.WEIGHTS)}
-        publish_anything(loopback, {**content, hub.CONFIG: content[hub.CONFIG] + b" " * (1 << 16)})
+        content = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+        publish_anything(loopback, {**content, CONFIG: content[CONFIG] + b" " * (1 << 16)})
         with pytest.raises(WeightsError, match="at most 65536 are read"):
             salzoo.load(f"hf://{REPO}")
-        publish_anything(loopback, {**content, hub.WEIGHTS: bytes(1 << 22)})
+        publish_anything(loopback, {**content, WEIGHTS: bytes(1 << 22)})
         with pytest.raises(WeightsError, match=r"model.safetensors has 4194304 bytes, but the network"):
             salzoo.load(f"hf://{REPO}")
         header = json.dumps({"x": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
         bomb = len(header).to_bytes(8, "little") + header
         edit(folder, sha256=hashlib.sha256(bomb).hexdigest())
-        publish_anything(loopback, {hub.CONFIG: (folder / hub.CONFIG).read_bytes(), hub.WEIGHTS: bomb})
+        publish_anything(loopback, {CONFIG: (folder / CONFIG).read_bytes(), WEIGHTS: bomb})
         with pytest.raises(WeightsError, match="is not a safetensors file"):
             salzoo.load(f"hf://{REPO}")
 
     def test_a_pickle_beside_the_weights_is_not_looked_at(self, loopback: LoopbackHub, folder: Path) -> None:
-        content = {name: (folder / name).read_bytes() for name in (hub.CONFIG, hub.WEIGHTS)}
+        content = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
         publish_anything(loopback, {**content, "pytorch_model.bin": b"\x80\x04"})
         salzoo.load(f"hf://{REPO}")
         assert not loopback.asked("GET", "pytorch_model")
@@ -215,7 +220,7 @@ class TestHostile:
 
 def test_models_of_a_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A registered model loads as any other; unregistered, its checkpoint says what to do."""
-    monkeypatch.setattr(spec, "_registered", {})
+    monkeypatch.setattr(registry, "_registered", {})
     (tmp_path / "own.yaml").write_text(
         "class_path: salzoo.models.deepgaze2.DeepGazeII\nsummary: Mine.\ntraining: gradient\ndefault: lite\n"
         "variants: {lite: {summary: Mine.}}\n"
@@ -235,6 +240,6 @@ def test_models_of_a_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert "bad" not in salzoo.list_models()
     finally:
         monkeypatch.undo()
-        spec._forget()
+        registry._forget()
     with pytest.raises(WeightsError, match=r"names the model 'own', .* salzoo.register its YAML"):
         salzoo.load(folder)

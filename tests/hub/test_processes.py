@@ -15,8 +15,8 @@ from hub.scenes import REPO, SCRIPT, density, spawn
 from loopback_hub import LoopbackHub
 
 import salzoo
-from salzoo import spec
-from salzoo.publish import publish
+from salzoo import registry
+from salzoo.checkpoint.publish import publish
 
 
 class TestProcesses:
@@ -45,7 +45,7 @@ class TestProcesses:
 
     def test_all_shipped_checkpoints_there_and_back(self, loopback: LoopbackHub, tmp_path: Path) -> None:
         """Published, listed, and loaded by another process with an empty cache: the same density to the bit."""
-        shipped = sorted(path for path in spec.shipped("hub").glob("*.*") if path.is_dir())
+        shipped = sorted(path for path in registry.shipped("hub").glob("*.*") if path.is_dir())
         for path in shipped:
             publish(path, f"ana/{path.name}")
         listed = {model.id for model in huggingface_hub.HfApi(loopback.url).list_models(author="ana")}

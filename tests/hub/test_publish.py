@@ -12,11 +12,13 @@ from loopback_hub import LoopbackHub
 from PIL import Image
 
 import salzoo
-from salzoo import card, hub
+from salzoo._io import hash_file
+from salzoo.checkpoint import card
+from salzoo.checkpoint.config import SHEET, WEIGHTS, Measured
+from salzoo.checkpoint.folder import read_config
+from salzoo.checkpoint.publish import publish
 from salzoo.cli import main
 from salzoo.errors import PublishError
-from salzoo.hub import Measured
-from salzoo.publish import publish
 
 
 class TestPublish:
@@ -48,15 +50,15 @@ class TestPublish:
         }
 
     def test_the_sheet_goes_along_with_the_card_that_shows_it(self, loopback: LoopbackHub, folder: Path) -> None:
-        Image.new("RGB", (40, 30), "teal").save(folder / hub.SHEET)
+        Image.new("RGB", (40, 30), "teal").save(folder / SHEET)
         with pytest.raises(PublishError, match=r"sheet.jpg is not shown by .*README.md; write the card again"):
             publish(folder, REPO)
         card.record(folder, [ROW])
         done = publish(folder, REPO)
         files = loopback.repos[REPO].commits[str(done.commit)].files
-        assert files["sheet.jpg"] == (folder / hub.SHEET).read_bytes()
+        assert files["sheet.jpg"] == (folder / SHEET).read_bytes()
         assert b"](sheet.jpg)" in files["README.md"]
-        (folder / hub.SHEET).unlink()
+        (folder / SHEET).unlink()
         with pytest.raises(PublishError, match=r"README.md shows sheet.jpg, which is missing; write the card again"):
             publish(folder, REPO)
 
@@ -97,8 +99,8 @@ class TestPublish:
         done = publish(folder, REPO, dry_run=True)
         assert (done.commit, loopback.requests) == (None, [])
         assert done.files["model.safetensors"] == (
-            (folder / hub.WEIGHTS).stat().st_size,
-            hub.read_config(folder).sha256,
+            (folder / WEIGHTS).stat().st_size,
+            read_config(folder).sha256,
         )
 
     def test_the_command(
@@ -196,14 +198,14 @@ class TestUnfit:
     def test_tensors(self, folder: Path, change: str, words: str) -> None:
         from safetensors.torch import load_file, save_file
 
-        tensors = load_file(folder / hub.WEIGHTS)
+        tensors = load_file(folder / WEIGHTS)
         name = next(key for key, tensor in tensors.items() if tensor.ndim == 4 and len(tensor) > 1)
         if change == "nan":
             tensors[name][0, 0, 0, 0] = float("nan")
         if change == "size":
             tensors[name] = tensors[name][:1].clone()
-        save_file(tensors, folder / hub.WEIGHTS, {"a": "1", "b": "2"} if change == "keys" else None)
-        edit(folder, sha256=hub.hash_file(folder / hub.WEIGHTS))
+        save_file(tensors, folder / WEIGHTS, {"a": "1", "b": "2"} if change == "keys" else None)
+        edit(folder, sha256=hash_file(folder / WEIGHTS))
         with pytest.raises(PublishError, match=words):
             publish(folder, REPO, dry_run=True)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import adaptive_avg_pool2d
 
-from salzoo.samples import sample_pictures
+from salzoo.images.samples import sample_pictures
 
 FILE = Path(__file__).parent / "public_maps" / "bms.json"
 OPTIONS = "8 7 9 9 2 1 0 0 400"  # step, dilations, blur, Lab, whitening; it reads the longer side from the ninth place

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import salzoo
-from salzoo.model import SaliencyModel
+from salzoo.components.saliency_model import SaliencyModel
 
 FOLDER = Path(__file__).parent / "peers"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

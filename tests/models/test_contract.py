@@ -20,13 +20,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import salzoo
-from salzoo import card, hub
+from salzoo._io import hash_file
+from salzoo.checkpoint import card
+from salzoo.checkpoint.config import CONFIG, SHEET, WEIGHTS, Config, Measured
+from salzoo.checkpoint.folder import read_config
 from salzoo.cli import main
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import WeightsError
+from salzoo.images.preprocess import as_float
 from salzoo.metrics import functional as metrics
-from salzoo.model import SaliencyModel, as_float
-from salzoo.spec import read_spec, shipped
+from salzoo.registry import read_spec, shipped
 
 every_model = pytest.mark.parametrize("name", tiny_models.NAMES)
 every_learned_model = pytest.mark.parametrize("name", tiny_models.LEARNED)
@@ -187,7 +191,7 @@ def test_fit_writes_a_checkpoint_that_load_reads(name: str, tiny_data: Path, tmp
         parameter.data = parameter.data.half().float()
     np.testing.assert_array_equal(loaded.predict(NOISE).density, trained.predict(NOISE).density)
 
-    config = hub.read_config(folder)
+    config = read_config(folder)
     assert (config.model, config.tag) == (name, spec.default)
     assert config.init_args["preprocess"] == as_json(vars(loaded.preprocess))
     expected = as_json({**spec.variants[spec.default].init_args, **spec.tiny})
@@ -216,7 +220,7 @@ def test_a_saved_model_loads_with_equal_values_and_config(name: str, tmp_path: P
         stored = tensor.half().float() if key in dict(model.network.named_parameters()) else tensor
         assert torch.equal(loaded.network.state_dict()[key], stored), key
     tiny_models.save(loaded, tmp_path / "second")
-    assert hub.read_config(tmp_path / "first") == hub.read_config(tmp_path / "second")
+    assert read_config(tmp_path / "first") == read_config(tmp_path / "second")
 
 
 def remove(tensors: dict[str, Tensor], key: str) -> None:
@@ -237,13 +241,13 @@ def test_a_file_with_one_tensor_changed_does_not_load(
     name: str, damage: Callable[[dict[str, Tensor], str], None], tmp_path: Path
 ) -> None:
     folder = tiny_models.save(tiny_models.build(name), tmp_path)
-    tensors = load_file(folder / hub.WEIGHTS)
+    tensors = load_file(folder / WEIGHTS)
     key = sorted(tensors)[len(tensors) // 2]
     damage(tensors, key)
-    save_file(tensors, folder / hub.WEIGHTS)
-    content = json.loads((folder / hub.CONFIG).read_text())
-    content["sha256"] = hub.hash_file(folder / hub.WEIGHTS)  # so that the sum is right, and the tensors are looked at
-    (folder / hub.CONFIG).write_text(json.dumps(content))
+    save_file(tensors, folder / WEIGHTS)
+    content = json.loads((folder / CONFIG).read_text())
+    content["sha256"] = hash_file(folder / WEIGHTS)  # so that the sum is right, and the tensors are looked at
+    (folder / CONFIG).write_text(json.dumps(content))
     with pytest.raises(WeightsError, match=f"does not fit the network.*{key}"):
         salzoo.load(folder)
 
@@ -251,9 +255,9 @@ def test_a_file_with_one_tensor_changed_does_not_load(
 @every_learned_model
 def test_a_file_with_one_byte_flipped_does_not_load(name: str, tmp_path: Path) -> None:
     folder = tiny_models.save(tiny_models.build(name), tmp_path)
-    content = bytearray((folder / hub.WEIGHTS).read_bytes())
+    content = bytearray((folder / WEIGHTS).read_bytes())
     content[-1] ^= 1
-    (folder / hub.WEIGHTS).write_bytes(content)
+    (folder / WEIGHTS).write_bytes(content)
     with pytest.raises(WeightsError, match="damaged or was replaced: its sha256 is"):
         salzoo.load(folder)
 
@@ -267,10 +271,10 @@ def test_golden_output(name: str) -> None:
 
 
 @every_model
-@pytest.mark.parametrize("measured", [(), (hub.Measured("osie", "test", 5, "mit", "0" * 40, {"nss": 1.5, "cc": 0.5}),)])
-def test_card(name: str, measured: tuple[hub.Measured, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("measured", [(), (Measured("osie", "test", 5, "mit", "0" * 40, {"nss": 1.5, "cc": 0.5}),)])
+def test_card(name: str, measured: tuple[Measured, ...], tmp_path: Path) -> None:
     spec = read_spec(name)
-    config = hub.Config(name, spec.default, dict(spec.tiny), "0" * 64, "apache-2.0", None, measured)
+    config = Config(name, spec.default, dict(spec.tiny), "0" * 64, "apache-2.0", None, measured)
     card.write(tmp_path, spec, config)
     loaded = ModelCard.load(tmp_path / "README.md")
     assert (loaded.data.license, loaded.data.library_name) == ("apache-2.0", "salzoo")
@@ -286,9 +290,9 @@ def test_card(name: str, measured: tuple[hub.Measured, ...], tmp_path: Path) -> 
 def test_shipped_checkpoint(name: str, tag: str) -> None:
     folder, published = shipped("hub") / f"{name}.{tag}", read_spec(name).variants[tag].checkpoint
     assert published is not None
-    config = hub.read_config(folder)
+    config = read_config(folder)
     assert (config.model, config.tag, config.license) == (name, tag, published.license)
-    assert config.sha256 == published.sha256 == hub.hash_file(folder / hub.WEIGHTS)
+    assert config.sha256 == published.sha256 == hash_file(folder / WEIGHTS)
     limit = 40e6 if name == "deepgaze2e" else 12e6
     assert sum(path.stat().st_size for path in folder.iterdir()) < limit
     assert config.provenance is not None
@@ -296,13 +300,13 @@ def test_shipped_checkpoint(name: str, tag: str) -> None:
     m = salzoo.load(f"{name}.{tag}").predict(NOISE)
     assert m.shape == NOISE.shape[:2]
     assert m.density.max() > 1.5 * m.density.mean()  # it learned something
-    sheet = (folder / hub.SHEET).is_file()
+    sheet = (folder / SHEET).is_file()
     assert (folder / "README.md").read_text(encoding="utf-8") == card.render(read_spec(name), config, sheet=sheet)
     assert ModelCard.load(folder / "README.md").data.license == published.license
 
 
 def test_no_checkpoint_is_shipped_that_no_yaml_names() -> None:
-    folders = {path.parent.name for path in shipped("hub").glob(f"*/{hub.CONFIG}")}
+    folders = {path.parent.name for path in shipped("hub").glob(f"*/{CONFIG}")}
     assert folders == {
         f"{name}.{tag}" for name in tiny_models.NAMES for tag, v in read_spec(name).variants.items() if v.checkpoint
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from salzoo.checkpoint.load import build
 from salzoo.models.deepfix import BLOB_SIDES, LocationBiasedConvolution, blobs
-from salzoo.spec import read_spec
-from salzoo.zoo import build
+from salzoo.registry import read_spec
 
 
 def test_the_papers_network_has_the_described_size() -> None:

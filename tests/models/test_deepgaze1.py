@@ -7,7 +7,7 @@ import tiny_models
 import torch
 import torch.nn.functional as F
 
-from salzoo.layers import Standardise, fit_standardise
+from salzoo.components.layers import Standardise, fit_standardise
 
 
 def test_readout_is_one_weight_a_feature() -> None:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 import salzoo
+from salzoo.components.layers import GaussianBlur
 from salzoo.errors import SpecError
-from salzoo.layers import GaussianBlur
 from salzoo.models.deepgaze2e import Component
 
 

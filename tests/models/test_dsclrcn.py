@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from salzoo.model import caffe_sgd
+from salzoo.checkpoint.load import build
+from salzoo.components.optimizers import caffe_sgd
 from salzoo.models.dsclrcn import Normalise, SpatialLSTM
-from salzoo.spec import read_spec
-from salzoo.zoo import build
+from salzoo.registry import read_spec
 
 HEAD = {
     "encode": 1024 * 512 + 512 + 2048 * 512 + 512,  # conv4_g, conv5_d

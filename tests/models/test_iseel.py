@@ -10,7 +10,7 @@ import tiny_models
 import torch
 
 import salzoo
-from salzoo import hub
+from salzoo.checkpoint.folder import read_config
 from salzoo.cli import main
 from salzoo.data import SaliencyDataModule, load_dataset
 from salzoo.errors import SpecError
@@ -66,7 +66,7 @@ def test_fit_finds_where_the_training_pictures_were_looked_at(tiny_data: Path, t
     folder = tmp_path / "iseel.lite"
     model = salzoo.load(folder)
     assert isinstance(model, ISEEL)
-    config = hub.read_config(folder)
+    config = read_config(folder)
     assert config.provenance is not None
     assert config.provenance.data == ("osie:train",)
     assert (model.network.machines != 0).any(1).all()

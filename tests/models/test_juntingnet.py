@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 import salzoo
+from salzoo.components.layers import kernel_density
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import SpecError
-from salzoo.layers import kernel_density
 from salzoo.models.juntingnet import BANDWIDTH, JuntingNet, Maxout, SharedReadout, bumps
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from salzoo.spec import read_spec
-from salzoo.zoo import build
+from salzoo.checkpoint.load import build
+from salzoo.registry import read_spec
 
 
 @pytest.mark.parametrize(

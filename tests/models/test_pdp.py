@@ -9,9 +9,9 @@ import tiny_models
 import torch
 from torch import Tensor
 
+from salzoo.checkpoint.load import build
 from salzoo.models.pdp import DISTANCES, PDP
-from salzoo.spec import read_spec
-from salzoo.zoo import build
+from salzoo.registry import read_spec
 
 
 def test_the_papers_network_has_the_papers_size() -> None:

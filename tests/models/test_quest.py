@@ -7,7 +7,7 @@ import torch
 
 import salzoo
 from salzoo.models.quest import PRIOR
-from salzoo.spec import read_spec
+from salzoo.registry import read_spec
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -29,7 +29,7 @@ def test_streams_share_no_weights_and_see_two_sizes() -> None:
 
 
 def test_first_map_is_flat() -> None:
-    model = salzoo.load("salicon", weights=None, **salzoo.spec.read_spec("salicon").tiny)
+    model = salzoo.load("salicon", weights=None, **salzoo.registry.read_spec("salicon").tiny)
     assert model.predict(torch.rand(3, 50, 70)).density.std() == pytest.approx(0, abs=1e-9)
 
 

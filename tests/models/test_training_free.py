@@ -13,14 +13,14 @@ import torch
 from models import bms_program
 
 import salzoo
-from salzoo import early_vision
 from salzoo.cli import main
-from salzoo.early_vision import rescale
+from salzoo.components import filters
+from salzoo.components.filters import rescale
+from salzoo.components.training_free import CENTRE_SIGMA, FLOOR, TrainingFreeModel
 from salzoo.errors import SpecError
+from salzoo.images.samples import pop_out
 from salzoo.models import bms, gbvs, itti, signature
-from salzoo.samples import pop_out
-from salzoo.spec import read_spec
-from salzoo.training_free import CENTRE_SIGMA, FLOOR, TrainingFreeModel
+from salzoo.registry import read_spec
 
 NAMES = [name for name in salzoo.list_models() if isinstance(salzoo.load(name, weights=None), TrainingFreeModel)]
 every_system = pytest.mark.parametrize("name", NAMES)
@@ -90,17 +90,17 @@ def test_the_floor_is_of_the_stretched_map() -> None:
 
 def test_greys_have_no_colour() -> None:
     grey = torch.linspace(0, 1, 50).expand(1, 3, 2, 50)
-    assert early_vision.rgby(grey).abs().max() == 0
-    assert early_vision.dkl(grey)[:, 1:].abs().max() < 1e-5
-    assert early_vision.lab(grey)[:, 1:].abs().max() < 0.02
+    assert filters.rgby(grey).abs().max() == 0
+    assert filters.dkl(grey)[:, 1:].abs().max() < 1e-5
+    assert filters.lab(grey)[:, 1:].abs().max() < 0.02
 
 
 def test_opponent_colours_of_primaries() -> None:
     red, green, blue, yellow = [*torch.eye(3).tolist(), [1.0, 1.0, 0.0]]
     picture = torch.tensor([red, green, blue, yellow]).T[None, :, None]
     expected = torch.tensor([[3.0, -3.0, 0.0, 0.0], [0.0, 0.0, 3.0, -1.5]])
-    torch.testing.assert_close(early_vision.rgby(picture)[0, :, 0], expected)
-    _, reddish, bluish = early_vision.dkl(picture)[0, :, 0]
+    torch.testing.assert_close(filters.rgby(picture)[0, :, 0], expected)
+    _, reddish, bluish = filters.dkl(picture)[0, :, 0]
     assert reddish[0] > 0 > reddish[1]
     assert bluish[2] > 0 > bluish[3]
 
@@ -108,8 +108,8 @@ def test_opponent_colours_of_primaries() -> None:
 def test_the_pyramid_filters_with_1_3_3_1() -> None:
     spike = torch.zeros(1, 1, 1, 16)
     spike[..., 7] = 8
-    assert early_vision.pyramid(spike, 1)[1][0, 0, 0].tolist() == [0, 0, 0, 3, 1, 0, 0, 0]
-    levels = early_vision.pyramid(torch.rand(2, 3, 5, 9), 5)
+    assert filters.pyramid(spike, 1)[1][0, 0, 0].tolist() == [0, 0, 0, 3, 1, 0, 0, 0]
+    levels = filters.pyramid(torch.rand(2, 3, 5, 9), 5)
     assert [tuple(level.shape[-2:]) for level in levels] == [(5, 9), (3, 5), (2, 3), (1, 2), (1, 1), (1, 1)]
 
 
@@ -117,7 +117,7 @@ def test_the_pyramid_filters_with_1_3_3_1() -> None:
 def test_gabor_filters_answer_their_own_orientation(angle: int, axis: int) -> None:
     position = torch.arange(40.0).expand(40, 40)
     stripes = torch.sin(2 * (position if axis == 1 else position.T))
-    response = early_vision.gabor_energy(stripes[None, None])[0, :, 20, 20]
+    response = filters.gabor_energy(stripes[None, None])[0, :, 20, 20]
     assert response.argmax() == [0, 45, 90, 135].index(angle)
     assert response.max() > 10 * response.min()
 
@@ -125,11 +125,11 @@ def test_gabor_filters_answer_their_own_orientation(angle: int, axis: int) -> No
 def test_blur_is_a_gaussian_and_keeps_constants() -> None:
     spike = torch.zeros(1, 1, 61, 61)
     spike[..., 30, 30] = 1
-    blurred = early_vision.blur(spike, 4.0)[0, 0].double()
+    blurred = filters.blur(spike, 4.0)[0, 0].double()
     assert blurred.sum().item() == pytest.approx(1, abs=1e-5)
     variance = (blurred.sum(0) * (torch.arange(61) - 30.0) ** 2).sum().item()
     assert variance == pytest.approx(16, rel=0.01)
-    torch.testing.assert_close(early_vision.blur(torch.full((1, 1, 3, 50), 0.7), 9.0), torch.full((1, 1, 3, 50), 0.7))
+    torch.testing.assert_close(filters.blur(torch.full((1, 1, 3, 50), 0.7), 9.0), torch.full((1, 1, 3, 50), 0.7))
 
 
 # Itti, Koch and Niebur
@@ -175,7 +175,7 @@ def test_levels_of_itti_are_checked() -> None:
 @pytest.mark.parametrize("colour", ["lab", "rgb"])
 def test_signature_against_scipys_cosine_transform(colour: str) -> None:
     ours = signature.SignatureNetwork(colour, blur=0.0)(NOISE)  # type: ignore[arg-type]
-    channels = early_vision.lab(NOISE) if colour == "lab" else NOISE
+    channels = filters.lab(NOISE) if colour == "lab" else NOISE
     signs = np.sign(scipy.fft.dctn(channels.double().numpy(), axes=(2, 3), norm="ortho"))
     expected = (scipy.fft.idctn(signs, axes=(2, 3), norm="ortho") ** 2).mean(1, keepdims=True)
     torch.testing.assert_close(rescale(ours), rescale(torch.from_numpy(expected)).float(), atol=1e-4, rtol=1e-3)

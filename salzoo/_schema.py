@@ -1,0 +1,98 @@
+"""Parsed YAML and JSON to dataclasses and arguments: every unknown key, missing key and wrong type is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from typing import Any, Literal, TypeVar
+
+from salzoo.errors import SpecError
+
+T = TypeVar("T")
+
+
+def from_mapping(kind: type[T], value: object, where: str) -> T:
+    """Build a dataclass from parsed YAML or JSON; every unknown key, missing key and wrong type is an error.
+
+    Args:
+        kind: A dataclass, or any type that its fields use.
+        value: What the parser returned.
+        where: Path inside the file, for the message.
+
+    Raises:
+        SpecError: Naming the key, the value and what is accepted.
+    """
+    return typing.cast("T", _build(kind, value, where))
+
+
+def _build(kind: Any, value: object, where: str) -> object:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, where)
+    if origin in (types.UnionType, typing.Union):  # the latter is what `Literal[...] | None` gives before Python 3.14
+        return _build_union(args, value, where)
+    if kind is types.NoneType:
+        if value is not None:
+            raise SpecError(f"{where}: got {value!r}, expected nothing (null).")
+        return None
+    if origin is Literal:
+        if (type(value), value) not in [(type(each), each) for each in args]:  # True is equal to 1
+            raise SpecError(f"{where}: got {value!r}, accepted is one of {list(args)}.")
+        return value
+    if origin is tuple:
+        item_types = args[:1] * len(value) if isinstance(value, list | tuple) and args[-1] is ... else args
+        if not isinstance(value, list | tuple) or len(value) != len(item_types):
+            raise SpecError(f"{where}: got {value!r}, expected a list of {len(args)} values.")
+        return tuple(_build(t, v, f"{where}[{i}]") for i, (t, v) in enumerate(zip(item_types, value, strict=True)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise SpecError(f"{where}: got {value!r}, expected a mapping.")
+        return {str(k): _build(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is not Any and not (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
+        raise SpecError(f"{where}: got {value!r} ({type(value).__name__}), expected {kind.__name__}.")
+    return value
+
+
+def _build_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
+    errors = []
+    for kind in kinds:
+        try:
+            return _build(kind, value, where)
+        except SpecError as error:
+            errors.append(error)
+    if all(kind in (bool, int, float, str, types.NoneType) for kind in kinds):
+        names = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in kinds)
+        raise SpecError(f"{where}: got {value!r} ({type(value).__name__}), expected {names}.")
+    raise errors[0]
+
+
+def _build_dataclass(kind: Any, value: object, where: str) -> object:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, dict):
+        raise SpecError(f"{where}: got {value!r}, expected a mapping with the keys of {kind.__name__}.")
+    return kind(**arguments(kind, value, where))
+
+
+def arguments(function: Any, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Check parsed YAML or JSON against a signature and convert it (lists to tuples, mappings to dataclasses).
+
+    Args:
+        function: A class or a function with type hints.
+        values: Argument name to parsed value.
+        where: Path inside the file, for the message.
+
+    Raises:
+        SpecError: On an unknown or missing argument, or a value of the wrong type.
+    """
+    parameters = inspect.signature(function).parameters
+    if unknown := sorted(set(map(str, values)) - set(parameters)):
+        raise SpecError(f"{where}: unknown key {unknown[0]!r}; accepted keys are {', '.join(sorted(parameters))}.")
+    if missing := [n for n, p in parameters.items() if p.default is p.empty and n not in values]:
+        raise SpecError(f"{where}: missing key {missing[0]!r}.")
+    hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    return {k: _build(hints[k], v, f"{where}.{k}") for k, v in values.items()}

@@ -1,0 +1,1 @@
+"""Any timm or torchvision model as a feature extractor."""

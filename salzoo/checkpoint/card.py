@@ -1,0 +1,159 @@
+"""A checkpoint's card: a header that is generated from what was measured, and prose that is written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from salzoo._io import write_text
+from salzoo.checkpoint.config import CARD, SHEET, Config, Measured, Provenance
+from salzoo.checkpoint.folder import read_config, write_config
+from salzoo.metrics import METRICS
+from salzoo.registry import ModelSpec, prose_file, read_spec
+
+SETS = {
+    "osie": "OSIE (Xu, Jiang, Wang, Kankanhalli & Zhao, Journal of Vision 2014)",
+    "eyecrowd": "EyeCrowd (Jiang, Xu & Zhao, ECCV 2014)",
+    "scene500": "Scene500 (Liang et al. 2015)",
+}
+"""Data sets and their papers, as the cards cite them."""
+
+PICTURES = (
+    f"![Overlays of this model on eight pictures]({SHEET})\n\n"
+    "*Lines enclose half and 80 % of the predicted looks. Photographs: NASA and SpaceX (public domain), "
+    "Rachel Michetti and Stefan van der Walt (CC0); the others are drawn.*"
+)
+"""What the card says of the sheet that `benchmarks/sheets.py` draws."""
+
+
+def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
+    """Return the card of a checkpoint as Markdown with a YAML header.
+
+    Args:
+        spec: The model.
+        config: The checkpoint's `config.json`.
+        sheet: Show `sheet.jpg`, which lies in the same folder.
+    """
+    name = f"{config.model}.{config.tag}"
+    data = ModelCardData(
+        license=config.license,
+        library_name="salzoo",
+        pipeline_tag="image-to-image",
+        tags=["saliency", "fixation-prediction", "eye-tracking", "lightning"],
+        datasets=sorted({row.dataset for row in config.measured}),
+        metrics=list(METRICS) if config.measured else None,
+        model_name=name if config.measured else None,
+        eval_results=[result for row in config.measured for result in _results(row)] or None,
+    )
+    prose = prose_file(spec.name)
+    parts = [
+        f"# {name}",
+        spec.summary,
+        f"Variant `{config.tag}`: {spec.variants[config.tag].summary}" if config.tag in spec.variants else "",
+        f"```python\nimport salzoo\n\nsalzoo.load({name!r}).predict('photo.jpg').save('map.png')\n```",
+        PICTURES if sheet else "",
+        prose.read_text(encoding="utf-8").strip() if prose.is_file() else "",
+        _measured_table(config),
+        _training(config),
+        _citation(spec),
+    ]
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(p for p in parts if p) + "\n"))
+
+
+def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:
+    """Write `README.md` of a checkpoint folder, in one step."""
+    sheet = (folder / SHEET).is_file()
+    write_text(folder / CARD, render(spec, config or read_config(folder), sheet=sheet))
+
+
+def record(folder: Path, rows: Iterable[Measured]) -> None:
+    """Write measured rows into a checkpoint folder's `config.json` and card, over those of the same set and split.
+
+    Raises:
+        WeightsError: If it is not a checkpoint folder.
+    """
+    config = read_config(folder)
+    measured = {(row.dataset, row.split, row.convention): row for row in (*config.measured, *rows)}
+    config = replace(config, measured=tuple(measured.values()))
+    write_config(folder, config)
+    write(folder, read_spec(config.model), config)
+
+
+def _results(row: Measured) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="image-to-image",
+            task_name="Saliency prediction",
+            dataset_type=row.dataset,
+            dataset_name=SETS.get(row.dataset, row.dataset),
+            dataset_split=row.split,
+            metric_type=metric,
+            metric_name=metric,
+            metric_value=round(value, 4),
+        )
+        for metric, value in row.scores.items()
+        if metric in METRICS
+    ]
+
+
+def _measured_table(config: Config) -> str:
+    if not config.measured:
+        return ""
+    names = [name for name in METRICS if any(name in row.scores for row in config.measured)]
+    head = (
+        "| data set | split | images | "
+        + " | ".join(f"{n} {'↑' if METRICS[n].higher_is_better else '↓'}" for n in names)
+        + " |"
+    )
+    rule = "|---" * (3 + len(names)) + "|"
+    rows = [
+        f"| {row.dataset} | {row.split} | {row.images} | "
+        + " | ".join(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names)
+        + " |"
+        for row in config.measured
+    ]
+    first = config.measured[0]
+    note = f"Convention `{first.convention}`, measured by `make table` at commit `{first.commit[:12]}`. "
+    note += "Information gain in bits a fixation over the centre bias of the set's training split."
+    return "\n".join(["## Measured", "", head, rule, *rows, "", note])
+
+
+def _training(config: Config) -> str:
+    made = config.provenance
+    if made is None:
+        return "## Training\n\nUnknown."
+    sets = ", ".join(f"{SETS.get(s.partition(':')[0], s)}, split `{s.partition(':')[2]}`" for s in made.data)
+    versions = ", ".join(f"{k} {v}" for k, v in made.versions.items())
+    return (
+        f"## Training\n\nData: {sets}. The photographs belong to their owners; none is part of this repository.\n\n"
+        f"```\n{made.command}\n```\n\nSeed {made.seed}, commit `{made.commit[:19]}`, {versions}. "
+        "The whole recipe is in `config.json`." + _parent(made) + _halved(made)
+    )
+
+
+def _parent(made: Provenance) -> str:
+    if made.parent is None:
+        return ""
+    start = made.parent
+    return f" Fine-tuned from `{start.model}.{start.tag}` (sha256 {start.sha256[:12]}), whose training sets are listed."
+
+
+def _halved(made: Provenance) -> str:
+    if made.halved is None:
+        return ""
+    before, after = made.halved.float32, made.halved.float16
+    return (
+        f"\n\nThe file holds half precision: on the validation split NSS {after:.4f}, against {before:.4f} in float32 "
+        f"(difference {abs(after - before):.4f}, measured before and after writing it)."
+    )
+
+
+def _citation(spec: ModelSpec) -> str:
+    if spec.paper is None:
+        return ""
+    paper = spec.paper
+    url = f" {paper.url}" if paper.url else ""
+    return f"## Citation\n\n{paper.authors}. *{paper.title}*. {paper.venue} {paper.year}.{url}"

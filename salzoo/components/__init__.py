@@ -1,0 +1,1 @@
+"""What papers are built from: the base of every model, layers, filters, optimisers."""

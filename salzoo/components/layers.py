@@ -1,0 +1,206 @@
+"""Layers that several papers share; what only one paper has lives in that paper's file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
+from torch import Tensor, nn
+
+from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.data.fixations import Fixations
+
+UNIFORM = 1e-3
+"""Share of a uniform density in every centre bias, so that no place is impossible."""
+
+
+class GaussianBlur(nn.Module):
+    """Gaussian blur whose width is learned (DeepGaze I, Kuemmerer et al. 2014, Sec. 2).
+
+    Shape: (N, 1, H, W) to the same; borders are replicated, so that a constant map stays constant.
+
+    Args:
+        sigma_px: Initial width in pixels of the map.
+        max_sigma_px: The kernel holds three of these; a larger learned width is cut off there. None: it always holds
+            three of the learned width, as in the PyTorch code of DeepGaze IIE.
+    """
+
+    def __init__(self, sigma_px: float = 1.0, max_sigma_px: float | None = 4.0) -> None:
+        super().__init__()
+        self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma_px)))
+        self.max_sigma_px = max_sigma_px
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Blur each map."""
+        margin = math.ceil(3 * (self.max_sigma_px or self.log_sigma.exp().item()))
+        kernel = (2 * margin + 1, 2 * margin + 1)
+        padded = F.pad(maps, (margin,) * 4, mode="replicate")
+        sigma = self.log_sigma.exp().expand(1, 2)
+        return gaussian_blur2d(padded, kernel, sigma, "constant")[..., margin:-margin, margin:-margin]
+
+
+class CentreBias(nn.Module):
+    """A log density over the frame in relative coordinates, with a learned weight.
+
+    Shape: a size (H, W) to (1, 1, H, W) log density, not normalised at that size.
+
+    Args:
+        grid: (height, width) of the stored log density.
+    """
+
+    log_density: Tensor
+
+    def __init__(self, grid: tuple[int, int] = (48, 64)) -> None:
+        super().__init__()
+        self.register_buffer("log_density", torch.zeros(1, 1, *grid))
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def fit(self, fixations: Iterable[tuple[Fixations, tuple[int, int]]], bandwidth: float) -> None:
+        """Set the log density to the kernel density estimate of `kernel_density`."""
+        grid = (self.log_density.shape[-2], self.log_density.shape[-1])
+        self.log_density.copy_(kernel_density(fixations, grid, bandwidth).log())
+
+    def forward(self, size: tuple[int, int]) -> Tensor:
+        """Return weight * log density, interpolated to `size`."""
+        resized = F.interpolate(self.log_density, size, mode="bilinear", align_corners=False)
+        return self.weight * resized
+
+
+def kernel_density(
+    fixations: Iterable[tuple[Fixations, tuple[int, int]]],
+    grid: tuple[int, int],
+    bandwidth: float,
+    uniform: float = UNIFORM,
+) -> Tensor:
+    """Density of all fixations in relative coordinates, every picture counting its fixations once.
+
+    Args:
+        fixations: Points and (height, width) of each picture.
+        grid: (height, width) of the result.
+        bandwidth: Standard deviation of the Gaussian kernel, as a share of each side.
+        uniform: Share of a uniform density mixed in, so that no place is impossible.
+
+    Returns:
+        (height, width) density that sums to 1.
+    """
+    total, count = torch.zeros(grid, dtype=torch.float64), 0
+    sigma_px = (bandwidth * grid[0], bandwidth * grid[1])
+    for points, size in fixations:
+        if len(points):
+            total += len(points) * points.resized(size, grid).density(grid, sigma_px)
+            count += len(points)
+    return ((1 - uniform) * total / max(count, 1) + uniform / total.numel()).float()
+
+
+BANDWIDTHS = (0.03, 0.045, 0.06, 0.09, 0.12)
+
+
+def best_bandwidth(fixations: Sequence[tuple[Fixations, tuple[int, int]]], grid: tuple[int, int] = (48, 64)) -> float:
+    """Return the one of `BANDWIDTHS` under which each picture's fixations are likeliest, given those of all others.
+
+    Args:
+        fixations: Points and (height, width) of each picture; at least two with points, else the widest is returned.
+        grid: (height, width) at which the likelihood is taken.
+    """
+    seen = [points.resized(size, grid) for points, size in fixations if len(points)]
+    if len(seen) < 2:
+        return BANDWIDTHS[-1]
+    counts = torch.stack([points.counts(grid) for points in seen]).double()
+    numbers = counts.sum((1, 2), keepdim=True)
+
+    def likelihood(bandwidth: float) -> float:
+        sigma_px = (bandwidth * grid[0], bandwidth * grid[1])
+        mass = torch.stack([len(points) * points.density(grid, sigma_px).double() for points in seen])
+        others = (mass.sum(0) - mass) / (numbers.sum() - numbers)
+        return float((counts * ((1 - UNIFORM) * others + UNIFORM / others[0].numel()).log()).sum())
+
+    return max(BANDWIDTHS, key=likelihood)
+
+
+class Standardise(nn.Module):
+    """Give each channel zero mean and unit variance, with statistics measured once over training pictures.
+
+    Shape: (N, C, H, W) to the same.
+
+    Args:
+        channels: C.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Standardise."""
+        return (maps - self.mean[:, None, None]) / self.std[:, None, None]
+
+
+def fit_standardise(layers: Sequence[Standardise], batches: Iterable[Sequence[Tensor]]) -> None:
+    """Measure the channel statistics of several taps in one pass.
+
+    A channel that hardly moved on these pictures may on others: its deviation counts as at least a hundredth of the
+    tap's median.
+
+    Args:
+        layers: One a tap.
+        batches: For each batch, the maps (N, C, H, W) of all taps.
+    """
+    first = [torch.zeros_like(layer.mean, dtype=torch.float64) for layer in layers]
+    second = [torch.zeros_like(total) for total in first]
+    pixels = [0] * len(layers)
+    for taps in batches:
+        for i, maps in enumerate(taps):
+            first[i] += maps.double().sum((0, 2, 3))
+            second[i] += maps.double().square().sum((0, 2, 3))
+            pixels[i] += maps.numel() // maps.shape[1]
+    for layer, total, squares, count in zip(layers, first, second, pixels, strict=True):
+        mean = total / count
+        layer.mean.copy_(mean)
+        std = (squares / count - mean.square()).clamp_min(1e-12).sqrt()
+        layer.std.copy_(std.clamp_min(0.01 * std.median().item()))
+
+
+class StackedTaps(nn.Module):
+    """The maps of a trunk's taps as one map: standardised if the trunk is frozen, brought to one stride, concatenated.
+
+    Shape: (N, 3, H, W) normalised image to (N, channels, h, w), h and w those of the tap with the given stride.
+
+    Args:
+        backbone: The trunk.
+        stride: Of the result, that of one of the taps; finer maps are averaged, coarser ones interpolated.
+    """
+
+    def __init__(self, backbone: TimmBackbone, stride: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.channels = sum(backbone.channels)
+        self.reference = backbone.strides.index(stride)
+        self.standardise = nn.ModuleList(
+            Standardise(c) if backbone.trunk in backbone.frozen else nn.Identity() for c in backbone.channels
+        )
+
+    def fit(self, images: Iterable[Tensor]) -> None:
+        """Measure the channel statistics on (N, 3, H, W) normalised pictures; a trunk that is trained needs none."""
+        layers = [layer for layer in self.standardise if isinstance(layer, Standardise)]
+        if layers:
+            fit_standardise(layers, (self.backbone(image) for image in images))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Run the trunk and stack its maps."""
+        maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
+        size = (maps[self.reference].shape[-2], maps[self.reference].shape[-1])
+        return torch.cat([resize_map(m, size) for m in maps], dim=1)
+
+
+def resize_map(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring feature maps (N, C, h, w) to (N, C, *size): by averages to a smaller size, bilinearly to a larger one."""
+    if maps.shape[-2] > size[0]:
+        return F.adaptive_avg_pool2d(maps, size)
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)

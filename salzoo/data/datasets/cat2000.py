@@ -1,0 +1,187 @@
+"""CAT2000: twenty categories of pictures, one file of fixations each, or one file with everybody's."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from salzoo.data._matlab import load_mats, read_mat
+from salzoo.data.base import FixationDataset, Split, hash_decile, list_pictures, read_once, require_files
+from salzoo.data.fixations import Fixations, Floats, join
+from salzoo.errors import DataError
+from salzoo.images.geometry import Size
+
+_ALL = "trainSet/allFixData.mat"
+_OBJECTS = "__function_workspace__"
+
+
+class CAT2000(FixationDataset):
+    """CAT2000: 4,000 pictures of 1920x1080 in 20 categories; 5 s (Borji and Itti, arXiv:1505.03581, 2015).
+
+    `trainSet/Stimuli/<category>/NNN.jpg` with `trainSet/FIXATIONLOCS/<category>/NNN.mat` (a matrix of the picture's
+    size, not 0 where one of the 18 observers looked) and `FIXATIONMAPS`; `testSet/Stimuli/<category>/NNN.jpg`, 2,000
+    pictures whose fixations are not public. `names` are `<category>/NNN.jpg`; folders `Output` are copies and left out.
+    Train and test share one numbering, so a category's files have gaps.
+
+    The matrices do not tell who looked, in which order or how often at the same pixel: all are observer 0. The file
+    `trainSet/allFixData.mat` does: a `containers.Map` from `<category>/NNN.jpg` to a cell array with one struct an
+    observer, of `name` and `data` (N x 2 or more, x and y, 1-based: one is subtracted). With `observers` it is read
+    instead, and `name` is `cat2000_observers`, since figures of the two differ; numbers mean nobody in
+    particular across pictures.
+
+    `all` is the whole of `trainSet`. It has no validation split: `val` is what `splits.json` beside the set says, else
+    a tenth of the pictures, by a hash of the name (`hash_decile` is 0), and `train` the rest. The usual blur
+    is that of the Tuebingen benchmark, 40 px at 1080 rows.
+
+    Args:
+        root: As for all sets.
+        split: As for all sets.
+        observers: Read `allFixData.mat`, which keeps observers apart.
+        sigma_px: As for all sets.
+        pixels_per_degree: As for all sets.
+    """
+
+    name = "cat2000"
+    hidden = ("test",)
+    source = (
+        "CAT2000 is the data of Borji and Itti, 'CAT2000: A Large Scale Fixation Dataset for Boosting Saliency "
+        "Research', arXiv:1505.03581: trainSet.zip and, for the split test, testSet.zip"
+    )
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Split = "train",
+        *,
+        observers: bool = False,
+        sigma_px: float | None = None,
+        pixels_per_degree: float | None = None,
+    ) -> None:
+        self.observers = observers
+        if observers:
+            self.name = "cat2000_observers"
+        super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
+
+    def read_points(self, index: int) -> Fixations:
+        """Read the picture's matrix, or its observers."""
+        (path,) = self.annotation_paths(index)
+        if self.observers:
+            points = read_once(_read_everybody, path)
+            if self.names[index] not in points:
+                raise DataError(f"{path} has no fixations for the picture {self.names[index]}")
+            return points[self.names[index]]
+        arrays = load_mats(path, None, simplify=False)
+        matrices = {name: value for name, value in arrays.items() if value.ndim == 2 and value.dtype.kind in "biuf"}
+        name = next((name for name in ("fixLocs", "fixations") if name in matrices), None)
+        if name is None and len(matrices) != 1:
+            raise DataError(f"{path} must have the matrix fixLocs, it has {', '.join(arrays) or 'nothing'}")
+        matrix = matrices[name] if name else next(iter(matrices.values()))
+        if matrix.shape != (size := self.size(index)):
+            raise DataError(f"{path} is {matrix.shape} (height, width), its picture {size}")
+        y, x = np.nonzero(matrix)
+        return Fixations(x.astype(np.float64), y.astype(np.float64), np.zeros(len(x), np.int64))
+
+    def category(self, index: int) -> str:
+        """Return the picture's category."""
+        return self.names[index].split("/")[0]
+
+    def annotation_paths(self, index: int) -> Iterable[Path]:
+        """Return the picture's .mat file, or everybody's."""
+        own = self._set / "FIXATIONLOCS" / Path(self.names[index]).with_suffix(".mat")
+        return [self.root / _ALL if self.observers else own]
+
+    def map_path(self, index: int) -> Path:
+        """Return where the set's own density is."""
+        return self._set / "FIXATIONMAPS" / self.names[index]
+
+    def image_path(self, index: int) -> Path:
+        """Return where the picture is."""
+        return self._set / "Stimuli" / self.names[index]
+
+    @property
+    def _set(self) -> Path:
+        return self.root / ("trainSet" if self.has_fixations else "testSet")
+
+    def _usual_sigma(self, size: Size) -> float:
+        return 40 * size[0] / 1080
+
+    def _folders(self) -> tuple[str, ...]:
+        return ("cat2000",)
+
+    def _absent(self, folder: Path) -> list[str]:
+        fixations = _ALL if self.observers else "trainSet/FIXATIONLOCS"
+        parts = ["trainSet/Stimuli", fixations] if self.has_fixations else ["testSet/Stimuli"]
+        return [part for part in parts if not (folder / part).exists()]
+
+    def _present(self) -> list[str]:
+        categories = sorted(path for path in (self._set / "Stimuli").iterdir() if path.is_dir())
+        return [f"{category.name}/{name}" for category in categories for name in list_pictures(category)]
+
+    def _read_split(self, present: list[str]) -> list[str]:
+        if self.split == "test":
+            return present
+        if (self.root / "splits.json").exists():
+            return super()._read_split(present)
+        return [name for name in present if (hash_decile(name) == 0) == (self.split == "val")]
+
+    def _list_names(self) -> list[str]:
+        names = super()._list_names()
+        matrices = self.has_fixations and not self.observers
+        for category in dict.fromkeys(name.split("/")[0] for name in names) if matrices else ():
+            wanted = [Path(name).stem + ".mat" for name in names if name.startswith(f"{category}/")]
+            require_files(wanted, self._set / "FIXATIONLOCS" / category, self)
+        return names
+
+
+def _read_everybody(path: Path) -> dict[str, Fixations]:
+    """Return the fixations on each picture, by `<category>/NNN.jpg`."""
+    try:
+        found = {name: join([_person(each) for each in _people(cell)]) for name, cell in _read_map(path).items()}
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        expected = "a containers.Map from pictures to structs of data (N x 2 or more)"
+        raise DataError(f"{path} does not hold {expected}: {error!r}") from error
+    return {name: Fixations(points.x, points.y, points.observer) for name, points in found.items()}
+
+
+def _read_map(path: Path) -> dict[str, Any]:
+    """Return the largest `containers.Map` of a MATLAB file.
+
+    SciPy reads no MATLAB object, but it returns the part of the file that holds what objects are made of. That is a
+    MATLAB file in itself, after eight bytes of its own: of a `FileWrapper__`, a cell array with everything that any
+    object has as a property. A map has one, a struct of `keys` and `values`.
+    """
+    inside = read_mat(path, path, [_OBJECTS], simplify=False)[_OBJECTS].tobytes()
+    length = int.from_bytes(inside[12:16], "little")
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + inside[:4]
+    content = read_mat(io.BytesIO(header + inside[8 : 16 + length]), path, None, simplify=False)
+    parts = content[_OBJECTS]["MCOS"][0, 0][0]["arr"].ravel()
+    properties = [part[0, 0] for part in parts if part.dtype.names and {"keys", "values"} <= set(part.dtype.names)]
+    maps = [dict(zip(map(str, _flat(p["keys"])), _flat(p["values"]), strict=True)) for p in properties]
+    return max(maps, key=len)
+
+
+def _flat(cell: Any) -> list[Any]:
+    """Return the elements of a cell array; a text comes as an array of one."""
+    return [each.item() if each.dtype.kind == "U" else each for each in cell.ravel()]
+
+
+def _people(value: Any) -> Iterator[Any]:
+    """Yield the structs in a cell array, however deeply they lie in it."""
+    for each in value.ravel():
+        if value.dtype.names:
+            yield each
+        else:
+            yield from _people(each)
+
+
+def _person(record: Any) -> tuple[Floats, Floats, Floats]:
+    """Return 0-based x and y; one who did not look is an empty matrix."""
+    points = np.asarray(record["data"], dtype=np.float64)
+    if points.size and (points.ndim != 2 or points.shape[1] < 2):
+        raise ValueError(f"data must be N x 2 or more, got {points.shape}")
+    x, y = points[:, :2].T - 1 if points.size else np.empty((2, 0))
+    return x, y, x

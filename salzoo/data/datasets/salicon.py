@@ -1,0 +1,227 @@
+"""SALICON, in its two editions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salzoo.data._matlab import load_mat
+from salzoo.data.base import FixationDataset, Split, list_pictures, require_files
+from salzoo.data.fixations import Fixations, Floats, join
+from salzoo.errors import DataError, DatasetNotFoundError, SpecError
+from salzoo.images.geometry import Size
+
+Edition = Literal[2015, 2017]
+
+_PARTS: tuple[Split, ...] = ("train", "val", "test")
+_NOBODY = np.empty((0, 2))
+
+
+class SALICON(FixationDataset):
+    """SALICON: 20,000 MS COCO pictures of 640x480; looking stood in for by the mouse (Jiang et al., CVPR 2015).
+
+    `images/{train,val,test}/COCO_*.jpg` (or all in `images/`), `fixations/{train,val}/COCO_*.mat` and, if there,
+    `maps/{train,val}/COCO_*.png`: 10,000, 5,000 and 5,000 pictures. The fixations of `test` are not public; `all` is
+    train and val. A .mat has a struct array `gaze`, one element a worker, with `fixations` (N x 2, x and y, 1-based:
+    one is subtracted) and the raw mouse track `location`, which is not read as fixations. A worker's number is the
+    position in that array, and means nobody in particular across pictures.
+
+    The editions of 2015 and 2017 have the same pictures and file names, but other fixations; figures of the two must
+    not be compared. So the edition is part of `name`: `salicon2015`, `salicon2017`, or `salicon_of_unknown_year`
+    if neither `edition` nor the folder tells. What tells: a year in the name of the set's folder or of the folder
+    `fixations` (`fixations2017`, say), and mouse tracks that leave the picture, which those of 2015 do not.
+
+    The usual blur is that of the set's own code, 19 px at 480 rows.
+
+    Args:
+        root: As for all sets; also a folder that holds `SALICON`, `SALICON2015` or `SALICON2017`.
+        split: As for all sets.
+        edition: 2015 or 2017; None to go by the folder.
+        sigma_px: As for all sets.
+        pixels_per_degree: As for all sets.
+
+    Raises:
+        DataError: If the folder holds both editions and `edition` names none, or holds another one than `edition`.
+    """
+
+    name = "salicon"
+    stimuli = "images"
+    hidden = ("test",)
+    source = (
+        "SALICON is the data of Jiang et al., 'SALICON: Saliency in Context', CVPR 2015, from salicon.net: one archive "
+        "of images, one of maps, and one of fixations for each edition, 2015 and 2017; fixations and maps hold train/ "
+        "and val/ without a folder around them, so unpack them into fixations/ and maps/"
+    )
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Split = "train",
+        *,
+        edition: Edition | None = None,
+        sigma_px: float | None = None,
+        pixels_per_degree: float | None = None,
+    ) -> None:
+        if edition is not None and edition not in get_args(Edition):
+            raise SpecError(f"salicon: unknown edition {edition!r}; accepted: 2015, 2017")
+        self._asked = edition
+        super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
+
+    def read_points(self, index: int) -> Fixations:
+        """Read the picture's .mat file."""
+        (path,) = self.annotation_paths(index)
+        gaze = _gaze(path)
+        try:
+            people = [_matrix(fixations) - 1 for fixations in gaze["fixations"]]
+            outside = self.edition == 2015 and _leaves_the_picture(gaze, self.size(index))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: fixations and location must be N x 2 matrices of x and y: {error}") from error
+        if outside:
+            raise DataError(
+                f"{path} has mouse tracks outside the picture, which the edition of 2015 has not: the folder holds the "
+                "edition of 2017, or both mixed. Unpack one edition into a folder of its own, and give its year"
+            )
+        points = join([(person[:, 0], person[:, 1], person[:, 0]) for person in people])
+        return Fixations(points.x, points.y, points.observer)
+
+    def annotation_paths(self, index: int) -> Iterable[Path]:
+        """Return the picture's .mat file."""
+        name = self.names[index]
+        return [self._fixation_folder / _part(name) / f"{Path(name).stem}.mat"]
+
+    def map_path(self, index: int) -> Path:
+        """Return where the set's own density is, blurred by 19 px."""
+        name = self.names[index]
+        folders = [self.root / f"maps{self.edition}", self.root / "maps"]
+        folder = next((each for each in folders if each.is_dir()), folders[-1]) / _part(name)
+        found = [folder / f"{Path(name).stem}{suffix}" for suffix in (".png", ".jpg")]
+        return next((path for path in found if path.exists()), found[0])
+
+    def image_path(self, index: int) -> Path:
+        """Return where the picture is."""
+        return self._image_folder(_part(self.names[index])) / self.names[index]
+
+    def _usual_sigma(self, size: Size) -> float:
+        return 19 * size[0] / 480
+
+    def _folders(self) -> tuple[str, ...]:
+        years = get_args(Edition) if self._asked is None else (self._asked,)
+        return ("salicon", *(f"salicon{year}" for year in years))
+
+    def _absent(self, folder: Path) -> list[str]:
+        fixations = ["fixations"] if self.has_fixations and not _fixation_folders(folder) else []
+        return fixations + [self.stimuli] * (not (folder / self.stimuli).is_dir())
+
+    def _find(self, root: Path) -> Path:
+        rivals = [root / name for name in _children(root, r"salicon(2015|2017)")]
+        if self._asked is None and len(rivals) > 1 and self._absent(root):
+            raise DataError(f"salicon: {root} holds both editions; give edition=2015 or edition=2017")
+        found = super()._find(root)
+        self._fixation_folder, self.edition = self._which(found)
+        self.name = f"salicon{self.edition or '_of_unknown_year'}"
+        return found
+
+    def _which(self, root: Path) -> tuple[Path, int | None]:
+        """Return the folder of fixations and its edition, None if nothing tells."""
+        folders = _fixation_folders(root)
+        if self._asked is not None:  # first the folder that names it, last the one that names the other
+            folders.sort(key=lambda folder: (_year(folder.name) != self._asked, _year(folder.name) is not None))
+        elif len(folders) > 1:
+            names = ", ".join(folder.name for folder in folders)
+            raise DataError(f"salicon: {root} holds {names}: more than one edition; give edition=2015 or edition=2017")
+        if not folders:  # only the test split, which is the same in both
+            return root / "fixations", self._asked or _year(root.name)
+        told = {year for year in (_year(folders[0].name), _year(root.name), self._asked) if year is not None}
+        if len(told) > 1:
+            raise DataError(
+                f"salicon: is {folders[0]} the edition of 2015 or of 2017? Its name, that of the set's folder and the "
+                f"edition that was asked for ({self._asked}) must not contradict each other"
+            )
+        if not told and _shows_2017(folders[0]):
+            return folders[0], 2017
+        return folders[0], next(iter(told), None)
+
+    def _present(self) -> list[str]:
+        parts: tuple[Split, ...] = ("train", "val") if self.split == "all" else (self.split,)
+        names = []
+        for part in parts:
+            prefix = f"COCO_{part}2014_"
+            names += [name for name in list_pictures(self._image_folder(part)) if name.startswith(prefix)]
+        return names
+
+    def _read_split(self, present: list[str]) -> list[str]:
+        return present
+
+    def _list_names(self) -> list[str]:
+        names = super()._list_names()
+        for part in dict.fromkeys(map(_part, names)) if self.has_fixations else ():
+            stems = [Path(name).stem for name in names if _part(name) == part]
+            folder = self._fixation_folder / part
+            require_files((f"{stem}.mat" for stem in stems), folder, self)
+            if more := sorted({path.stem for path in folder.glob("*.mat")} - set(stems)):
+                raise DatasetNotFoundError(
+                    f"{self.name}: {len(more)} pictures, such as {more[0]}.jpg, missing in "
+                    f"{self._image_folder(part)}: {folder} has fixations on them. {self.source}"
+                )
+        return names
+
+    def _image_folder(self, part: str) -> Path:
+        folder = self.root / self.stimuli / part
+        return folder if folder.is_dir() else self.root / self.stimuli
+
+
+def _part(name: str) -> str:
+    """Return the split that a COCO file name tells."""
+    return name.removeprefix("COCO_").split("2014_")[0]
+
+
+def _children(folder: Path, pattern: str) -> list[str]:
+    return sorted(
+        child.name for child in folder.glob("*") if re.fullmatch(pattern, child.name.lower()) and child.is_dir()
+    )
+
+
+def _fixation_folders(root: Path) -> list[Path]:
+    return [root / name for name in _children(root, r"fixations[-_]?(2015|2017)?")]
+
+
+def _year(name: str) -> int | None:
+    found = re.search(r"2015|2017", name)
+    return int(found[0]) if found else None
+
+
+def _gaze(path: Path) -> NDArray[Any]:
+    """Return the struct array, one element a worker."""
+    gaze = load_mat(path, "gaze", simplify=False)
+    if "fixations" not in (gaze.dtype.names or ()):
+        raise DataError(f"{path}: gaze must be a struct array with a field fixations, got {gaze.dtype}")
+    return np.asarray(gaze).ravel()
+
+
+def _matrix(points: Floats) -> Floats:
+    """Return (N, 2) points; a worker without any is an empty matrix of any shape."""
+    points = np.asarray(points, dtype=np.float64)
+    if points.size == 0:
+        return _NOBODY
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"got shape {points.shape}")
+    return points
+
+
+def _leaves_the_picture(gaze: NDArray[Any], size: Size) -> bool:
+    """Return whether a 1-based mouse track leaves the picture by more than a pixel, which rounding does not explain."""
+    tracks: Iterable[Floats] = gaze["location"] if "location" in (gaze.dtype.names or ()) else []
+    points = np.concatenate([_NOBODY, *(_matrix(track) for track in tracks)])
+    return bool(((points < 0) | (points > (size[1] + 1, size[0] + 1))).any())
+
+
+def _shows_2017(folder: Path) -> bool:
+    """Return whether one of a few files spread over the folder tells that it is of 2017."""
+    files = [path for part in _PARTS for path in sorted((folder / part).glob("*.mat"))]
+    some = files[:: max(1, len(files) // 16)]
+    return any(_leaves_the_picture(_gaze(path), (480, 640)) for path in some)

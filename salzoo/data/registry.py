@@ -1,0 +1,56 @@
+"""The data sets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+from salzoo.data.base import FixationDataset, Split
+from salzoo.data.datasets.cat2000 import CAT2000
+from salzoo.data.datasets.isun import ISUN
+from salzoo.data.datasets.mit import MIT300, MIT1003
+from salzoo.data.datasets.osie import OSIE, EyeCrowd
+from salzoo.data.datasets.salicon import SALICON
+from salzoo.data.datasets.scene500 import Scene500
+from salzoo.data.folder.dataset import FixationFolder
+from salzoo.errors import SpecError
+
+DATASETS: dict[str, Callable[..., FixationDataset]] = {
+    **{each.name: each for each in (OSIE, EyeCrowd, Scene500, ISUN, MIT1003, MIT300, CAT2000, FixationFolder)},
+    **{f"salicon{edition}": partial(SALICON, edition=edition) for edition in (2015, 2017)},
+    "cat2000_observers": partial(CAT2000, observers=True),
+}
+
+
+def load_dataset(
+    name: str,
+    root: str | Path,
+    split: Split = "train",
+    *,
+    sigma_px: float | None = None,
+    pixels_per_degree: float | None = None,
+) -> FixationDataset:
+    """Return one split of the data set of that name; see `FixationDataset` for the rest.
+
+    Raises:
+        SpecError: If there is no set of that name.
+        DatasetNotFoundError: If it is not in `root`.
+    """
+    if name not in DATASETS:
+        near = get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = "; say which edition: 'salicon2015' or 'salicon2017'." if name.lower() == "salicon" else hint
+        raise SpecError(f"unknown data set {name!r}{hint} Known: {', '.join(sorted(DATASETS))}")
+    return DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
+
+
+def pictures_of(name: str) -> str:
+    """Return what names of sets have in common if their pictures are the same: SALICON's editions, CAT2000's files.
+
+    Example:
+        >>> pictures_of("salicon2015") == pictures_of("salicon2017"), pictures_of("mit1003") == pictures_of("mit300")
+        (True, False)
+    """
+    return "salicon" if name.startswith("salicon") else name.removesuffix("_observers")

@@ -1,0 +1,108 @@
+"""Data sets as a network is trained on them: one size, augmented, the same in every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from salzoo.data.base import FixationDataset, Item
+from salzoo.data.fixations import Fixations
+from salzoo.errors import SpecError
+from salzoo.images.geometry import PAD_GREY, Fit, Size, fit_box
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of a training picture, made to its fixations as well.
+
+    Args:
+        flip: Probability of mirroring left to right.
+        crop: Largest share of the height, and independently of the width, that is cut off. A crop that would lose every
+            fixation is not made.
+
+    Raises:
+        SpecError: If `flip` is outside [0, 1] or `crop` outside [0, 1).
+    """
+
+    flip: float = 0.5
+    crop: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not (0 <= self.flip <= 1 and 0 <= self.crop < 1):
+            raise SpecError(f"flip must be in [0, 1] and crop in [0, 1), got flip={self.flip}, crop={self.crop}")
+
+
+class TrainingView(Dataset[Item]):
+    """A data set resized to one size and augmented, indexed by (epoch, index).
+
+    The random numbers of an item depend on the seed, the epoch and the index only, so workers, the number of devices
+    and a resumed run change nothing. Maps are made after the geometry, from the moved points: no fixation is lost,
+    doubled or blurred by resampling, and the density's mass is 1 at every size.
+
+    Args:
+        dataset: Where pictures and fixations come from.
+        size: (height, width) of what is returned.
+        fit: `squash` or `pad`, as in `fit_box`; padding is mid grey, without fixations or density.
+        augment: None for none.
+        seed: Of the random numbers.
+
+    Raises:
+        DataError: If the fixations of the split are not public.
+    """
+
+    def __init__(
+        self, dataset: FixationDataset, size: Size, fit: Fit = "squash", augment: Augment | None = None, seed: int = 0
+    ) -> None:
+        dataset.require_fixations()
+        self.dataset, self.size, self.fit, self.augment, self.seed = dataset, size, fit, augment, seed
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.dataset)
+
+    def __getitem__(self, epoch_index: tuple[int, int]) -> Item:
+        """Return picture and maps at `size`."""
+        epoch, index = epoch_index
+        image, points = self.dataset.image(index), self.dataset.fixations(index)
+        sigma = self.dataset.sigma(_size(image))  # of the whole picture: a crop enlarges its blur with its content
+        flip = False
+        if self.augment is not None:
+            rng = np.random.default_rng((self.seed, epoch, index))
+            flip = bool(rng.random() < self.augment.flip)
+            image, points = _crop(image, points, self.augment.crop, rng)
+        old = _size(image)
+        top, left, *box = fit_box(old, self.size, self.fit)
+        new = (box[0], box[1])
+        image = F.interpolate(image[None], new, mode="bilinear", align_corners=False, antialias=True)[0]
+        points = points.resized(old, new)
+        if flip:
+            image, points = image.flip(-1), points.flipped(new[1])
+        density = points.density(new, (sigma * new[0] / old[0], sigma * new[1] / old[1]))
+        margins = (left, self.size[1] - left - new[1], top, self.size[0] - top - new[0])
+        return Item(
+            image=F.pad(image, margins, value=PAD_GREY),
+            fixations=F.pad(points.counts(new), margins),
+            density=F.pad(density, margins),
+            name=self.dataset.names[index],
+        )
+
+
+def _size(image: Tensor) -> Size:
+    return image.shape[-2], image.shape[-1]
+
+
+def _crop(image: Tensor, points: Fixations, share: float, rng: np.random.Generator) -> tuple[Tensor, Fixations]:
+    """Cut up to `share` of each side off, at a random place."""
+    height, width = _size(image)
+    cut = (rng.random(2) * share * (height, width)).astype(int)
+    top, left = rng.integers(cut + 1)
+    size = int(height - cut[0]), int(width - cut[1])
+    kept = points.cropped(int(top), int(left), size)
+    if len(points) and not len(kept):
+        return image, points
+    return image[:, top : top + size[0], left : left + size[1]], kept

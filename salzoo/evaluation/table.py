@@ -1,0 +1,133 @@
+"""The result of an evaluation, as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salzoo.checkpoint.config import Measured
+from salzoo.metrics import METRICS
+
+TRUTH = {
+    name: [p.name for p in inspect.signature(metric.score).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    for name, metric in METRICS.items()
+    if name != "emd" or find_spec("ot") is not None  # its solver is an extra: salzoo[emd]
+}
+"""Metric to what it compares a prediction with."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Result of an evaluation.
+
+    Args:
+        dataset: Name of the set.
+        split: Of the set.
+        images: Names of the pictures.
+        convention: Of the metrics.
+        baseline: What information gain is measured against.
+        scores: Row to metric to one score a picture; NaN where the metric is not defined on it.
+        metric_specific: Whether each metric scored the map that is best for it.
+        notes: Warnings that belong to the numbers.
+    """
+
+    dataset: str
+    split: str
+    images: tuple[str, ...]
+    convention: str
+    baseline: str
+    scores: dict[str, dict[str, list[float]]]
+    metric_specific: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def rows(self) -> dict[str, dict[str, float]]:
+        """Row to metric to the mean over pictures."""
+        return {row: {m: float(np.nanmean(v)) for m, v in scores.items()} for row, scores in self.scores.items()}
+
+    def measured(self, row: str, commit: str) -> Measured:
+        """Return one row as a checkpoint's `config.json` keeps it, with the commit that measured it."""
+        scores = {name: round(value, 5) for name, value in self.rows[row].items()}
+        return Measured(self.dataset, self.split, len(self.images), self.convention, commit, scores)
+
+    def intervals(self, seed: int = 0, draws: int = 2000) -> dict[str, dict[str, tuple[float, float]]]:
+        """Row to metric to the 95 % bootstrap interval of the mean over pictures.
+
+        Args:
+            seed: Of the draws.
+            draws: Number of resampled sets of pictures; the same for every row, so that rows can be compared.
+        """
+        return {
+            row: {m: _interval(np.asarray(v), seed, draws) for m, v in scores.items()}
+            for row, scores in self.scores.items()
+        }
+
+    def gain(self, row: str, over: str, seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
+        """Metric to the mean difference of two rows, and its 95 % bootstrap interval: mean, low, high.
+
+        The differences are paired, picture by picture, so that how hard a picture is cancels out (Efron and
+        Tibshirani 1993): an interval without 0 is a difference, even where the intervals of both rows overlap.
+
+        Args:
+            row: What is better if the difference is positive (of KL and EMD: negative).
+            over: What it is compared with.
+            seed: Of the draws.
+            draws: Number of resampled sets of pictures.
+        """
+        both = {m: np.asarray(v) - self.scores[over][m] for m, v in self.scores[row].items() if m in self.scores[over]}
+        return {m: (float(np.nanmean(v)), *_interval(v, seed, draws)) for m, v in both.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as JSON types, with the direction of each metric."""
+        content = asdict(self)
+        del content["scores"]
+        content |= {"images": len(self.images), "rows": self.rows, "intervals": self.intervals()}
+        return content | {"higher_is_better": {name: METRICS[name].higher_is_better for name in TRUTH}}
+
+    def to_csv(self) -> str:
+        """Return one line a row and picture."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("row", "image", *METRICS))
+        for row, scores in self.scores.items():
+            columns = [scores.get(name, [float("nan")] * len(self.images)) for name in METRICS]
+            writer.writerows((row, *line) for line in zip(self.images, *columns, strict=True))
+        return file.getvalue()
+
+    def to_markdown(self, *, intervals: bool = False) -> str:
+        """Return the table as Markdown, with half the 95 % interval behind each mean if asked."""
+        spread, means = self.intervals() if intervals else {}, self.rows
+
+        def cell(row: str, name: str) -> str:
+            if name not in self.scores[row]:
+                return "–"
+            low, high = spread.get(row, {}).get(name, (0.0, 0.0))
+            return f"{means[row][name]:z.3f}" + (f" ± {(high - low) / 2:.3f}" if intervals else "")
+
+        columns = [name for name in METRICS if any(name in scores for scores in self.scores.values())]
+        arrows = [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in columns]
+        lines = [
+            f"{self.dataset} {self.split}, {len(self.images)} pictures, convention {self.convention}"
+            + (f", ig over {self.baseline}" if "ig" in columns else "")
+            + (", each metric with its own best map" if self.metric_specific else ""),
+            *self.notes,
+            "",
+            f"| {self.dataset} | {' | '.join(arrows)} |",
+            "|---" * (len(columns) + 1) + "|",
+            *(f"| {row} | {' | '.join(cell(row, name) for name in columns)} |" for row in self.scores),
+        ]
+        return "\n".join(lines)
+
+
+def _interval(values: NDArray[np.float64], seed: int, draws: int) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the mean; draws depend on the seed and the number of values only."""
+    chosen = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    low, high = np.percentile(np.nanmean(values[chosen], 1), (2.5, 97.5))
+    return float(low), float(high)

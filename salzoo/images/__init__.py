@@ -1,0 +1,1 @@
+"""Images in, saliency maps out: decoding, geometry, preprocessing, and the map itself."""

@@ -1,0 +1,1 @@
+"""Images to files, in one process or in many."""

@@ -1,0 +1,252 @@
+"""What the zoo knows of a model before any of its code is imported: `zoo_configs/<name>.yaml` as frozen dataclasses.
+
+The directory is the registry; installed packages and `register` add to it. Nothing here imports torch, so that listing
+the zoo takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from salzoo._schema import from_mapping
+from salzoo.errors import SpecError, UnknownModelError
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a model was published."""
+
+    title: str
+    authors: str
+    year: int
+    venue: str
+    url: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Published weights of a variant.
+
+    Args:
+        sha256: Of `model.safetensors`, 64 hex digits.
+        license: SPDX identifier; there is no default.
+        repo: Hugging Face repository `ORG/REPO`, if it is published there.
+        revision: Commit hash in that repository.
+    """
+
+    sha256: str
+    license: str
+    repo: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One face of a model: its arguments, how it is trained, and its weights if there are any.
+
+    Args:
+        summary: One line: backbone, data, what it is for.
+        init_args: Arguments of the model's class.
+        recipe: Lightning CLI configuration (`trainer`, `data`, `seed_everything`) that trains it.
+        checkpoint: None if no weights are published.
+    """
+
+    summary: str
+    init_args: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number that the authors printed, and where."""
+
+    dataset: str
+    metric: str
+    value: float
+    where: str
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One `zoo_configs/<name>.yaml`.
+
+    Args:
+        name: File stem; the name that users type.
+        class_path: Import path of the `SaliencyModel` subclass.
+        summary: One line.
+        paper: None for a baseline that no paper claims.
+        training: `gradient` (by `salzoo fit`), `closed_form` (fitted in one pass) or `none` (nothing to learn).
+        default: Tag of the variant that `load(name)` takes.
+        variants: Tag to variant.
+        tiny: `init_args` with which the tests build the model in milliseconds, offline.
+        reported: Numbers of the paper.
+    """
+
+    name: str
+    class_path: str
+    summary: str
+    training: Literal["gradient", "closed_form", "none"]
+    default: str
+    variants: dict[str, Variant]
+    paper: Paper | None = None
+    tiny: dict[str, Any] = field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say."""
+        if self.default not in self.variants:
+            raise SpecError(f"{self.name}: default is {self.default!r}, but the variants are {sorted(self.variants)}.")
+
+    @property
+    def loadable(self) -> tuple[str, ...]:
+        """Tags that `load` can take without training: those with weights, or all if there is nothing to learn."""
+        return tuple(t for t, v in self.variants.items() if v.checkpoint is not None or self.training == "none")
+
+
+@functools.cache
+def shipped(folder: str) -> Path:
+    """Return a folder that ships with salzoo (`zoo_configs`, `hub`): inside an installed wheel, or the repository's."""
+    package = Path(__file__).parent
+    inside = package / f"_{folder}"
+    return inside if inside.is_dir() else package.parent / folder
+
+
+ENTRY_POINTS = "salzoo.models"
+"""Group in which an installed package names its models: `mynet = "mypackage"` for `mypackage/mynet.yaml`."""
+
+_registered: dict[str, Path] = {}
+
+
+def register(path: str | Path) -> str:
+    """Add a model of your own to the zoo of this process: it loads, trains, is evaluated and published as any other.
+
+    An installed package does the same for every process by an entry point of the group `salzoo.models`.
+
+    Args:
+        path: `<name>.yaml`, laid out as those in `zoo_configs/`; the prose of its card is `<name>.md` beside it.
+            Its `class_path` must be importable.
+
+    Returns:
+        The name.
+
+    Raises:
+        SpecError: If the name is the zoo's, or the YAML is not a valid spec.
+    """
+    path = Path(path).expanduser().resolve()
+    before = _registered.get(path.stem)
+    if path.stem in spec_files() and before is None:
+        raise SpecError(
+            f"{path}: there is a model {path.stem!r} already ({spec_files()[path.stem]}); choose another name."
+        )
+    _registered[path.stem] = path
+    _forget()
+    try:
+        read_spec(path.stem)
+    except (SpecError, OSError) as error:
+        del _registered[path.stem]
+        _forget()
+        raise SpecError(str(error)) from error
+    return path.stem
+
+
+def _forget() -> None:
+    for function in (spec_files, spec_names, read_spec):
+        function.cache_clear()
+
+
+@functools.cache
+def spec_files() -> dict[str, Path]:
+    """Return the YAML of each model by its name: those of the zoo, of installed packages, and registered ones."""
+    import importlib.metadata  # slower than all the rest together
+    import importlib.util
+
+    found = {path.stem: path for path in shipped("zoo_configs").glob("*.yaml")}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        package = importlib.util.find_spec(entry.value)
+        for place in (package.submodule_search_locations or []) if package else []:
+            found.setdefault(entry.name, Path(place) / f"{entry.name}.yaml")
+    return {**found, **_registered}
+
+
+@functools.cache
+def spec_names() -> tuple[str, ...]:
+    """Return the sorted names of all models."""
+    return tuple(sorted(spec_files()))
+
+
+def prose_file(name: str) -> Path:
+    """Return where the hand-written part of a model's card is: in `hub/cards`, or beside a YAML of the user's own."""
+    path = spec_files()[name]
+    return shipped("hub") / "cards" / f"{name}.md" if path.parent == shipped("zoo_configs") else path.with_suffix(".md")
+
+
+@functools.cache
+def read_spec(name: str) -> ModelSpec:
+    """Read one model's YAML.
+
+    Args:
+        name: An element of `spec_names()`.
+
+    Raises:
+        SpecError: If the file is not valid YAML, or not a valid spec.
+    """
+    path = spec_files()[name]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), loader)
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SpecError(f"{path}: expected a mapping, got {type(content).__name__}.")
+    return from_mapping(ModelSpec, {"name": name, **content}, path.name)
+
+
+def list_models(pattern: str = "*", *, trained: bool = False) -> list[str]:
+    """Return the sorted names of the zoo's models. Imports no torch.
+
+    Args:
+        pattern: Glob that the name must match.
+        trained: Only models that `load` takes without training: with published weights, or with nothing to learn.
+
+    Example:
+        >>> list_models("deepgaze2")
+        ['deepgaze2']
+    """
+    names = [name for name in spec_names() if fnmatch.fnmatchcase(name, pattern)]
+    return [name for name in names if read_spec(name).loadable] if trained else names
+
+
+def resolve(name: str) -> tuple[ModelSpec, str]:
+    """Return the spec and the tag that `model` or `model.tag` means.
+
+    Args:
+        name: As typed; case, "-" and spaces make no difference.
+
+    Raises:
+        UnknownModelError: With the nearest names, or the model's tags.
+    """
+    spec, tag = split_name(name)
+    if tag not in spec.variants:
+        raise UnknownModelError(f"{spec.name} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
+    return spec, tag
+
+
+def split_name(name: str) -> tuple[ModelSpec, str]:
+    """Return the spec and the tag that `model` or `model.tag` means; the tag need not exist."""
+    model, _, tag = name.lower().replace("-", "_").replace(" ", "_").partition(".")
+    names = spec_names()
+    if model not in names:
+        near = ", ".join(map(repr, difflib.get_close_matches(model, names, n=3, cutoff=0.5)))
+        hint = f" Did you mean {near}?" if near else ""
+        raise UnknownModelError(f"Unknown model {name!r}.{hint} `salzoo list` shows all {len(names)}.")
+    spec = read_spec(model)
+    return spec, tag or spec.default

@@ -1,0 +1,138 @@
+"""A run on several devices and machines: what torchrun or SLURM started, how it is stopped, what one step sees."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from types import FrameType
+from typing import Any, TypeVar
+
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.layer_sync import LayerSync
+from lightning.pytorch.utilities import rank_zero_info
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from salzoo.backbones.timm_backbone import TimmBackbone
+
+T = TypeVar("T")
+
+
+def launched() -> dict[str, Any]:
+    """Return the trainer's arguments for the processes that torchrun or SLURM started, nothing if none did.
+
+    Lightning's own answer to SLURM's warning, a checkpoint amid an epoch, is switched off: `SignalHandler` does it.
+    """
+    if TorchElasticEnvironment.detect():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        return {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices}
+    if SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", 1))
+        devices = int(os.environ.get("SLURM_NTASKS_PER_NODE", int(os.environ["SLURM_NTASKS"]) // nodes))
+        return {"devices": devices, "num_nodes": nodes, "plugins": [SLURMEnvironment(auto_requeue=False)]}
+    return {}
+
+
+class SignalHandler(Callback):
+    """Ends a run at once on SIGTERM, with exit code 143, and on SLURM's SIGUSR1, after putting the job back in line.
+
+    Nothing is saved then: the last whole epoch is on the disk, and resuming from it repeats the rest bit by bit.
+    Lightning's own handler broadcasts from inside the signal, which hangs a step that is exchanging gradients.
+    """
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take over from Lightning's handlers, which are in place now and come off with them after the run."""
+        self.on_train_start(trainer, pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take over from Lightning's handlers."""
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            launcher = trainer.strategy.launcher
+            if launcher is not None:
+                launcher.kill(number)  # the processes that Lightning started on this machine
+            if trainer.is_global_zero:
+                print(
+                    f"salzoo: stopped by {signal.Signals(number).name}; --ckpt_path auto goes on where it was.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                if number == signal.SIGUSR1:
+                    subprocess.run(["scontrol", "requeue", _slurm_job()], check=False)
+            raise SystemExit(128 + number)
+
+        signal.signal(signal.SIGTERM, stop)
+        if SLURMEnvironment.detect():
+            signal.signal(signal.SIGUSR1, stop)
+
+
+def _slurm_job() -> str:
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+
+
+class SyncBatchNorm(LayerSync):
+    """On several GPUs, measures the statistics of batch normalisation over the batches of all.
+
+    Lightning's own plugin would lose the activation that timm's layers hold. PyTorch has no such layer for the CPU:
+    there each process measures its own batch, and the first one's running statistics are kept.
+    """
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Replace the layers, on GPUs; Lightning calls it in a run of several processes only."""
+        on_gpu = next(model.parameters()).is_cuda
+        return synchronised(model) if on_gpu and trained_batch_norm(model) else model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Leave them: names and values of the tensors are the same, and in eval mode so is the result."""
+        return model
+
+
+def trained_batch_norm(model: nn.Module) -> bool:
+    """Return whether a model in train mode has batch normalisation that measures its batches."""
+    return any(isinstance(module, _BatchNorm) and module.training for module in model.modules())
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """Replace batch normalisation by SyncBatchNorm, in place; what is frozen stays so."""
+    for name, child in model.named_children():
+        setattr(model, name, convert_sync_batchnorm(child))  # type: ignore[no-untyped-call]
+    for module in model.modules():
+        if isinstance(module, TimmBackbone) and module.frozen_names:
+            module.freeze(*module.frozen_names)
+    return model
+
+
+class LogRunSummary(Callback):
+    """Says at the start how many pictures a step sees, on what, and at which learning rate."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print."""
+        rank_zero_info(statement(trainer, pl_module))
+
+
+def statement(trainer: Trainer, model: LightningModule) -> str:
+    """Return what `LogRunSummary` prints."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    each, processes = data.batch_size, trainer.world_size
+    accumulated = trainer.accumulate_grad_batches * getattr(model, "accumulate", 1)
+    rates = {group.get("max_lr", group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups}
+    device = model.device.type
+    lines = [
+        f"{processes} x {device} on {trainer.num_nodes} node(s), precision {trainer.precision}, "
+        f"seed {os.environ.get('PL_GLOBAL_SEED', 'none')}",
+        f"Effective batch: {each} pictures x {processes} devices x {accumulated} accumulated = "
+        f"{each * processes * accumulated}; {math.ceil(trainer.num_training_batches / accumulated)} steps an epoch",
+        f"Learning rate: {', '.join(f'{rate:g}' for rate in sorted(rates, reverse=True))} at its highest, as given "
+        "(it does not follow the batch)",
+    ]
+    if processes > 1 and trained_batch_norm(model):
+        own = "over the batches of all devices" if device == "cuda" else "over each process's own batch"
+        lines.append(f"Batch normalisation measures {own}")
+    return "\n".join(lines)

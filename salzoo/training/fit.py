@@ -1,0 +1,294 @@
+"""Train a model by its recipe: the job behind `salzoo fit`."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.metadata
+import itertools
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from jsonargparse import ArgumentError
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
+
+import salzoo
+from salzoo.checkpoint import card
+from salzoo.checkpoint.config import CONFIG, Config, HalfPrecisionCheck, Parent, Provenance
+from salzoo.checkpoint.folder import save_checkpoint, write_config
+from salzoo.checkpoint.load import load
+from salzoo.components.saliency_model import Identity, SaliencyModel, evaluating
+from salzoo.data import SaliencyDataModule
+from salzoo.errors import RunError, SpecError
+from salzoo.metrics.modules import NSS
+from salzoo.registry import ModelSpec
+from salzoo.training.callbacks import LAST, AtomicCheckpointIO, is_whole, newest
+from salzoo.training.callbacks import callbacks as run_callbacks
+from salzoo.training.distributed import LogRunSummary, SignalHandler, SyncBatchNorm, launched
+
+LICENSE = "apache-2.0"  # of what is trained here; a user's own is set with --license
+LIBRARIES = ("torch", "lightning", "timm", "torchmetrics", "kornia")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to train and where.
+
+    Args:
+        spec: The model.
+        tag: Its variant.
+        output: Folder of the run: `checkpoints/`, `logs/`, and at the end the checkpoint folder `<name>.<tag>/`.
+        options: Lightning CLI options (`--trainer.max_epochs 3`, `--model.lr 1e-3`, `--data.batch_size 8`,
+            `--config FILE`), which go over the recipe.
+        resume: `last`, or a `.ckpt` file of an earlier run; `auto`, the last if there is one; None to start anew.
+        command: As typed, for the record.
+        license: SPDX identifier of the weights that come out.
+    """
+
+    spec: ModelSpec
+    tag: str
+    output: Path
+    options: Sequence[str] = ()
+    resume: str | None = None
+    command: str = ""
+    license: str = LICENSE
+
+
+def fit(run: Run) -> Path | None:
+    """Train, and write the best of the validated epochs as a checkpoint folder that `salzoo.load` takes.
+
+    Returns:
+        The checkpoint folder; None after a rehearsal with `--trainer.fast_dev_run`, which writes none.
+
+    Raises:
+        SpecError: If the model has nothing to learn, the output folder holds another run, or the trainer's options do
+            not go together, or not with the run that is resumed.
+        RunError: If the disk is full; the last whole checkpoint is still there.
+    """
+    if run.spec.training == "none":
+        raise SpecError(f"{run.spec.name} has nothing to learn: `salzoo.load({run.spec.name!r})` is ready to use.")
+    folder = run.output / f"{run.spec.name}.{run.tag}"
+    if run.resume is None and ((_checkpoints(run) / LAST).exists() or (folder / CONFIG).exists()):
+        raise SpecError(f"{run.output} holds a run already: resume it with --ckpt_path last, or choose another folder.")
+    try:
+        cli = parse(run)
+        cli.model.identity = Identity(run.spec.name, run.tag, _plain(cli.config["model"]))
+        _train(cli, run)
+    except MisconfigurationException as error:
+        raise SpecError(f"{run.spec.name}.{run.tag}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise RunError(
+            f"the disk is full ({error.strerror}, {run.output}): make room, then go on from the last whole epoch with "
+            "the same command and --ckpt_path auto."
+        ) from error
+    if cli.config["trainer"]["fast_dev_run"]:
+        return None
+    if cli.trainer.is_global_zero:
+        export(cli, run)
+    return folder
+
+
+def _train(cli: LightningCLI, run: Run) -> None:
+    if run.spec.training == "closed_form":
+        if run.resume not in (None, "auto"):
+            raise SpecError(f"{run.spec.name} is fitted in one pass: there is nothing to resume with --ckpt_path.")
+        with evaluating(cli.model), torch.no_grad():
+            cli.model.calibrate(cli.datamodule)
+        return
+    resume = _resume(run)
+    if not cli.model.automatic_optimization:  # Lightning leaves it to the model to accumulate, and refuses to be told
+        cli.model.accumulate, cli.trainer.accumulate_grad_batches = cli.trainer.accumulate_grad_batches, 1
+    best = cast("ModelCheckpoint", cli.trainer.checkpoint_callback)
+    if not cli.datamodule.has_points("val"):  # maps without points have no NSS
+        best.monitor = "val/cc"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
+    _restore_best(cli)
+
+
+def _resume(run: Run) -> Path | None:
+    """Return the checkpoint to go on from, None to start anew."""
+    if run.resume is None:
+        return None
+    if run.resume not in ("last", "auto"):
+        path = Path(run.resume)
+        if not is_whole(path):
+            why = "is damaged" if path.is_file() else "does not exist"
+            raise SpecError(f"The checkpoint {path} to resume from {why}; --ckpt_path last takes the newest whole one.")
+        return path
+    found = newest(_checkpoints(run))
+    if found is None and run.resume == "last":
+        raise SpecError(f"There is no checkpoint in {_checkpoints(run)} to resume from; --ckpt_path auto starts anew.")
+    return found
+
+
+def _checkpoints(run: Run) -> Path:
+    return run.output / "checkpoints"
+
+
+def parse(
+    run: Run, recipe: dict[str, Any] | None = None, data_class: type[SaliencyDataModule] = SaliencyDataModule
+) -> LightningCLI:
+    """Build model, data and trainer from the recipe and the options.
+
+    Args:
+        run: What to train.
+        recipe: Lightning CLI configuration instead of that of the model's variant; then no checkpoints are kept.
+        data_class: Of the data module.
+
+    Raises:
+        SpecError: On an unknown option, or a value of the wrong type.
+    """
+    module, _, class_name = run.spec.class_path.rpartition(".")
+    callbacks: list[Callback] = [SignalHandler(), LogRunSummary()]
+    if recipe is None:
+        variant = run.spec.variants[run.tag]
+        recipe = {**variant.recipe, "model": variant.init_args}
+        callbacks += run_callbacks(_checkpoints(run))
+    recipe = {"seed_everything": 0, **recipe}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # sys.argv has salzoo's own words, not these
+        yaml.safe_dump(recipe, file)
+        file.flush()
+        try:
+            model_class = getattr(importlib.import_module(module), class_name)
+            return _cli(run, model_class, data_class, callbacks, ["--config", file.name, *run.options])
+        except ArgumentError as error:
+            reason = " ".join(str(error).split())
+            raise SpecError(f"{run.spec.name}.{run.tag}: {reason}") from error
+
+
+def _cli(
+    run: Run,
+    model_class: type[SaliencyModel],
+    data_class: type[SaliencyDataModule],
+    callbacks: list[Callback],
+    words: list[str],
+) -> LightningCLI:
+    processes = launched()
+    return LightningCLI(
+        model_class,
+        data_class,
+        args=words,
+        parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+        run=False,
+        save_config_callback=None,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        trainer_defaults={
+            "default_root_dir": str(run.output),
+            "logger": {
+                "class_path": "lightning.pytorch.loggers.CSVLogger",
+                "init_args": {"save_dir": str(run.output), "name": "logs"},  # a new version_N after a resume
+            },
+            "callbacks": callbacks,
+            "log_every_n_steps": 10,
+            **processes,
+            "plugins": [AtomicCheckpointIO(), SyncBatchNorm(), *processes.get("plugins", [])],
+        },
+    )
+
+
+def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
+    """Write the checkpoint folder: weights, config with provenance, card.
+
+    Args:
+        cli: Its model's weights, and its configuration.
+        run: What was trained.
+        parent: The checkpoint that training went on from, whose training sets the new one has seen too.
+    """
+    model: SaliencyModel = cli.model
+    config, seed = _plain(cli.config), cli.config["seed_everything"]
+    del config["data"]["root"]  # where the data lay on this machine says nothing to others
+    model_args = {**config.pop("model"), "preprocess": _plain(vars(model.preprocess))}
+    own = ("default_root_dir", "logger", "callbacks", "plugins")
+    trainer = {k: v for k, v in config["trainer"].items() if v is not None and k not in own}
+    seen = parent.provenance.data if parent is not None and parent.provenance is not None else ()
+    provenance = Provenance(
+        command=run.command,
+        commit=commit(),
+        seed=int(seed),
+        data=tuple(dict.fromkeys((*seen, *(f"{name}:train" for name in cli.datamodule.sets)))),
+        recipe={"data": config["data"], "trainer": trainer},
+        versions={name: importlib.metadata.version(name) for name in LIBRARIES},
+        parent=None if parent is None else Parent(parent.model, parent.tag, parent.sha256),
+    )
+    folder = run.output / f"{run.spec.name}.{run.tag}"
+    saved = save_checkpoint(
+        model.network,
+        folder,
+        model=run.spec.name,
+        tag=run.tag,
+        init_args=model_args,
+        license=run.license,
+        provenance=provenance,
+    )
+    if run.spec.training == "gradient" and any(cli.trainer.num_val_batches) and cli.datamodule.has_points("val"):
+        stored = load(folder).to(model.device)
+        halved = HalfPrecisionCheck(float32=_validate(model, cli), float16=_validate(stored, cli))
+        saved = replace(saved, provenance=replace(provenance, halved=halved))
+        write_config(folder, saved)
+    card.write(folder, run.spec, saved)
+
+
+def _validate(model: SaliencyModel, cli: LightningCLI) -> float:
+    """Return the NSS on the pictures that validation takes, in float32 whatever the trainer's precision.
+
+    All in this process: the others have ended their work.
+    """
+    data, trainer = cli.datamodule, cli.trainer
+    items = (dataset[i] for dataset in data.datasets("val") for i in range(len(dataset)))
+    count = sum(map(int, trainer.num_val_batches)) * data.eval_batch_size * trainer.world_size
+    nss = NSS(sync_on_compute=False)
+    with evaluating(model), torch.inference_mode():
+        for item in itertools.islice(items, count):
+            (log_density,) = model.infer([item["image"].to(model.device)])
+            nss.update(log_density.exp()[None].cpu(), fixations=item["fixations"][None])
+    return float(nss.compute())
+
+
+def commit(package: Path = Path(__file__).parent) -> str:
+    """Return the commit of the repository that salzoo runs from, `+changes` if it is not clean; else its version."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", package, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # not some repository that salzoo is installed inside
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return f"salzoo {salzoo.__version__}"
+
+
+def _restore_best(cli: LightningCLI) -> None:
+    best = cast("ModelCheckpoint", cli.trainer.checkpoint_callback).best_model_path
+    if best and Path(best).is_file():
+        state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
+        cli.model.load_state_dict(state)
+    elif not cli.trainer.fast_dev_run:  # type: ignore[attr-defined]
+        rank_zero_info("No epoch was validated: the last one's weights are kept.")
+
+
+def _plain(value: Any) -> Any:
+    """Turn parsed configuration into JSON types."""
+    if hasattr(value, "as_dict"):
+        value = value.as_dict()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
