@@ -13,13 +13,9 @@ import torchvision
 from golden import make_lite_logits
 
 from salzoo.backbones import timm_backbone
-from salzoo.backbones.timm_backbone import (
-    PACKAGED_WEIGHTS,
-    TimmBackbone,
-    find_packaged,
-    load_packaged,
-    pixel_statistics,
-)
+from salzoo.backbones.fusion import FusedConvolution, fold_batch_norms
+from salzoo.backbones.pretrained import PACKAGED_WEIGHTS, find_packaged, load_packaged, pixel_statistics
+from salzoo.backbones.timm_backbone import TimmBackbone
 from salzoo.errors import SpecError, WeightsError
 
 IMAGE = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -248,7 +244,7 @@ def test_batch_norms_are_folded_for_prediction_alone() -> None:
     norms = [module for module in trunk.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for tensor in (t for norm in norms for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var)):
         tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-    left = [m for m in timm_backbone.fold_batch_norms(trunk.trunk).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    left = [m for m in fold_batch_norms(trunk.trunk).modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert len(norms) > 5, "some to fold"
     assert len(left) == 1, "the one behind a tap"
     names = list(trunk.state_dict())
@@ -272,8 +268,8 @@ def test_batch_norms_are_folded_for_prediction_alone() -> None:
 @torch.no_grad()
 def test_tensorflow_padding_is_fused_for_even_sides_and_right_for_odd_ones(size: tuple[int, int]) -> None:
     trunk = TimmBackbone("tf_efficientnet_lite0", ("blocks.3", "blocks.6")).eval()
-    folded = timm_backbone.fold_batch_norms(trunk.trunk)
-    fused = [m for m in folded.modules() if isinstance(m, timm_backbone.FusedConvolution) and m.even_only]
+    folded = fold_batch_norms(trunk.trunk)
+    fused = [m for m in folded.modules() if isinstance(m, FusedConvolution) and m.even_only]
     assert len(fused) == 5, "all that halve the map"
     image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     expected = trunk(image)

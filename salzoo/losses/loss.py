@@ -13,7 +13,8 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from salzoo.backbones.timm_backbone import TimmBackbone, pixel_statistics
+from salzoo.backbones.pretrained import pixel_statistics
+from salzoo.backbones.timm_backbone import TimmBackbone
 from salzoo.errors import DataError, SpecError
 from salzoo.losses import _density, _features, _fixated, _pixel
 from salzoo.losses._reduce import as_log

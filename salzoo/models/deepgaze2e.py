@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone, pixel_statistics
+from salzoo.backbones.pretrained import pixel_statistics
+from salzoo.backbones.timm_backbone import TimmBackbone
 from salzoo.components.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import SpecError

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from salzoo.backbones.timm_backbone import PACKAGED_WEIGHTS, find_packaged
+from salzoo.backbones.pretrained import PACKAGED_WEIGHTS, find_packaged
 from salzoo.images.read import to_tensor
 from salzoo.images.samples import sample_pictures
 
