@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,6 +76,21 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class ReportedTable:
+    """The numbers that one source printed for one data set: an element of a list in `zoo_configs/reported/*.yaml`.
+
+    Args:
+        where: The source; a bare table number is one of the model's own paper.
+        dataset: With its edition.
+        models: Name of the model to metric to value.
+    """
+
+    where: str
+    dataset: str
+    models: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One `zoo_configs/<name>.yaml`.
 
@@ -88,7 +103,7 @@ class ModelSpec:
         default: Tag of the variant that `load(name)` takes.
         variants: Tag to variant.
         tiny: `init_args` with which the tests build the model in milliseconds, offline.
-        reported: Numbers of the paper.
+        reported: Numbers that authors printed: of `zoo_configs/reported/`, and those in the YAML itself.
     """
 
     name: str
@@ -159,7 +174,7 @@ def register(path: str | Path) -> str:
 
 
 def _forget() -> None:
-    for function in (spec_files, spec_names, read_spec):
+    for function in (spec_files, spec_names, read_spec, reported_rows):
         function.cache_clear()
 
 
@@ -200,14 +215,35 @@ def read_spec(name: str) -> ModelSpec:
         SpecError: If the file is not valid YAML, or not a valid spec.
     """
     path = spec_files()[name]
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), loader)
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path}: not valid YAML: {error}") from error
+    content = _read_yaml(path)
     if not isinstance(content, dict):
         raise SpecError(f"{path}: expected a mapping, got {type(content).__name__}.")
-    return from_mapping(ModelSpec, {"name": name, **content}, path.name)
+    spec = from_mapping(ModelSpec, {"name": name, **content}, path.name)
+    return replace(spec, reported=reported_rows().get(name, ()) + spec.reported)
+
+
+@functools.cache
+def reported_rows() -> dict[str, tuple[Reported, ...]]:
+    """Return the rows of the tables in `zoo_configs/reported/` by name of the model, in the order of the tables.
+
+    Raises:
+        SpecError: If a file is not valid YAML, or not a list of tables.
+    """
+    rows: dict[str, tuple[Reported, ...]] = {}
+    for path in sorted(shipped("zoo_configs").glob("reported/*.yaml")):
+        for table in from_mapping(tuple[ReportedTable, ...], _read_yaml(path), f"reported/{path.name}"):
+            for model, values in table.models.items():
+                new = (Reported(table.dataset, metric, value, table.where) for metric, value in values.items())
+                rows[model] = (*rows.get(model, ()), *new)
+    return rows
+
+
+def _read_yaml(path: Path) -> object:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), loader)
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path}: not valid YAML: {error}") from error
 
 
 def list_models(pattern: str = "*", *, trained: bool = False) -> list[str]:
