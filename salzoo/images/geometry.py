@@ -1,4 +1,4 @@
-"""Where a picture lands when it is fitted into a fixed size: the one rule that data and models share."""
+"""Where an image lands when it is fitted into a fixed size: the one rule that datasets and models share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from salzoo.errors import SpecError
 
 Fit = Literal["squash", "pad", "aspect", "longest"]
 Size = tuple[int, int]
-
+"""(height, width) in pixels."""
 
 PAD_GREY = 128  # of 255: close to zero after any of the field's normalisations
 MULTIPLE = 32  # of the sides of an `aspect` frame: the stride of the deepest maps
@@ -17,13 +17,13 @@ MOST_ELONGATED = 4.0  # beyond, an `aspect` or `longest` frame stays at 1 : 4 an
 
 
 def frame_size(image_size: Size, size: Size, fit: Fit) -> Size:
-    """Return the (height, width) of the frame into which a picture is fitted.
+    """Return the (height, width) of the frame into which an image is fitted.
 
     Args:
-        image_size: (height, width) of the picture.
+        image_size: (height, width) of the image.
         size: (height, width) of the network's input.
-        fit: `aspect` takes the picture's aspect ratio and the area of `size`, in multiples of 32; `longest` the
-            picture's aspect ratio and, of `size`, the longer side; the others `size`.
+        fit: `aspect` takes the image's aspect ratio and the area of `size`, in multiples of 32; `longest` takes the
+            image's aspect ratio and the longer side of `size`; the others take `size`.
 
     Example:
         >>> frame_size((600, 800), (480, 640), "aspect"), frame_size((256, 256), (480, 640), "aspect")
@@ -37,22 +37,32 @@ def frame_size(image_size: Size, size: Size, fit: Fit) -> Size:
     if fit == "longest":
         return round(max(size) / max(ratio, 1)), round(max(size) * min(ratio, 1))
     height = math.sqrt(size[0] * size[1] / ratio)
-    rounded = [max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE) for side in (height, height * ratio)]
-    return rounded[0], rounded[1]
+    return multiple_of_32((height, height * ratio))
+
+
+def multiple_of_32(size: tuple[float, float], scale: float = 1.0) -> Size:
+    """Scale a (height, width) and round each side to a multiple of 32, at least 32.
+
+    Example:
+        >>> multiple_of_32((384, 512), 0.7)
+        (256, 352)
+    """
+    height, width = (max(MULTIPLE, round(scale * side / MULTIPLE) * MULTIPLE) for side in size)
+    return height, width
 
 
 def fit_box(image_size: Size, size: Size, fit: Fit) -> tuple[int, int, int, int]:
-    """Return the box (top, left, height, width) that a picture covers inside a frame of `size`.
+    """Return the box (top, left, height, width) that an image covers inside a frame of `size`.
 
     Args:
-        image_size: (height, width) of the picture.
+        image_size: (height, width) of the image.
         size: (height, width) of the frame.
         fit: `squash` scales each side by its own factor and fills the frame, and so do `aspect` and `longest`, whose
-            frames are made for the picture; `pad` keeps the aspect ratio and centres the picture (an odd spare row or
+            frames are made for the image; `pad` keeps the aspect ratio and centres the image (an odd spare row or
             column goes to the bottom or right).
 
     Raises:
-        SpecError: If `fit` is neither, or a side is smaller than one pixel.
+        SpecError: If `fit` is none of these, or a side is smaller than one pixel.
 
     Example:
         >>> fit_box((600, 800), (192, 192), "pad")

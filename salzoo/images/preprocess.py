@@ -2,59 +2,101 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from salzoo.errors import SpecError
+from salzoo.errors import ImageError, SpecError
 from salzoo.images.geometry import PAD_GREY, Fit, fit_box, frame_size
+from salzoo.images.read import ImageLike, to_tensor
+
+Statistic = tuple[float, float, float]
+"""One value for each colour channel."""
 
 MOST_PIXELS = 1 << 24
-"""Of a network's input; the largest that is published has 1200 x 1600."""
+"""Most pixels of a network's input; the largest that is published has 1200 x 1600."""
+_RANGE = (-0.5, 1.5)
+"""What float pixels must lie in: wider than [0, 1] by what resampling, noise and attacks overshoot, too narrow for
+0 to 255 and for images that are normalised already."""
 
 
 @dataclass(frozen=True)  # no slots=True: LightningCLI cannot parse a slotted dataclass
 class Preprocess:
     """Input size, fit and normalisation of a network. Part of every checkpoint's config.json.
 
+    Called with an image, it returns what the model takes: `model(preprocess(image)[None])`.
+
     Args:
-        size: (height, width) in pixels of the network's input.
-        fit: `squash` scales each side by its own factor; `pad` keeps the aspect and fills the rest with mid grey;
-            `aspect` gives each picture an input of its own aspect and of the area of `size` (`frame_size`), for
-            networks that take any size; `longest` gives it the longer side of `size` and its own aspect, to the pixel.
-            Training batches are of one size: with `aspect` and `longest` pictures are squashed there.
-        mean: Per channel, in `channel_order`, for images in [0, 1]; None takes the backbone's own.
-        std: Likewise.
+        size: (height, width) of the network's input in pixels.
+        fit: `squash` scales each side by its own factor; `pad` keeps the aspect ratio and fills the rest with mid grey;
+            `aspect` gives each image an input of its own aspect ratio and of the area of `size` (`frame_size`), for
+            networks that take any size; `longest` gives it the longer side of `size` and its own aspect ratio, to the
+            pixel. Training batches are of one size: with `aspect` and `longest` images are squashed there.
+        mean: Mean of each channel, in `channel_order`, of images in [0, 1]; None takes the backbone's own.
+        std: Standard deviation of each channel, likewise.
         channel_order: Order of the channels that the network was trained with.
 
     Raises:
-        SpecError: If only one of `mean` and `std` is given, or the size is none.
+        SpecError: If only one of `mean` and `std` is given, or the size is not accepted.
     """
 
     size: tuple[int, int] = (192, 256)
     fit: Fit = "squash"
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: Statistic | None = None
+    std: Statistic | None = None
     channel_order: Literal["rgb", "bgr"] = "rgb"
 
     def __post_init__(self) -> None:
         """Check that the normalisation is whole, and that the size is one that a machine can hold."""
         if not (min(self.size) >= 1 and self.size[0] * self.size[1] <= MOST_PIXELS):
             raise SpecError(
-                f"preprocess: size {list(self.size)} is not accepted: (height, width), up to {MOST_PIXELS:,}."
+                f"preprocess: size {list(self.size)} is not accepted: (height, width), up to {MOST_PIXELS:,} pixels."
             )
         if (self.mean is None) != (self.std is None):
             raise SpecError(f"preprocess: give mean and std, or neither; got mean={self.mean}, std={self.std}.")
 
+    def __call__(self, image: ImageLike) -> Tensor:
+        """Read an image and bring it to the network's size.
+
+        Geometry only: the model normalises the pixels itself. A batch of these goes through the model as `predict`
+        sends it there, if all have one size, as with `squash` and `pad`.
+
+        Args:
+            image: An image of any size and of any kind that `to_tensor` takes.
+
+        Returns:
+            (3, h, w) RGB, float32 in [0, 1], on the CPU.
+
+        Raises:
+            ImageError: If the image cannot be read, or its shape, type or range is not accepted.
+        """
+        return self.resize(to_tensor(image)[None])[0]
+
+    def with_statistics(self, mean: Statistic, std: Statistic) -> Preprocess:
+        """Return a copy with these RGB statistics of images in [0, 1], put into `channel_order`."""
+        if self.channel_order == "bgr":
+            mean, std = (mean[2], mean[1], mean[0]), (std[2], std[1], std[0])
+        return replace(self, mean=mean, std=std)
+
     def resize(self, image: Tensor) -> Tensor:
-        """Geometry: (N, 3, H, W) to (N, 3, h, w) of the frame, antialiased bilinear."""
+        """Geometry: fit images into the network's input, antialiased bilinear.
+
+        Args:
+            image: (N, 3, H, W) uint8 from 0 to 255, or float in [0, 1].
+
+        Returns:
+            (N, 3, h, w) float32 in [0, 1], whatever torch's default type.
+
+        Raises:
+            ImageError: If the pixels are of another type.
+        """
         image_size = (image.shape[-2], image.shape[-1])
         frame = frame_size(image_size, self.size, self.fit)
         top, left, height, width = fit_box(image_size, frame, self.fit)
-        resized = F.interpolate(image, (height, width), mode="bilinear", align_corners=False, antialias=True)
+        resized = F.interpolate(as_float(image), (height, width), mode="bilinear", align_corners=False, antialias=True)
         bottom, right = frame[0] - top - height, frame[1] - left - width
         return F.pad(resized, (left, right, top, bottom), value=PAD_GREY / 255) if self.fit == "pad" else resized
 
@@ -67,7 +109,22 @@ class Preprocess:
         return F.interpolate(maps, image_size, mode="bilinear", align_corners=False)
 
     def normalize(self, image: Tensor) -> Tensor:
-        """Photometry: (N, 3, h, w) RGB in [0, 1] to what the first convolution saw in training."""
+        """Photometry: bring pixels to what the first convolution saw in training.
+
+        Args:
+            image: (N, 3, h, w) RGB, uint8 from 0 to 255 or float in [0, 1]: the same values for both. On the CPU floats
+                far outside [0, 1] are refused; on a GPU they are not looked at, which would stop its queue.
+
+        Returns:
+            (N, 3, h, w) in `channel_order`; floats keep their type, uint8 gives float32.
+
+        Raises:
+            ImageError: If the pixels are of another type or, on the CPU, clearly of another range.
+        """
+        if image.is_floating_point():
+            _check_range(image)
+        else:
+            image = as_float(image)
         if self.channel_order == "bgr":
             image = image.flip(1)
         if self.mean is None or self.std is None:
@@ -83,5 +140,25 @@ def resize_density(density: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def as_float(image: Tensor) -> Tensor:
-    """Return pixels in [0, 1]."""
-    return image / 255 if image.dtype == torch.uint8 else image.float()
+    """Return pixels, uint8 from 0 to 255 or float in [0, 1], as float32 in [0, 1], whatever torch's default type.
+
+    Raises:
+        ImageError: If they are of another type.
+    """
+    if image.dtype == torch.uint8:
+        return image.float() / 255
+    if not image.is_floating_point():
+        raise ImageError(f"pixels are uint8 from 0 to 255 or float in [0, 1], got {image.dtype}; convert them.")
+    return image.float()
+
+
+def _check_range(image: Tensor) -> None:
+    """Refuse floats that are 0 to 255, normalised already, or NaN, where a look at them is cheap."""
+    if image.device.type != "cpu" or not image.numel() or torch.compiler.is_compiling():
+        return
+    low, high = (float(value) for value in image.detach().aminmax())
+    if not (low >= _RANGE[0] and high <= _RANGE[1]):
+        raise ImageError(
+            f"float pixels lie in [0, 1], got values from {low:g} to {high:g}: pass uint8, or divide by 255; "
+            "the model normalises by itself."
+        )
