@@ -31,7 +31,7 @@ from PIL import Image
 
 import salzoo
 from salzoo.images.read import find_images
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 from salzoo.training.fit import commit
 
 BOX = Image.Resampling.BOX
@@ -62,7 +62,7 @@ def main() -> None:
     if arguments.pictures:
         pictures = [Image.open(path).convert("RGB") for path in find_images([arguments.pictures])[: arguments.count]]
     else:
-        pictures = list(sample_pictures().values())
+        pictures = list(sample_images().values())
     result: dict[str, Any] = {"commit": commit(), "pictures": len(pictures), "threads": 1}
     result["ours"] = {name: timed(name, pictures) for name in MODELS}
     result["ours"] |= {name: timed(name, pictures[:SLOW]) for name in LEARNERS}

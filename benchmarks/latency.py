@@ -18,14 +18,14 @@ from table import loadable
 
 import salzoo
 from salzoo._malloc import keep_memory
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 
 RUNS, WARM = 9, 2
 
 
 def main() -> None:
     keep_memory()  # as the command does
-    picture = np.asarray(sample_pictures()["astronaut"].resize((800, 600)))
+    picture = np.asarray(sample_images()["astronaut"].resize((800, 600)))
     found: dict[str, object] = {name: milliseconds(name, picture) for name in sys.argv[1:] or loadable()}
     record("latency", "600x800", {"threads": torch.get_num_threads(), "milliseconds": found})
 

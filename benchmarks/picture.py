@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scenes import crowd
 
 import salzoo
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 
 MODELS = ("deepgaze2e", "dsclrcn", "salgan", "bms", "centre_bias")
 PICTURES = ("astronaut", "crowd", "coffee", "china", "pop_out_colour")
@@ -19,7 +19,7 @@ WIDTH, HEIGHT, LABEL = 200, 150, 22
 
 
 def main() -> None:
-    samples = sample_pictures() | {"crowd": crowd()}
+    samples = sample_images() | {"crowd": crowd()}
     sheet = Image.new("RGB", (WIDTH * (1 + len(MODELS)), LABEL + HEIGHT * len(PICTURES)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for column, title in enumerate(("picture", *MODELS)):

@@ -30,7 +30,7 @@ import salzoo
 from salzoo._malloc import keep_memory
 from salzoo.images.preprocess import as_float
 from salzoo.images.read import find_images, to_tensor
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 from salzoo.prediction.files import Report, predict_each, predict_files
 
 
@@ -61,7 +61,7 @@ def main() -> None:
 def made(folder: Path, count: int) -> list[Path]:
     """Write `count` pictures of 600 x 800."""
     folder.mkdir()
-    pictures = [picture.resize((800, 600)) for picture in sample_pictures().values()]
+    pictures = [picture.resize((800, 600)) for picture in sample_images().values()]
     for i in range(count):
         pictures[i % len(pictures)].save(folder / f"{i:04d}.jpg", quality=92)
     return sorted(folder.iterdir())
@@ -77,7 +77,7 @@ def memory(name: str, count: int, size: tuple[int, int]) -> dict[str, object]:
         folder.mkdir()
         output.mkdir()
         first = folder / "000000.jpg"
-        next(iter(sample_pictures().values())).resize((64, 48)).save(first)
+        next(iter(sample_images().values())).resize((64, 48)).save(first)
         for i in range(1, count):
             (folder / f"{i:06d}.jpg").hardlink_to(first)
         report, paths = Report(), sorted(folder.iterdir())

@@ -21,7 +21,7 @@ import salzoo
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import SHEET
 from salzoo.components.saliency_model import SaliencyModel
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 from salzoo.registry import ModelSpec, read_spec, spec_names
 
 HUB = Path(__file__).parents[1] / "hub"
@@ -49,7 +49,7 @@ def write(spec: ModelSpec) -> None:
 
 def pictures() -> list[Image.Image]:
     """Return the eight pictures, all of one size: a face, a crowd, text, a street, and four with one object."""
-    samples = sample_pictures()
+    samples = sample_images()
     chosen = [samples["astronaut"], crowd(), page(), street(), *(samples[name] for name in OBJECTS)]
     return [ImageOps.fit(picture, SIZE, centering=(0.5, 0.2)) for picture in chosen]
 

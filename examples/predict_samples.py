@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import salzoo
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 
 
 def main(output: str = "predictions") -> None:
     folder = Path(output)
     folder.mkdir(exist_ok=True)
-    pictures = sample_pictures()
+    pictures = sample_images()
     for name in ("deepgaze2e", "salgan"):
         model = salzoo.load(name)
         maps = model.predict(list(pictures.values()))

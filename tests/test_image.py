@@ -1,4 +1,4 @@
-"""Every accepted kind of picture gives the right values; every bad one gives one clear error."""
+"""Every accepted kind of image gives the right values; every bad one gives one clear error."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_other_modes_become_rgb(mode: str) -> None:
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
 def test_exif_rotation_is_undone(orientation: int, suffix: str, rgb: np.ndarray, tmp_path: Path) -> None:
     upright = Image.fromarray(np.kron(rgb, np.ones((16, 16, 1), np.uint8)))  # blocks that JPEG keeps
-    stored = {  # how a camera held that way stores the upright picture
+    stored = {  # how a camera held that way stores the upright image
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],
@@ -173,7 +173,7 @@ def test_exif_rotation_is_undone(orientation: int, suffix: str, rgb: np.ndarray,
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:Tag data larger than file")
 @pytest.mark.parametrize("suffix", ["png", "webp"])
-def test_broken_exif_does_not_hide_the_picture(suffix: str, rgb: np.ndarray, tmp_path: Path) -> None:
+def test_broken_exif_does_not_hide_the_image(suffix: str, rgb: np.ndarray, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     body = exif.tobytes()
@@ -264,7 +264,7 @@ def test_empty_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "empty.png").write_bytes(b"")
     refused(tmp_path / "empty.png", "empty.png", "0 bytes")
     (tmp_path / "text.jpg").write_text("a letter, not a picture\n" * 50)
-    refused(tmp_path / "text.jpg", "text.jpg", "not a picture")
+    refused(tmp_path / "text.jpg", "text.jpg", "not an image")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "gif", "bmp"])
@@ -395,7 +395,7 @@ def test_find_images(folder: Path, inputs: list[str], names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("item", "words"),
     [
-        ("none", "holds no picture"),
+        ("none", "holds no image"),
         ("*.dat", "matches 1 files"),
         ("*.xyz", "matches 0 files"),
     ],

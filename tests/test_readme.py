@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import salzoo
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 
 README = Path(__file__).parents[1] / "README.md"
 CARDS = [*README.parent.glob("hub/*.*/README.md"), *README.parent.glob("hub/cards/*.md")]
@@ -20,7 +20,7 @@ BLOCKS = re.findall(
 
 @pytest.mark.parametrize("code", [code for skip, code in BLOCKS if not skip])
 def test_block_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sample_pictures()["coffee"].save(tmp_path / "photo.jpg")
+    sample_images()["coffee"].save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, str(README), "exec"), {"__name__": "readme"})
 

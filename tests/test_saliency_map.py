@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from salzoo.errors import ImageError
-from salzoo.images.saliency_map import _COLOURS, SaliencyMap
+from salzoo.images.saliency_map import _COLOURS, SaliencyMap, _grow
 
 
 def peaks(height: int = 120, width: int = 160) -> np.ndarray:
@@ -84,8 +86,33 @@ def test_array_protocol(m: SaliencyMap) -> None:
         np.asarray(m, dtype=np.float64, copy=False)
 
 
-def test_repr(m: SaliencyMap) -> None:
-    assert repr(m) == "SaliencyMap(height=120, width=160)"
+def test_numpy_and_torch(m: SaliencyMap) -> None:
+    assert m.numpy() is m.density
+    assert m.torch().dtype == torch.float32
+    np.testing.assert_array_equal(m.torch().numpy(), m.density)
+
+
+def test_repr_says_size_and_peak(m: SaliencyMap) -> None:
+    assert repr(m) == "SaliencyMap(height=120, width=160, peak at x=48, y=48)"  # 0.3 * 160, 0.4 * 120
+    flat = SaliencyMap(np.full((3, 4), -np.log(12)))
+    assert repr(flat) == "SaliencyMap(height=3, width=4, the same everywhere)"
+
+
+def test_a_notebook_shows_the_map_in_colours(m: SaliencyMap) -> None:
+    with Image.open(io.BytesIO(m._repr_png_())) as shown:
+        assert (shown.format, shown.mode, shown.size) == ("PNG", "RGB", (160, 120))
+        pixels = np.asarray(shown).astype(int)
+    level = (m.saliency * 255 + 0.5).astype(int)
+    np.testing.assert_allclose(pixels, _COLOURS[level], atol=0.5)
+    large = SaliencyMap(peaks(900, 1200))
+    with Image.open(io.BytesIO(large._repr_png_())) as shown:
+        assert shown.size == (800, 600)
+        lightness = np.asarray(shown.convert("L"))
+        y, x = np.unravel_index(lightness.argmax(), lightness.shape)
+        assert abs(x - 0.3 * 800) < 10
+        assert abs(y - 0.4 * 600) < 10
+    with Image.open(io.BytesIO(SaliencyMap(np.full((1, 70000), -np.log(70000)))._repr_png_())) as shown:
+        assert shown.size == (800, 1)
 
 
 @pytest.mark.parametrize(
@@ -126,18 +153,18 @@ def test_contour_encloses_its_share(m: SaliencyMap, share: float) -> None:
 
 
 def test_overlay_without_contours_is_a_blend(m: SaliencyMap) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-    overlay = m.overlay(picture, contours=())
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    overlay = m.overlay(pixels, contours=())
     assert overlay.mode == "RGB"
     assert overlay.size == (160, 120)
-    change = np.abs(np.asarray(overlay).astype(int) - picture).sum(-1)
-    assert change[m.saliency < 1e-6].max() <= 3  # where nobody looks, the picture itself
+    change = np.abs(np.asarray(overlay).astype(int) - pixels).sum(-1)
+    assert change[m.saliency < 1e-6].max() <= 3  # where nobody looks, the image itself
     y, x = np.unravel_index(m.density.argmax(), m.shape)
-    expected = 0.4 * picture[y, x] + 0.6 * _COLOURS[255]
+    expected = 0.4 * pixels[y, x] + 0.6 * _COLOURS[255]
     np.testing.assert_allclose(np.asarray(overlay)[y, x], expected, atol=1)
 
 
-def test_overlay_takes_every_kind_of_picture(m: SaliencyMap, tmp_path: Path) -> None:
+def test_overlay_takes_every_kind_of_image(m: SaliencyMap, tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.png")
     expected = np.asarray(m.overlay(GREY))
     for image in (tmp_path / "a.png", Image.fromarray(GREY), torch.from_numpy(GREY)[None], GREY / 255):
@@ -145,13 +172,26 @@ def test_overlay_takes_every_kind_of_picture(m: SaliencyMap, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("ground", [0, 255])
-def test_contours_show_on_dark_and_light_pictures(m: SaliencyMap, ground: int) -> None:
-    picture = np.full((120, 160), ground, np.uint8)
-    plain, lined = (np.asarray(m.overlay(picture, contours=c)).astype(int) for c in ((), (0.8,)))
+def test_contours_show_on_dark_and_light_images(m: SaliencyMap, ground: int) -> None:
+    pixels = np.full((120, 160), ground, np.uint8)
+    plain, lined = (np.asarray(m.overlay(pixels, contours=c)).astype(int) for c in ((), (0.8,)))
     assert (np.abs(plain - lined).sum(-1) > 300).sum() > 50
 
 
-def test_line_width_grows_with_the_picture() -> None:
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (5, 7), (50, 60)])
+def test_grow_dilates_by_cross_and_square(shape: tuple[int, int], steps: int) -> None:
+    """An independent implementation gives the same masks, at the borders too."""
+    rng = np.random.default_rng(steps)
+    for share in (0.01, 0.1, 0.5):
+        mask = rng.random(shape) < share
+        wanted = mask
+        for step in range(steps):
+            wanted = ndimage.binary_dilation(wanted, ndimage.generate_binary_structure(2, 1 + step % 2))
+        np.testing.assert_array_equal(_grow(mask, steps), wanted)
+
+
+def test_line_width_grows_with_the_image() -> None:
     def line_share(height: int) -> float:
         m = SaliencyMap(peaks(height, height))
         drawn = np.asarray(m.overlay(np.full((height, height), 128, np.uint8), contours=(0.8,)))
@@ -182,7 +222,7 @@ def test_constant_map_has_an_overlay() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".PNG"])
-def test_pictures_are_rounded(m: SaliencyMap, suffix: str, tmp_path: Path) -> None:
+def test_viewable_files_are_rounded(m: SaliencyMap, suffix: str, tmp_path: Path) -> None:
     m.save(tmp_path / f"a{suffix}")
     with Image.open(tmp_path / f"a{suffix}") as image:
         assert image.mode == "L"
@@ -193,7 +233,7 @@ def test_pictures_are_rounded(m: SaliencyMap, suffix: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
-def test_lossy_pictures(m: SaliencyMap, suffix: str, tmp_path: Path) -> None:
+def test_lossy_files(m: SaliencyMap, suffix: str, tmp_path: Path) -> None:
     m.save(str(tmp_path / f"a{suffix}"))
     with Image.open(tmp_path / f"a{suffix}") as image:
         assert np.abs(np.asarray(image.convert("L")) / 255 - m.saliency).max() < 0.04

@@ -1,4 +1,4 @@
-"""Reads anything that is a picture (path, PIL image, numpy array, tensor) as RGB; every doubt is an `ImageError`."""
+"""Reads any image (path, PIL image, numpy array, tensor) as RGB, or raises an `ImageError` that says what to do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KINDS = (
 )
 
 # What undoes each value of the EXIF tag Orientation. Not `ImageOps.exif_transpose`: it also writes the EXIF block anew,
-# and so fails on pictures whose pixels and orientation are fine but whose other tags are not.
+# and so fails on images whose pixels and orientation are fine but whose other tags are not.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,7 +44,7 @@ _UPRIGHT = {
 
 
 def to_tensor(image: ImageLike) -> Tensor:
-    """Read one picture of any accepted kind as a (3, H, W) RGB tensor that shares no memory with it.
+    """Read one image of any accepted kind as a (3, H, W) RGB tensor that shares no memory with it.
 
     8-bit sources give uint8; the others (16-bit grey PNG and TIFF, uint16, float) give float32 in [0, 1]. Grey is
     repeated over the three channels, transparency is laid over white, EXIF rotation is undone for paths and PIL images,
@@ -69,11 +69,11 @@ def to_tensor(image: ImageLike) -> Tensor:
 
 
 def read_bytes(data: bytes, label: str) -> Tensor:
-    """Read the bytes of a picture's file as `to_tensor` reads the file.
+    """Read the bytes of an image file as `to_tensor` reads the file.
 
     Args:
-        data: The file.
-        label: Its name, for messages.
+        data: Content of the file.
+        label: Name of the file, for messages.
 
     Raises:
         ImageError: As `to_tensor`.
@@ -85,7 +85,7 @@ def read_bytes(data: bytes, label: str) -> Tensor:
 
 
 def to_array(image: ImageLike) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Read one picture as `to_tensor` does, but as a (H, W, 3) array and without importing torch.
+    """Read one image as `to_tensor` does, but as a (H, W, 3) array and without importing torch.
 
     The result may be a read-only view of the input.
 
@@ -101,11 +101,11 @@ def to_array(image: ImageLike) -> NDArray[np.uint8] | NDArray[np.float32]:
         return _normalise(image, "the array")
     if hasattr(image, "detach"):  # a tensor, without importing torch to ask
         return _normalise(_channels_last(image), "the tensor")
-    raise ImageError(f"cannot read a picture from {type(image).__name__}; pass {_KINDS}, or a list of any of these")
+    raise ImageError(f"cannot read an image from {type(image).__name__}; pass {_KINDS}, or a list of any of these")
 
 
 def to_list(images: ImageLike | Sequence[ImageLike]) -> tuple[list[ImageLike], bool]:
-    """Split what a caller passed into single images, and say whether it was a batch.
+    """Split what a caller passed into single images, and tell whether it was a batch.
 
     Nothing is decoded here: a list of ten thousand paths stays a list of paths until each is read.
 
@@ -126,17 +126,17 @@ def to_list(images: ImageLike | Sequence[ImageLike]) -> tuple[list[ImageLike], b
 
 
 def find_images(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """List the pictures that files, folders and glob patterns name: in the order given, each once.
+    """List the images that files, folders and glob patterns name: in the order given, each once.
 
-    A file is kept whatever its extension. A folder gives the pictures directly in it (not in its subfolders, no hidden
-    files), sorted by name. A pattern gives the pictures that it matches, sorted; `**` matches any depth of folders, and
-    patterns that the shell should not expand are quoted. A picture, for folders and patterns, is a file with one of
+    A file is kept whatever its extension. A folder gives the images directly in it (not in its subfolders, no hidden
+    files), sorted by name. A pattern gives the images that it matches, sorted; `**` matches any depth of folders, and
+    patterns that the shell should not expand are quoted. An image, for folders and patterns, is a file with one of
     `IMAGE_SUFFIXES`, in either case.
 
     A file that is not there is listed too, for whoever reads it to report, as long as something else is there.
 
     Raises:
-        ImageError: If no input exists, or a folder or pattern holds or matches no picture.
+        ImageError: If no input exists, or a folder or pattern holds or matches no image.
     """
     found: dict[str, Path] = {}
     for item in inputs:
@@ -145,34 +145,34 @@ def find_images(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
     paths = list(found.values())
     if not any(path.exists() for path in paths):
         where = f"check the name (a relative path starts at '{Path.cwd()}')"
-        raise ImageError(f"no such file or folder: '{paths[0]}'; {where}" if paths else "no picture was named")
+        raise ImageError(f"no such file or folder: '{paths[0]}'; {where}" if paths else "no image was named")
     return paths
 
 
 def _expand(path: Path) -> list[Path]:
-    """Return the pictures of one input of `find_images`."""
+    """Return the images of one input of `find_images`."""
     suffixes = " ".join(sorted(IMAGE_SUFFIXES))
     if path.is_file():  # first: a file's name may hold brackets
         return [path]
     if path.is_dir():
-        if pictures := _pictures(path.iterdir()):
-            return pictures
+        if found := _images(path.iterdir()):
+            return found
         raise ImageError(
-            f"folder '{path}' holds no picture ({suffixes}); to search its subfolders too pass '{path / '**' / '*'}'"
+            f"folder '{path}' holds no image ({suffixes}); to search its subfolders too pass '{path / '**' / '*'}'"
         )
     if not glob.has_magic(str(path)):
         return [path]
     matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
-    if pictures := _pictures(matches):
-        return pictures
+    if found := _images(matches):
+        return found
     raise ImageError(
-        f"pattern '{path}' matches {len(matches)} files and folders, none of them a picture ({suffixes}); "
+        f"pattern '{path}' matches {len(matches)} files and folders, none of them an image ({suffixes}); "
         "name a file itself to read it whatever its extension"
     )
 
 
-def _pictures(paths: Iterable[Path]) -> list[Path]:
-    """Keep the pictures, by extension, in order of name."""
+def _images(paths: Iterable[Path]) -> list[Path]:
+    """Keep the images, by extension, in order of name."""
     return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file())
 
 
@@ -180,7 +180,7 @@ def _read(path: Path) -> NDArray[Any]:
     """Open and decode a file; every failure names the path."""
     if path.is_dir():
         raise ImageError(
-            f"'{path}' is a folder; name a picture, or list the folder's with salzoo.images.read.find_images"
+            f"'{path}' is a folder; name an image, or list the folder's with salzoo.images.read.find_images"
         )
     if not path.is_file():
         raise ImageError(f"no such file: '{path}'; check the name (a relative path starts at '{Path.cwd()}')")
@@ -194,17 +194,17 @@ def _load(file: Path | io.BytesIO, label: str) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():  # Pillow only warns up to twice its limit; `_decode` refuses from the limit on
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(file)
+            opened = Image.open(file)
     except Image.DecompressionBombError as error:
         raise _too_large(label, f"over {2 * (Image.MAX_IMAGE_PIXELS or 0)}") from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{label} is not a picture in a format that Pillow knows, or its head is broken; convert it to PNG or JPEG"
+            f"{label} is not an image in a format that Pillow knows, or its head is broken; convert it to PNG or JPEG"
         ) from error
     except Exception as error:  # Pillow's plugins raise many kinds: OSError, SyntaxError, struct.error, ...
         raise ImageError(f"cannot open {label}: {error}") from error
-    with picture:
-        return _decode(picture, label)
+    with opened:
+        return _decode(opened, label)
 
 
 def _decode(image: Image.Image, label: str) -> NDArray[Any]:
@@ -259,7 +259,7 @@ def _channels_last(tensor: Any) -> NDArray[Any]:
         if len(shape) == 3 and shape[2] in (1, 3, 4):
             hint = "its channels come last: use tensor.permute(2, 0, 1), or pass it as a numpy array"
         elif len(shape) == 2:
-            hint = "for a grey picture use tensor[None]"
+            hint = "for a grey image use tensor[None]"
         elif len(shape) == 4:
             hint = "a batch is split by salzoo.images.read.to_list"
         raise ImageError(f"a tensor is (3, H, W) RGB or (1, H, W) grey, got {shape}; {hint}")

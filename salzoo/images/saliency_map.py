@@ -1,21 +1,23 @@
-"""What `predict` returns: one image's map as numbers, as a picture, and as a file."""
+"""What `predict` returns: the saliency map of one image as numbers, as something to look at, and as a file."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
+from salzoo._io import whole
 from salzoo.errors import ImageError
 from salzoo.images.read import ImageLike, to_array
+
+if TYPE_CHECKING:  # torch takes seconds to import; only `torch` needs it
+    from torch import Tensor
 
 # The heat map's colours from least to most salient, RGB. Lightness only rises along them, so that the order survives
 # colour blindness and grey print.
@@ -24,10 +26,12 @@ _COLOURS = np.stack(
     [np.interp(np.linspace(0, 1, 256), np.linspace(0, 1, len(_ANCHORS)), c) for c in zip(*_ANCHORS, strict=True)],
     axis=-1,
 ).astype(np.float32)
-# Of the heat map at its peak. Below, opacity falls with the square root of saliency, so that weak second peaks show.
+# Opacity of the heat map at its peak. Elsewhere it falls with the square root of saliency: weak second peaks show.
 _OPACITY = 0.6
+# Longest side in pixels of what a notebook shows.
+_SHOWN = 800
 
-_PICTURES: dict[str, dict[str, Any]] = {  # suffix -> how Pillow writes it
+_VIEWABLE: dict[str, dict[str, Any]] = {  # suffix -> how Pillow writes it
     ".bmp": {"format": "BMP"},
     ".jpeg": {"format": "JPEG", "quality": 95},
     ".jpg": {"format": "JPEG", "quality": 95},
@@ -54,13 +58,13 @@ class SaliencyMap:
     Examples:
         >>> m = SaliencyMap(np.log([[0.1, 0.2], [0.3, 0.4]]))
         >>> m
-        SaliencyMap(height=2, width=2)
+        SaliencyMap(height=2, width=2, peak at x=1, y=1)
         >>> np.asarray(m).round(3).tolist() == np.float32([[0.1, 0.2], [0.3, 0.4]]).tolist()
         True
     """
 
     def __init__(self, log_density: Any) -> None:
-        """Take the density in; normalise it exactly."""
+        """Check the log density and normalise it exactly."""
         if hasattr(log_density, "detach"):
             log_density = log_density.detach().cpu()
         array = np.asarray(log_density)
@@ -68,7 +72,7 @@ class SaliencyMap:
             raise ImageError(
                 f"a saliency map is one float (H, W) log density, got shape {array.shape} of {array.dtype}"
             )
-        with np.errstate(over="ignore"):  # what overflows fails the check below, with a better word
+        with np.errstate(over="ignore"):  # what overflows fails the check below, with a better message
             array = array.astype(np.float32, copy=False)
             density = np.exp(array)
         total = density.sum(dtype=np.float64)
@@ -81,7 +85,7 @@ class SaliencyMap:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width), the image's own."""
+        """(height, width) of the image, in pixels."""
         height, width = self.density.shape
         return height, width
 
@@ -89,34 +93,51 @@ class SaliencyMap:
     def saliency(self) -> NDArray[np.float32]:
         """Density scaled to [0, 1], float32 (H, W), for looking at; zeros if it is the same everywhere."""
         low, high = self.density.min(), self.density.max()
-        if high - low <= 1e-5 * high:  # float32 rounding, which scaling would blow up to a picture of noise
+        if self._is_flat:
             return np.zeros_like(self.density)
         scaled: NDArray[np.float32] = (self.density - low) / (high - low)
         return scaled
 
+    @property
+    def _is_flat(self) -> bool:
+        """Whether nothing but float32 rounding differs, which `saliency` would blow up to noise."""
+        low, high = self.density.min(), self.density.max()
+        return bool(high - low <= 1e-5 * high)
+
+    def numpy(self) -> NDArray[np.float32]:
+        """Return the density as a float32 array (H, W); it shares memory with `density`."""
+        return self.density
+
+    def torch(self) -> Tensor:
+        """Return the density as a float32 tensor (H, W) on the CPU; it shares memory with `density`."""
+        import torch
+
+        return torch.from_numpy(self.density)
+
     def overlay(self, image: ImageLike, contours: Sequence[float] = (0.5, 0.8)) -> Image.Image:
-        """Paint the map over its picture: heat that lets the picture through, and contour lines.
+        """Paint the map over its image: a heat map that lets the image through, and contour lines.
 
         Args:
-            image: The picture that the map belongs to, of any kind that `predict` takes.
-            contours: Shares in (0, 1). Each line runs around the smallest region that holds this share of the density:
-                of all looks, so many fall inside. White on its inner side, dark on its outer, to show on any picture.
+            image: The image that the map belongs to, of any kind that `predict` takes.
+            contours: Shares in (0, 1). Each line runs around the smallest region that holds this share of the density,
+                so that this share of all fixations is expected inside it. It is white on its inner side and black on
+                its outer, to show on any image.
 
         Returns:
-            An RGB picture of the map's size.
+            An RGB image of the map's size.
 
         Raises:
-            ImageError: If the picture cannot be read or has another size, or a share is not in (0, 1).
+            ImageError: If the image cannot be read or has another size, or a share is not in (0, 1).
         """
-        picture = to_array(image)
-        if picture.shape[:2] != self.shape:
+        pixels = to_array(image)
+        if pixels.shape[:2] != self.shape:
             raise ImageError(
-                f"the map is {self.shape} (height, width), the picture {picture.shape[:2]}; "
-                "pass the picture that the map was predicted from"
+                f"the map is {self.shape} (height, width), the image {pixels.shape[:2]}; "
+                "pass the image that the map was predicted from"
             )
         if bad := [share for share in contours if not 0 < share < 1]:
             raise ImageError(f"contours are shares of the density, above 0 and below 1, got {bad[0]}")
-        canvas = picture.astype(np.float32) * np.float32(1 if picture.dtype == np.uint8 else 255)
+        canvas = pixels.astype(np.float32) * np.float32(1 if pixels.dtype == np.uint8 else 255)
         saliency = self.saliency
         opacity = _OPACITY * np.sqrt(saliency)[..., None]
         canvas += (_COLOURS[_to_8_bit(saliency)] - canvas) * opacity
@@ -136,26 +157,33 @@ class SaliencyMap:
 
         Args:
             path: The file to write; replaced if it exists.
-            image: The picture that the map belongs to: write `overlay(image)` instead, as a picture.
+            image: The image that the map belongs to: write `overlay(image)` instead.
 
         Raises:
-            ImageError: If the suffix is unknown, the picture cannot be read, or the file cannot be written.
+            ImageError: If the suffix is unknown, the image cannot be read, or the file cannot be written.
         """
         path = Path(path)
-        _write(path, self.encode(path.suffix, image=image))
+        data = self.encode(path.suffix, image=image)
+        try:
+            with whole(path) as part:
+                part.write_bytes(data)
+        except OSError as error:
+            raise ImageError(
+                f"cannot write '{path}': {error.strerror}; check that its folder exists and can be written"
+            ) from error
 
     def encode(self, suffix: str, *, image: ImageLike | None = None) -> memoryview:
         """Return the bytes of the file that `save` would write.
 
         Args:
-            suffix: Of the file, with its dot.
-            image: As in `save`.
+            suffix: Suffix of the file, with its dot.
+            image: The image that the map belongs to, as in `save`.
 
         Raises:
-            ImageError: If the suffix is unknown, or the picture cannot be read.
+            ImageError: If the suffix is unknown, or the image cannot be read.
         """
         suffix = suffix.lower()
-        accepted = tuple(_PICTURES) if image is not None else (*_PICTURES, *_NUMBERS)
+        accepted = tuple(_VIEWABLE) if image is not None else (*_VIEWABLE, *_NUMBERS)
         if suffix not in accepted:
             kind = "an overlay" if image is not None else "a map"
             raise ImageError(f"cannot save {kind} as '{suffix}'; the suffix is one of {' '.join(sorted(accepted))}")
@@ -167,9 +195,9 @@ class SaliencyMap:
         elif suffix in _NUMBERS:
             Image.fromarray(self.density).save(buffer, format="TIFF")
         else:
-            picture = Image.fromarray(_to_8_bit(self.saliency)) if image is None else self.overlay(image)
+            shown = Image.fromarray(_to_8_bit(self.saliency)) if image is None else self.overlay(image)
             try:
-                picture.save(buffer, **_PICTURES[suffix])
+                shown.save(buffer, **_VIEWABLE[suffix])
             except (OSError, ValueError) as error:  # JPEG ends at 65535 pixels a side, WebP at 16383
                 raise ImageError(f"cannot write {self.shape} (height, width) as {suffix}: {error}; use .png") from error
         return buffer.getbuffer()
@@ -179,8 +207,19 @@ class SaliencyMap:
         return np.array(self.density, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        """Name the size."""
-        return f"SaliencyMap(height={self.shape[0]}, width={self.shape[1]})"
+        """Name the size, and the pixel that is looked at most."""
+        height, width = self.shape
+        y, x = divmod(int(self.density.argmax()), width)
+        peak = "the same everywhere" if self._is_flat else f"peak at x={x}, y={y}"
+        return f"SaliencyMap(height={height}, width={width}, {peak})"
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows: `saliency` in the colours of `overlay`, at most 800 pixels a side."""
+        shown = Image.fromarray((_COLOURS[_to_8_bit(self.saliency)] + 0.5).astype(np.uint8))
+        shown.thumbnail((_SHOWN, _SHOWN))
+        buffer = io.BytesIO()
+        shown.save(buffer, **_VIEWABLE[".png"])
+        return buffer.getvalue()
 
 
 def _to_8_bit(saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -197,7 +236,10 @@ def _region(density: NDArray[np.float32], share: float) -> NDArray[np.bool_]:
 
 
 def _grow(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
-    """Dilate a mask by so many pixels; cross and square take turns, which makes the outline an octagon."""
+    """Dilate a mask by so many pixels; cross and square take turns, which makes the outline an octagon.
+
+    `scipy.ndimage.binary_dilation` gives the same masks, but takes more than ten times as long.
+    """
     for step in range(steps):
         rows = mask.copy()
         rows[1:] |= mask[:-1]
@@ -208,18 +250,3 @@ def _grow(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
         grown[:, :-1] |= across[:, 1:]
         mask = grown
     return mask
-
-
-def _write(path: Path, data: memoryview) -> None:
-    """Write a file whole or not at all: beside the target first, then renamed over it."""
-    part = path.parent / f".{uuid.uuid4().hex}.part"  # hidden, and of a suffix that no glob for maps finds
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise ImageError(
-            f"cannot write '{path}': {error.strerror}; check that its folder exists and can be written"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # after a success it has gone already
-            part.unlink()

@@ -1,4 +1,4 @@
-"""Pictures to try a model on: free ones that Python packages ship in their wheels, and pop-out displays drawn here."""
+"""Images to try a model on: free ones that Python packages ship in their wheels, and pop-out displays drawn here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PopOut = Literal["colour", "orientation", "size"]
 
 
 class Sample(NamedTuple):
-    """A picture inside an installed package, and what its package says of its origin and licence."""
+    """An image inside an installed package, and what its package says of its origin and licence."""
 
     package: str  # the module's name
     file: str
@@ -36,16 +36,16 @@ _WIDTH, _HEIGHT = 640, 480
 _GROUND, _RED, _GREEN = (128, 128, 128), (210, 60, 50), (50, 150, 70)
 
 
-def sample_pictures() -> dict[str, Image.Image]:
-    """Load the sample pictures by name: `SAMPLES` from their packages, and one pop-out display of each kind.
+def sample_images() -> dict[str, Image.Image]:
+    """Load the sample images by name: `SAMPLES` from their packages, and one pop-out display of each kind.
 
     All are RGB; nothing is downloaded. Two of them are CC BY: name `SAMPLES[name].credit` wherever they are shown.
 
     Raises:
-        ImageError: If scikit-image or scikit-learn is not installed, or ships a picture no longer.
+        ImageError: If scikit-image or scikit-learn is not installed, or ships an image no longer.
     """
-    pictures = {name: _load(name, sample) for name, sample in SAMPLES.items()}
-    return pictures | {f"pop_out_{kind}": pop_out(kind, seed)[0] for seed, kind in enumerate(get_args(PopOut))}
+    photos = {name: _load(name, sample) for name, sample in SAMPLES.items()}
+    return photos | {f"pop_out_{kind}": pop_out(kind, seed)[0] for seed, kind in enumerate(get_args(PopOut))}
 
 
 def pop_out(
@@ -61,14 +61,14 @@ def pop_out(
         rows: Bars in a column, at least 3.
 
     Returns:
-        The picture, RGB 480 x 640 (height, width), and the singleton's centre (x, y) in pixels.
+        The image, RGB 480 x 640 (height, width), and the singleton's centre (x, y) in pixels.
 
     Raises:
         ImageError: If there is no such kind, or no inner place for the singleton.
 
     Examples:
-        >>> picture, (x, y) = pop_out("colour")
-        >>> red, green, _ = picture.getpixel((x, y))
+        >>> image, (x, y) = pop_out("colour")
+        >>> red, green, _ = image.getpixel((x, y))
         >>> red > green
         True
     """
@@ -92,7 +92,7 @@ def pop_out(
         colour = _RED if odd and kind == "colour" else _GREEN
         angle = math.radians(135 if odd and kind == "orientation" else 45)
         size = 2 if odd and kind == "size" else 1
-        # A pixel's centre lies at its integer coordinate: (x, y) is the middle of pixel x, y of the shrunk picture.
+        # A pixel's centre lies at its integer coordinate: (x, y) is the middle of pixel x, y of the shrunk image.
         middle = ((x + 0.5) * scale, (y + 0.5) * scale)
         draw.polygon(_bar(middle, length=40 * size * scale, width=10 * size * scale, angle=angle), fill=colour)
     return canvas.resize((_WIDTH, _HEIGHT), Image.Resampling.BOX), centres[target]
@@ -108,15 +108,15 @@ def _bar(middle: tuple[float, float], *, length: float, width: float, angle: flo
 
 
 def _load(name: str, sample: Sample) -> Image.Image:
-    """Read a picture from a package's folder; importing the package would take seconds, and might download."""
+    """Read an image from a package's folder; importing the package would take seconds, and might download."""
     spec = find_spec(sample.package)
     if spec is None or spec.origin is None:
         raise ImageError(
-            f"the sample picture '{name}' is part of the package {sample.package}, which is not installed; "
+            f"the sample image '{name}' is part of the package {sample.package}, which is not installed; "
             "run: pip install 'salzoo[samples]'"
         )
     path = Path(spec.origin).parent / sample.file
     if not path.is_file():
-        raise ImageError(f"the sample picture '{name}' is not in this version of {sample.package}: no file '{path}'")
+        raise ImageError(f"the sample image '{name}' is not in this version of {sample.package}: no file '{path}'")
     with Image.open(path) as image:
         return image.convert("RGB")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from salzoo.backbones.pretrained import PACKAGED_WEIGHTS, find_packaged
 from salzoo.images.read import to_tensor
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 
 GOLDEN = Path(__file__).with_name("lite_logits.json")
 PICTURES = ("astronaut", "coffee")
@@ -24,7 +24,7 @@ PICTURES = ("astronaut", "coffee")
 def picture(name: str, backbone: str) -> Tensor:
     """Return (1, 3, side, side), scaled to the backbone's own size and normalised as it expects."""
     side = timm.get_pretrained_cfg(backbone).input_size[-1]
-    image = to_tensor(sample_pictures()[name])[None] / 255
+    image = to_tensor(sample_images()[name])[None] / 255
     square = F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
     return (square - 0.5) / 0.5
 

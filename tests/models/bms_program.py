@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import adaptive_avg_pool2d
 
-from salzoo.images.samples import sample_pictures
+from salzoo.images.samples import sample_images
 
 FILE = Path(__file__).parent / "public_maps" / "bms.json"
 OPTIONS = "8 7 9 9 2 1 0 0 400"  # step, dilations, blur, Lab, whitening; it reads the longer side from the ninth place
@@ -26,7 +26,7 @@ OPTIONS = "8 7 9 9 2 1 0 0 400"  # step, dilations, blur, Lab, whitening; it rea
 def pictures() -> dict[str, Image.Image]:
     """Return the sample pictures with 400 pixels on the longer side, so that nobody resizes them again."""
     result = {}
-    for name, picture in sample_pictures().items():
+    for name, picture in sample_images().items():
         scale = 400 / max(picture.size)
         size = (round(picture.width * scale), round(picture.height * scale))
         result[name] = picture.resize(size, Image.Resampling.BOX)
