@@ -44,7 +44,7 @@ COMBINATIONS: dict[str, dict[str, float]] = {
     "sum": {"kl": 10, "cc": -2, "sim": -1, "nss": -1, "mse": 5},  # Hosseini et al. 2025
     "websal": {"kl": 1, "cc": -2, "exp_nss": 7},  # Tavakoli et al., their code, without constants
     "mlnet": {"weighted_mse": 1},  # Cornia et al. 2016; the penalty of the prior is the model's
-    "salgan": {"bce": 1},  # Pan et al. 2017, the content loss; its adversarial pair is in `salzoo.models.salgan`
+    "salgan": {"bce": 1},  # Pan et al. 2017, the content loss, without the adversarial one
 }
 """Published combinations, up to constants, which no gradient sees."""
 

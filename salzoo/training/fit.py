@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
-import salzoo
+from salzoo._version import __version__
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import CONFIG, Config, HalfPrecisionCheck, Parent, Provenance
 from salzoo.checkpoint.folder import save_checkpoint, write_config
@@ -271,7 +271,7 @@ def commit(package: Path = Path(__file__).parent) -> str:
         git("ls-files", "--error-unmatch", "__init__.py")  # not some repository that salzoo is installed inside
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
-        return f"salzoo {salzoo.__version__}"
+        return f"salzoo {__version__}"
 
 
 def _restore_best(cli: LightningCLI) -> None:
