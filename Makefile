@@ -7,7 +7,7 @@ ROOT   ?= data
 ROWS   ?=
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: predict test lint table picture sheets bench
+.PHONY: predict test test-slow lint map table picture sheets bench
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,13 +17,19 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 predict: $(VENV)/.ready          ## maps and overlays of sample pictures in predictions/
 	$(BIN)/python examples/predict_samples.py
 
-test: $(VENV)/.ready             ## all tests; K=salgan for those of one model
-	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile $(if $(K),-k $(K))
+test: $(VENV)/.ready             ## all tests but the slow ones; K=salgan for those of one model
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 2 --dist loadfile $(if $(K),-k $(K))
+
+test-slow: $(VENV)/.ready        ## the slow ones: whole runs, several processes, a built wheel
+	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 2 --dist loadfile $(if $(K),-k $(K))
 
 lint: $(VENV)/.ready             ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+map: $(VENV)/.ready              ## check the floors, write the map of rooms into CONTRIBUTING.md
+	$(BIN)/python tests/architecture.py
 
 table: $(VENV)/.ready            ## measure checkpoints (ROOT=folder of osie, eyecrowd, scene500; ROWS=some): cards and README
 	$(BIN)/python benchmarks/table.py --root $(ROOT) $(ROWS)
