@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from salzoo.cli import main
-from salzoo.evaluation.map_folder import MapFolder
+from salzoo.data.map_folder import MapFolder
 
 
 class Noted(MapFolder):

@@ -13,9 +13,9 @@ from PIL import Image
 import salzoo
 from salzoo.cli import main
 from salzoo.data import load_dataset
+from salzoo.data.map_folder import MapFolder
 from salzoo.errors import ImageError, SpecError
 from salzoo.evaluation.baselines import ROWS
-from salzoo.evaluation.map_folder import MapFolder
 from salzoo.evaluation.scoring import evaluate, map_predictor, overlap, predictor
 from salzoo.evaluation.table import Table
 from salzoo.metrics import METRICS, functional

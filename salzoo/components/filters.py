@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from kornia.color import rgb_to_lab, rgb_to_linear_rgb
 from torch import Tensor
 
+from salzoo.images.gaussian import gaussian_rows
+
 FLAT = 1e-4  # a map whose values differ by less is constant: rounding errors are not contrast
 
 # Linear RGB (sRGB primaries, D65) to the cones' responses: CIE XYZ (IEC 61966-2-1), then Hunt-Pointer-Estevez.
@@ -120,14 +122,9 @@ def blur(maps: Tensor, sigma_px: float) -> Tensor:
     """
     if sigma_px == 0:
         return maps
-    rows, columns = (gaussian_matrix(side, sigma_px).to(maps) for side in maps.shape[-2:])
+    positions = (torch.arange(side, dtype=torch.float64) for side in maps.shape[-2:])
+    rows, columns = (gaussian_rows(at, len(at), sigma_px).to(maps) for at in positions)
     return rows @ maps @ columns.T
-
-
-def gaussian_matrix(side: int, sigma_px: float) -> Tensor:
-    """(side, side) weights of a Gaussian around each position; each row sums to 1."""
-    position = torch.arange(side, dtype=torch.float64)
-    return torch.softmax(-((position[:, None] - position) ** 2) / (2 * sigma_px**2), dim=1)
 
 
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from salzoo.data.base import Batch, EvalBatch, FixationDataset, Item
+from salzoo.data.base import Batch, EvalBatch, FixationDataset, Item, prepare
 from salzoo.data.datasets.cat2000 import CAT2000
 from salzoo.data.datasets.isun import ISUN
 from salzoo.data.datasets.mit import MIT300, MIT1003
@@ -17,7 +17,6 @@ from salzoo.data.datasets.scene500 import Scene500
 from salzoo.data.fixations import Fixations
 from salzoo.data.folder.dataset import FixationFolder
 from salzoo.data.patches import cut_patches, draw_places, split_by_height, split_by_rank
-from salzoo.data.points_cache import prepare
 from salzoo.data.registry import DATASETS, load_dataset
 from salzoo.data.submission import write_submission
 from salzoo.data.transforms import Augment, TrainingView

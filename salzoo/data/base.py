@@ -19,8 +19,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from salzoo.data.density_only import DensityOnly
 from salzoo.data.fixations import Fixations, join
-from salzoo.data.points_cache import PreparedPoints, prepare
+from salzoo.data.points_cache import PreparedPoints
 from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SpecError
 from salzoo.images.geometry import Size
 from salzoo.images.read import IMAGE_SUFFIXES, to_array
@@ -29,6 +30,7 @@ Split = Literal["train", "val", "test", "all"]
 
 
 T = TypeVar("T")
+AnyDataset = TypeVar("AnyDataset", bound="FixationDataset")
 
 
 class Item(TypedDict):
@@ -280,6 +282,42 @@ class FixationDataset(Dataset[Item], ABC):
         if not isinstance(names, list) or len(set(names)) != len(names):
             raise DataError(f"{path}: split {self.split!r} must be a list of different file names")
         return names
+
+
+def prepare(dataset: AnyDataset, folder: str | Path) -> AnyDataset:
+    """Write all points of a dataset into one file, unless that was done before, and read them from there from now on.
+
+    The name of the file depends on the size and the time stamp of every annotation file, so one that was replaced is
+    read again. Values are the same to the last bit.
+
+    Args:
+        dataset: One split; it is changed and returned. One without public fixations, or of maps instead of points,
+            stays as it is.
+        folder: Folder of the cache, made if it is not there. Any number of datasets can share it.
+
+    Raises:
+        DataError: If an annotation file cannot be read.
+    """
+    if not dataset.has_fixations:
+        return dataset
+    folder = Path(folder).expanduser()
+    stem = f"{dataset.name}-{dataset.split}-{_cache_key(dataset)}"
+    if (folder / f"{stem}.npz").exists():
+        dataset._prepared = PreparedPoints(folder, stem)
+    elif not isinstance(dataset.read_points(0), DensityOnly):
+        folder.mkdir(parents=True, exist_ok=True)
+        points = (dataset.read_points(index) for index in range(len(dataset)))
+        dataset._prepared = PreparedPoints.write(folder, stem, points)
+    return dataset
+
+
+def _cache_key(dataset: FixationDataset) -> str:
+    """Return a hash of all that the points depend on."""
+    digest = sha256(repr((type(dataset).__name__, dataset.points_options(), dataset.names)).encode())
+    for path in dict.fromkeys(path for i in range(len(dataset)) for path in dataset.annotation_paths(i)):
+        status = path.stat()
+        digest.update(f"{path.absolute()} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 class OneFileDataset(FixationDataset):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from salzoo.errors import DataError, SpecError
+from salzoo.images.gaussian import gaussian_rows
 from salzoo.images.geometry import Size
 
 Floats = NDArray[np.float64]
@@ -153,7 +154,10 @@ class Fixations:
         points = self.inside(size)
         if not len(points):
             return torch.zeros(size)
-        rows, columns = (_profiles(*profile) for profile in zip((points.y, points.x), size, sigmas, strict=True))
+        rows, columns = (
+            gaussian_rows(torch.from_numpy(centres).float(), length, sigma)
+            for centres, length, sigma in zip((points.y, points.x), size, sigmas, strict=True)
+        )
         if points.weight is None:
             return rows.T @ (columns / len(points))
         share = torch.from_numpy(points.weight / (points.weight.sum() or 1.0)).float()
@@ -170,9 +174,3 @@ def join(observers: Sequence[tuple[Floats, Floats, Floats]]) -> Fixations:
     nobody = np.empty(0)  # so that a picture without observers is one without fixations
     x, y, duration = (np.concatenate([nobody, *(person[k] for person in observers)]) for k in range(3))
     return Fixations(x, y, np.concatenate([nobody.astype(np.int64), *numbers]), duration)
-
-
-def _profiles(centres: Floats, length: int, sigma: float) -> Tensor:
-    """Return (N, length) float32 Gaussians around `centres`, each summing to 1: a soft-max, so none can underflow."""
-    distance = torch.arange(length) - torch.from_numpy(centres).float()[:, None]
-    return (distance**2 / (-2 * sigma**2)).softmax(1)

@@ -1,13 +1,16 @@
-"""Data sets as a network is trained on them: one size, augmented, the same in every run."""
+"""Datasets as a network is trained on them: one size, augmented, the same in every run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from salzoo.data.base import FixationDataset, Item
 from salzoo.data.fixations import Fixations
@@ -17,7 +20,7 @@ from salzoo.images.geometry import PAD_GREY, Fit, Size, fit_box
 
 @dataclass(frozen=True)
 class Augment:
-    """Random changes of a training picture, made to its fixations as well.
+    """Random changes of a training image, made to its fixations as well.
 
     Args:
         flip: Probability of mirroring left to right.
@@ -38,18 +41,19 @@ class Augment:
 
 
 class TrainingView(Dataset[Item]):
-    """A data set resized to one size and augmented, indexed by (epoch, index).
+    """A dataset resized to one size and augmented; its items have one shape, so any `DataLoader` can stack them.
 
     The random numbers of an item depend on the seed, the epoch and the index only, so workers, the number of devices
-    and a resumed run change nothing. Maps are made after the geometry, from the moved points: no fixation is lost,
-    doubled or blurred by resampling, and the density's mass is 1 at every size.
+    and a resumed run change nothing. `set_epoch` before each epoch gives new ones. Maps are made after the geometry,
+    from the moved points: no fixation is lost, doubled or blurred by resampling, and the density's mass is 1 at every
+    size.
 
     Args:
-        dataset: Where pictures and fixations come from.
+        dataset: Where images and fixations come from.
         size: (height, width) of what is returned.
         fit: `squash` or `pad`, as in `fit_box`; padding is mid grey, without fixations or density.
-        augment: None for none.
-        seed: Of the random numbers.
+        augment: Random changes; None for none.
+        seed: Seed of the random numbers.
 
     Raises:
         DataError: If the fixations of the split are not public.
@@ -60,19 +64,31 @@ class TrainingView(Dataset[Item]):
     ) -> None:
         dataset.require_fixations()
         self.dataset, self.size, self.fit, self.augment, self.seed = dataset, size, fit, augment, seed
+        # In shared memory, because a loader keeps its worker processes from epoch to epoch.
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Share the epoch again, which a copy does not."""
+        self.__dict__.update(state)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the random numbers of this epoch from now on, also in worker processes that are running already."""
+        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.dataset)
 
-    def __getitem__(self, epoch_index: tuple[int, int]) -> Item:
-        """Return picture and maps at `size`."""
-        epoch, index = epoch_index
+    def __getitem__(self, index: int) -> Item:
+        """Return image and maps at `size`."""
+        index = range(len(self))[index]  # from the end if negative; an IndexError, which ends a for loop, beyond it
         image, points = self.dataset.image(index), self.dataset.fixations(index)
-        sigma = self.dataset.sigma(_size(image))  # of the whole picture: a crop enlarges its blur with its content
+        sigma = self.dataset.sigma(_size(image))  # of the whole image: a crop enlarges its blur with its content
         flip = False
         if self.augment is not None:
-            rng = np.random.default_rng((self.seed, epoch, index))
+            rng = np.random.default_rng((self.seed, int(self._epoch), index))
             flip = bool(rng.random() < self.augment.flip)
             image, points = _crop(image, points, self.augment.crop, rng)
         old = _size(image)
@@ -90,6 +106,36 @@ class TrainingView(Dataset[Item]):
             density=F.pad(density, margins),
             name=self.dataset.names[index],
         )
+
+
+class EpochDataset(Protocol):
+    """Items by index that may change from epoch to epoch, as those of a `TrainingView`."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Give the items of this epoch from now on."""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+
+    def __getitem__(self, index: int, /) -> Item:
+        """Return one item."""
+
+
+class ConcatViews(ConcatDataset[Item]):
+    """Several `TrainingView`s in a row.
+
+    Args:
+        views: The views.
+    """
+
+    def __init__(self, views: Sequence[EpochDataset]) -> None:
+        super().__init__(views)  # type: ignore[arg-type]  # torch asks for its own class
+        self.views = views
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of each view."""
+        for view in self.views:
+            view.set_epoch(epoch)
 
 
 def _size(image: Tensor) -> Size:

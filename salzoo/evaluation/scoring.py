@@ -10,24 +10,25 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from tqdm import tqdm
 
 from salzoo._distributed import all_gather_object
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.data import FixationDataset, Item
+from salzoo.data.map_folder import MapFolder, to_map
 from salzoo.data.registry import pictures_of
 from salzoo.errors import SpecError
 from salzoo.evaluation.baselines import BETWEEN_PEOPLE, DENSITIES, ROWS, Baselines, leave_one_out
-from salzoo.evaluation.map_folder import MapFolder
 from salzoo.evaluation.table import TRUTH, Table
 from salzoo.metrics import METRICS, FixationPool, metric_maps
 from salzoo.prediction.files import load_on
 
 T = TypeVar("T")
 Convention = Literal["mit", "pysaliency"]
-Predictor = Callable[[int, Item], Tensor]
-"""Index and item of a picture to its (H, W) map: a density, or any non-negative map."""
+Predictor = Callable[[int, Item], Tensor | ArrayLike]
+"""Index and item of an image to its map (h, w): a density, or any map that is not negative; see `to_map`."""
 
 GOLD_METRICS = ("auc_judd", "nss")
 """What the row `gold` has: the others are defined against all observers' fixations, not against one's."""
@@ -81,7 +82,10 @@ def evaluate(
         size = (item["image"].shape[-2], item["image"].shape[-1])
         prior = beside.prior(i, size)
         truth = {"fixations": item["fixations"], "density": item["density"], "other": pool, "baseline": prior}
-        predictions = {name: predict(i, item) for name, predict in predictors.items()}
+        predictions = {
+            name: to_map(predict(i, item), size, f"the map of {name!r} for {dataset.names[i]}")
+            for name, predict in predictors.items()
+        }
         found = {}
         for name, prediction in (predictions | beside.maps(i, item)).items():
             best = dict.fromkeys(metrics, prediction)

@@ -9,6 +9,7 @@ from typing import Any
 from torchmetrics import MetricCollection
 
 from salzoo.errors import SpecError
+from salzoo.images.imresize import imresize
 from salzoo.metrics import functional
 from salzoo.metrics.modules import (
     CC,
@@ -25,7 +26,6 @@ from salzoo.metrics.modules import (
 )
 from salzoo.metrics.optimal import metric_maps
 from salzoo.metrics.pool import FixationPool
-from salzoo.metrics.resize import imresize
 
 METRICS: dict[str, type[ImageMeanMetric]] = {
     m.key: m for m in (AUCJudd, AUCBorji, ShuffledAUC, NSS, CC, SIM, KLDiv, EMD, InfoGain)

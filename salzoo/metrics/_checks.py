@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from salzoo.errors import ImageError, SpecError
-from salzoo.metrics.resize import imresize
+from salzoo.images.imresize import imresize
 
 T = TypeVar("T")
 Array = NDArray[Any]

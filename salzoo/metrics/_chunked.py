@@ -28,15 +28,17 @@ def apply_to(*maps: Tensor) -> bool:
     return all(_checks.on_cpu(m) and not is_tracked(m) for m in maps)
 
 
-def scatter(*maps: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """Return the means of maps (N, M), and the sums of the products of what each pair of them deviates from its mean.
+def deviations(*maps: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """Return the means of maps (N, M), and for each pair of them the sum of the products of deviations from the mean.
+
+    That sum is the number of pixels times the covariance.
 
     Returns:
-        Means (N,), and at [i][j] with i <= j the sums (N,) for maps i and j; all float64.
+        Means (N,), and at [i][j] the sums (N,) for maps i and j; all float64.
     """
     pairs = [(i, j) for i in range(len(maps)) for j in range(i, len(maps))]
     if apply_to(*maps):
-        found = [_scatter(rows) for rows in zip(*(m.detach().numpy() for m in maps), strict=True)]
+        found = [_deviations(rows) for rows in zip(*(m.detach().numpy() for m in maps), strict=True)]
         shape = (-1, 2 + len(maps), len(maps))
         shifts, sums, *rest = torch.from_numpy(np.array(found).reshape(shape)).permute(1, 2, 0)
         left, products = sums / maps[0].shape[1], {(i, j): rest[i][j] for i, j in pairs}
@@ -50,13 +52,14 @@ def scatter(*maps: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
     return means, [[around[min(i, j), max(i, j)] for j in range(len(maps))] for i in range(len(maps))]
 
 
-def _scatter(rows: Sequence[Array]) -> NDArray[np.float64]:
-    """Return for K maps (M,) a number near the mean of each, and the sums of them and of their products less it.
+def _deviations(rows: Sequence[Array]) -> NDArray[np.float64]:
+    """Return for K maps (M,) a number near the mean of each, and the sums of their deviations from it and of products.
 
-    That is the mean of the first piece. As it is part of the map, the deviations from it are no worse than the map's.
+    The number is the mean of the first piece of the map, so that deviations from it are not much larger than those from
+    the mean of all.
 
     Returns:
-        (2 + K, K): the numbers, the sums, and the sums of products above the diagonal.
+        (2 + K, K): the numbers, the sums of deviations, and above the diagonal the sums of products of deviations.
     """
     found = np.zeros((2 + len(rows), len(rows)))
     first = [row[: PIECE // row.itemsize] for row in rows]
@@ -105,7 +108,7 @@ def fast_kl(preds: Tensor, density: Tensor, minimum: float, eps: float) -> Tenso
         return None
     if preds.shape != density.shape or not apply_to(*maps):
         return None
-    return _each(partial(_usual_kl, minimum=minimum, eps=eps), preds.flatten(1), density.flatten(1))
+    return _each(partial(_fast_kl, minimum=minimum, eps=eps), preds.flatten(1), density.flatten(1))
 
 
 def _each(score: Callable[..., float], *arguments: Tensor) -> Tensor:
@@ -150,7 +153,7 @@ def _log_ratio(x: Array, g: Array, floor: float, out: Array) -> Array:
     return logarithm
 
 
-def _usual_kl(x: Array, g: Array, minimum: float, eps: float) -> float:
+def _fast_kl(x: Array, g: Array, minimum: float, eps: float) -> float:
     x_sum, g_sum = (_sum(x), _sum(g)) if eps else (0.0, 0.0)
     least = minimum * len(x)
     more = minimum + eps * (x_sum + least)

@@ -46,7 +46,7 @@ def cc(
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize)
     flat = (low == high) | (g_low == g_high)
-    _, ((xx, xg), (_, gg)) = _chunked.scatter(x, g)
+    _, ((xx, xg), (_, gg)) = _chunked.deviations(x, g)
     scores = (xg / (xx * gg).masked_fill(flat, 1.0).sqrt()).masked_fill(flat, 0.0)
     return handle_constant(scores, low == high, 0.0, on_constant).masked_fill(g_high == 0, torch.nan)
 

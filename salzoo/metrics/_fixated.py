@@ -18,7 +18,7 @@ from salzoo.metrics._checks import (
     prediction,
     weighted_mean,
 )
-from salzoo.metrics._chunked import scatter, total
+from salzoo.metrics._chunked import deviations, total
 from salzoo.metrics._density import EPS, sum_one_shift
 from salzoo.metrics._fixations import Counts
 
@@ -55,7 +55,7 @@ def nss(
     counts = Counts(fixations)
     x, low, high = prediction(preds, fixations, "fixations", resize=resize)
     constant = low == high  # not std == 0: that of 0.1 everywhere is one rounding error
-    (mean,), ((squares,),) = scatter(x)
+    (mean,), ((squares,),) = deviations(x)
     std = (squares / (x.shape[1] - ddof)).masked_fill(constant, 1.0).sqrt()
     weights, (values,) = counts.at(x, repeats=repeats)
     scores = weighted_mean(values.double() - mean[:, None], weights) / std

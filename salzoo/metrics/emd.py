@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from salzoo.errors import SalzooError, SpecError
+from salzoo.images.imresize import imresize
 from salzoo.metrics._checks import check_log_density, checked_prediction, choose, handle_constant, truth_density
-from salzoo.metrics.resize import imresize
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -16,8 +18,8 @@ from salzoo.metrics import functional
 from salzoo.metrics._checks import extrema, one_of
 from salzoo.metrics.pool import FixationPool
 
-Maps = Tensor | Sequence[Tensor]
-"""(N, H, W), or (H, W) of different sizes."""
+Maps = Tensor | ArrayLike | Sequence[Tensor | ArrayLike]
+"""(N, H, W), or a list of (H, W) of different sizes; arrays, and what numpy makes one of, as well as tensors."""
 
 
 class ImageMeanMetric(Metric):
@@ -72,13 +74,18 @@ class ImageMeanMetric(Metric):
 
     def _add(self, preds: Maps, **truth: Any) -> None:
         """Score a batch, or a list of images of different sizes, and add it up."""
-        if not isinstance(preds, Tensor):
-            for name, maps in truth.items():
-                if len(maps) != len(preds) and not _for_all(maps):
-                    raise ImageError(f"{len(preds)} preds but {len(maps)} {name}; give one map for each image")
-            for i, image in enumerate(preds):
-                self._add(image[None], **{k: t if _for_all(t) else t[i][None] for k, t in truth.items()})
+        images, truth = _tensors(preds), {name: _tensors(maps) for name, maps in truth.items()}
+        if isinstance(images, Tensor):
+            self._score(images, **truth)
             return
+        for name, maps in truth.items():
+            if len(maps) != len(images) and not _for_all(maps):
+                raise ImageError(f"{len(images)} preds but {len(maps)} {name}; give one map for each image")
+        for i, image in enumerate(images):
+            self._score(image[None], **{k: t if _for_all(t) else t[i][None] for k, t in truth.items()})
+
+    def _score(self, preds: Tensor, **truth: Any) -> None:
+        """Score a batch and add it up."""
         scores = type(self).score(preds, **truth, **self.options)
         weights = self._weights(truth)
         valid = weights > 0
@@ -99,6 +106,18 @@ class ImageMeanMetric(Metric):
     def _grow(self, name: str, amount: Tensor) -> None:
         state = getattr(self, f"{self.key}_{name}")
         setattr(self, f"{self.key}_{name}", state + amount.detach().to(state))
+
+
+def _tensors(maps: Any) -> Any:
+    """Return arrays as tensors, also those in a list; tensors and a pool stay as they are."""
+    if isinstance(maps, Tensor | FixationPool):
+        return maps
+    if isinstance(maps, list | tuple):
+        return [_tensors(each) for each in maps]
+    array = np.array(maps, order="C")  # a copy: torch warns of arrays that must not be written to
+    if array.dtype.kind not in "biuf":
+        raise ImageError(f"a map must be a tensor or an array of numbers, got {type(maps).__name__}")
+    return torch.from_numpy(array)
 
 
 def _for_all(maps: Any) -> bool:

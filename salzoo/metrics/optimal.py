@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from salzoo.errors import ImageError, SpecError
+from salzoo.images.gaussian import gaussian_rows
+from salzoo.images.imresize import imresize
 from salzoo.metrics._checks import Array, at_least_float32
-from salzoo.metrics.resize import imresize
 
 KEYS = ("auc_judd", "auc_borji", "sauc", "nss", "cc", "sim", "kld", "emd", "ig")
 LEVELS = 10  # thresholds above 0, of the two AUCs that step by 0.1
@@ -143,8 +144,7 @@ def _blur(maps: Tensor, sigmas: tuple[float, float]) -> Tensor:
 @lru_cache(maxsize=8)
 def _spread(length: int, sigma: float) -> Tensor:
     """Matrix whose row i is a Gaussian around i, scaled to sum to 1 inside the frame."""
-    distance = torch.arange(length) - torch.arange(length)[:, None]
-    return (distance**2 / (-2 * sigma**2)).softmax(1)
+    return gaussian_rows(torch.arange(length), length, sigma)
 
 
 def _stepped(positives: Tensor, negatives: Tensor) -> Tensor:

@@ -34,8 +34,7 @@ from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.data import SaliencyDataModule
 from salzoo.data.base import Item
 from salzoo.data.fixations import Fixations
-from salzoo.data.samplers import EpochConcat
-from salzoo.data.transforms import Augment, TrainingView
+from salzoo.data.transforms import Augment, ConcatViews, TrainingView
 from salzoo.errors import SpecError
 from salzoo.evaluation.table import TRUTH
 from salzoo.images.geometry import Size
@@ -306,21 +305,24 @@ class _Kept(SaliencyDataModule):
     def train_points(self) -> Iterator[tuple[Fixations, Size]]:
         return iter(_points(self.sets[0], str(self.root)))
 
-    def _train_pictures(self, augment: Augment | None) -> EpochConcat:
-        pictures = _prepared(self.sets[0], str(self.root), "train", SIZE)
-        return EpochConcat([_Mirrored(pictures, augment, self.seed)])
+    def _train_views(self, augment: Augment | None) -> ConcatViews:
+        items = _prepared(self.sets[0], str(self.root), "train", SIZE)
+        return ConcatViews([_Mirrored(items, augment, self.seed)])
 
 
 class _Mirrored(Dataset[Item]):
     def __init__(self, items: Sequence[Item], augment: Augment | None, seed: int) -> None:
-        self.items, self.seed, self.flip = items, seed, 0.0 if augment is None else augment.flip
+        self.items, self.seed, self.flip, self.epoch = items, seed, 0.0 if augment is None else augment.flip, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch  # there are no workers that would have to know
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, epoch_index: tuple[int, int]) -> Item:
-        item = self.items[epoch_index[1]]
-        if np.random.default_rng((self.seed, *epoch_index)).random() >= self.flip:
+    def __getitem__(self, index: int) -> Item:
+        item = self.items[index]
+        if np.random.default_rng((self.seed, self.epoch, index)).random() >= self.flip:
             return item
         maps = {key: cast("dict[str, Tensor]", item)[key].flip(-1) for key in ("image", "fixations", "density")}
         return cast("Item", {**maps, "name": item["name"]})
@@ -331,7 +333,7 @@ def _prepared(dataset: str, root: str, split: Any, size: Size) -> list[Item]:
     """Return the pictures of a split at one size."""
     (found,) = SaliencyDataModule(dataset, root).datasets(split)
     view = TrainingView(found, size)
-    return [view[0, index] for index in range(len(view))]
+    return [view[index] for index in range(len(view))]
 
 
 @cache

@@ -88,10 +88,11 @@ def test_fit_feeds_every_set_at_the_models_geometry(root: Path, tmp_path: Path) 
     assert len({image.shape for batch in model.evaluated for image in batch["image"]}) > 2
 
 
-def test_a_resumed_run_sees_the_same_pictures(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_sees_the_same_images(root: Path, tmp_path: Path, workers: int) -> None:
     def fit(epochs: int, resume: Path | None = None) -> list[tuple[int, tuple[str, ...], float]]:
         model, runner = Recorder(), trainer(tmp_path, epochs)
-        data = SaliencyDataModule(ALL, root, batch_size=4, augment=Augment(0.5, 0.3), seed=7)
+        data = SaliencyDataModule(ALL, root, batch_size=4, augment=Augment(0.5, 0.3), seed=7, num_workers=workers)
         runner.fit(model, data, ckpt_path=resume)
         if resume is None:
             runner.save_checkpoint(tmp_path / f"{epochs}.ckpt")
@@ -150,31 +151,62 @@ def test_evaluation_is_shared_without_repeats(pictures: int, processes: int) -> 
     assert [len(share) for share in shares] == [len(list(share)) for share in shares]
 
 
+class Epochs(TensorDataset):
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_training_is_shared_evenly(processes: int) -> None:
-    shares = [
-        EpochSampler(TensorDataset(torch.zeros(12)), processes, rank, shuffle=True, seed=3) for rank in range(processes)
-    ]
+    datasets = [Epochs(torch.zeros(12)) for _ in range(processes)]
+    shares = [EpochSampler(dataset, processes, rank, shuffle=True, seed=3) for rank, dataset in enumerate(datasets)]
     orders = []
     for epoch in (0, 5):
         for share in shares:
             share.set_epoch(epoch)
-        pairs = [pair for share in shares for pair in share]
-        assert {e for e, _ in pairs} == {epoch}
-        assert sorted(index for _, index in pairs) == list(range(12))
-        orders.append([index for _, index in pairs])
+        assert {dataset.epoch for dataset in datasets} == {epoch}
+        orders.append([index for share in shares for index in share])
+        assert sorted(orders[-1]) == list(range(12))
     assert orders[0] != orders[1]
 
 
-def test_train_points_and_calibration_images_are_of_the_train_split(root: Path) -> None:
+def test_a_loop_of_your_own(root: Path) -> None:
+    """Without a Trainer: batches of the size that was given, new ones each epoch, the same for the same seed."""
+
+    def epochs(workers: int) -> list[list[dict[str, Any]]]:
+        data = SaliencyDataModule("osie", root, batch_size=4, num_workers=workers, size=(24, 120), fit="pad")
+        loader, found = data.train_dataloader(), []
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            found.append(list(loader))
+        return found
+
+    first, second = epochs(0)
+    assert [batch["image"].shape for batch in first] == [(4, 3, 24, 120)] * 2
+    assert all((batch["image"][..., 0] == 128).all() for batch in first)  # padded beside, as the images are narrower
+    assert [batch["name"] for batch in first] != [batch["name"] for batch in second]
+    for one, other in zip([*first, *second], [batch for epoch in epochs(2) for batch in epoch], strict=True):
+        assert torch.equal(one["image"], other["image"])
+    (batch, *_) = SaliencyDataModule("osie", root).val_dataloader()
+    assert len(batch["image"]) == len(batch["fixations"]) == 4
+
+
+def test_repr(root: Path) -> None:
+    data = SaliencyDataModule(ALL, "data", batch_size=5)
+    assert repr(data) == str(data) == "SaliencyDataModule('osie,eyecrowd,scene500', root='data', batch_size=5)"
+
+
+def test_train_points_and_sample_images_are_of_the_train_split(root: Path) -> None:
     data = SaliencyDataModule(ALL, root, batch_size=5, size=(24, 32))
     points = list(data.train_points())
     assert len(points) == 24
     assert all(len(fixations.inside(size)) == len(fixations) > 0 for fixations, size in points)
-    batches = list(data.calibration_images(12))
+    batches = list(data.sample_images(12))
     assert [len(batch) for batch in batches] == [5, 5, 2]
-    assert torch.equal(torch.cat(batches), torch.cat(list(data.calibration_images(12))))
-    assert sum(len(batch) for batch in data.calibration_images(1000)) == 24
+    assert torch.equal(torch.cat(batches), torch.cat(list(data.sample_images(12))))
+    assert sum(len(batch) for batch in data.sample_images(1000)) == 24
     names = [name for dataset in data.datasets("train") for name in dataset.names]
     assert [item["name"] for item in data.train_items(2)] == [names[0], names[-1]]
     assert [item["name"] for item in data.train_items(1000)] == names
@@ -210,8 +242,12 @@ def test_errors(root: Path, tmp_path: Path) -> None:
         SaliencyDataModule("osie,eyecrowd", root / "osie").datasets("all")
     with pytest.raises(DatasetNotFoundError):
         SaliencyDataModule("osie", tmp_path).val_dataloader()
-    with pytest.raises(SpecError, match="no size to train at"):
+    with pytest.raises(SpecError, match=r"no size to train at: there is no Trainer .*size=\(height, width\)"):
         SaliencyDataModule("osie", root).train_dataloader()
+    model = Recorder()
+    del model.preprocess
+    with pytest.raises(SpecError, match=r"no size to train at: the model has no preprocess\.size"):
+        trainer(tmp_path, 1).fit(model, SaliencyDataModule("osie", root))
 
 
 def test_readers_need_no_lightning() -> None:

@@ -220,7 +220,7 @@ def test_first_fixations_and_durations(study: tuple[Path, list[Row]]) -> None:
     density = weighted[3]["density"].numpy()
     np.testing.assert_allclose(density, truth / truth.sum(), atol=2e-4)
     assert abs(density - FixationFolder(root, "all", sigma_px=2)[3]["density"].numpy()).max() > 2e-3
-    view = TrainingView(weighted, (24, 30), augment=Augment(1.0))[0, 3]["density"]
+    view = TrainingView(weighted, (24, 30), augment=Augment(1.0))[3]["density"]
     assert float(view.sum()) == pytest.approx(1, abs=1e-5)
     write(root / "fixations.csv", [{key: row[key] for key in ("image", "x", "y")} for row in content])
     with pytest.raises(DataError, match="no durations to weigh"):

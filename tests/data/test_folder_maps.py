@@ -37,7 +37,7 @@ def test_maps_without_fixations(mapped: tuple[Path, dict[str, NDArray[np.float64
         np.testing.assert_allclose(dataset[i]["density"].numpy(), maps[name], rtol=1e-5, atol=1e-9)
     view = TrainingView(dataset, (30, 40), "pad", Augment(1.0, 0.2))
     for i in range(5):
-        item = view[0, i]
+        item = view[i]
         assert item["density"].shape == (30, 40)
         assert float(item["density"].double().sum()) == pytest.approx(1, abs=1e-5)
         column = float((item["density"].sum(0) * torch.arange(40)).sum())

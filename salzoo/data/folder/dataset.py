@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -19,12 +19,10 @@ from salzoo.data.base import FixationDataset, Split, hash_decile
 from salzoo.data.density_only import DensityOnly
 from salzoo.data.fixations import Fixations
 from salzoo.data.folder.reader import Study, StudyOptions, find_pictures, find_source, read_options, read_study
+from salzoo.data.map_folder import MapFolder
 from salzoo.errors import DataError, DatasetNotFoundError
 from salzoo.images.geometry import Size
 from salzoo.images.read import IMAGE_SUFFIXES
-
-if TYPE_CHECKING:
-    from salzoo.evaluation.map_folder import MapFolder
 
 SPLITS = "splits.json"
 _TENTHS: tuple[Split, ...] = ("train",) * 7 + ("val",) + ("test",) * 2
@@ -118,8 +116,6 @@ class FixationFolder(FixationDataset):
         seen = self.study.sizes
         self._maps: MapFolder | None = None
         if not self.study.has_points:
-            from salzoo.evaluation.map_folder import MapFolder
-
             self._maps = MapFolder(self.study.source, list(seen))
         self._place = {name: i for i, name in enumerate(seen)}
         super().__init__(
