@@ -135,6 +135,9 @@ def shipped(folder: str) -> Path:
     return inside if inside.is_dir() else package.parent / folder
 
 
+RECOMMENDED = "deepgaze2e"
+"""The model to start with, which `salzoo predict` takes if none is named."""
+
 ENTRY_POINTS = "salzoo.models"
 """Group in which an installed package names its models: `mynet = "mypackage"` for `mypackage/mynet.yaml`."""
 

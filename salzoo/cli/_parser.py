@@ -1,0 +1,123 @@
+"""What the parsers of the commands share. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+if TYPE_CHECKING:
+    from salzoo.components.saliency_model import SaliencyModel
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose usage errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2 and one line, without the usage dump."""
+        self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` shows the options)\n")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+Run: TypeAlias = Callable[[argparse.Namespace], int]
+
+MODEL_HELP = "model, model.tag, checkpoint folder or hf://ORG/REPO@REVISION"
+ROOT_HELP = "folder of the dataset, or its parent folder"
+LIGHTNING_HELP = (
+    "All options of Lightning's command line are accepted too, and override the recipe: "
+    "--trainer.max_epochs 3, --training.lr 1e-4, --data.batch_size 8."
+)
+
+
+def add_command(commands: Commands, name: str, text: str, run: Run, *, takes_lightning_options: bool = False) -> Parser:
+    """Add a command and return its parser.
+
+    Args:
+        commands: The commands of `salzoo`, or of one of its groups.
+        name: Word that users type.
+        text: One sentence for the help texts.
+        run: Does the work of the parsed arguments and returns the exit code.
+        takes_lightning_options: Whether options that the parser does not know are left for Lightning's.
+    """
+    epilog = LIGHTNING_HELP if takes_lightning_options else None
+    parser = commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
+    parser.set_defaults(run=run, takes_lightning_options=takes_lightning_options)
+    return parser
+
+
+def add_group(commands: Commands, name: str, text: str, metavar: str) -> Commands:
+    """Add a word that is followed by a command of its own (`salzoo data check`), and return its commands."""
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    return parser.add_subparsers(metavar=metavar, required=True)
+
+
+def add_dataset(parser: Parser, *, required: bool = True, several: bool = False) -> None:
+    """Add `--data` and `--root`.
+
+    Args:
+        parser: Parser of a command.
+        required: Whether both must be given.
+        several: Whether `--data` takes several names.
+    """
+    names = "name of the dataset: osie, salicon2017, folder (your own), ..."
+    more = "; several are joined by commas" if several else ""
+    parser.add_argument("--data", required=required, metavar="DATASET", help=names + more)
+    parser.add_argument("--root", required=required, metavar="DIR", help=ROOT_HELP)
+
+
+def add_device(parser: Parser) -> None:
+    """Add `--device`."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto: a GPU if there is one"
+    )
+
+
+def positive(text: str) -> int:
+    """Return the whole number that a word of the command line is, at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def load_model(arguments: argparse.Namespace) -> SaliencyModel:
+    """Load the model of `--model` onto the device of `--device`.
+
+    Raises:
+        SpecError: If there is no such device.
+    """
+    from salzoo.prediction.files import load_on
+
+    return load_on(arguments.model, arguments.device)
+
+
+def lightning_options(arguments: argparse.Namespace) -> list[str]:
+    """Return the options for Lightning's command line, with `--data` and `--root` among them."""
+    options = list(arguments.rest)
+    if arguments.data is not None:
+        options += [f"--data.sets={json.dumps(arguments.data.split(','))}"]
+    if arguments.root is not None:
+        options += [f"--data.root={arguments.root}"]
+    return options
+
+
+def typed(arguments: argparse.Namespace) -> str:
+    """Return the command as it was typed, for the record of a run."""
+    return shlex.join(["salzoo", *arguments.words])
+
+
+def print_outcome(folder: Path | None) -> int:
+    """Print, in the first process alone, which checkpoint folder training wrote, and return the exit code.
+
+    Args:
+        folder: The checkpoint folder; None after a rehearsal.
+    """
+    if folder is None:
+        print("The rehearsal went well; nothing was written.")
+        return 0
+    from lightning.pytorch.utilities import rank_zero_only
+
+    rank_zero_only(print)(f"Wrote {folder}; `salzoo predict IMAGE -m {folder}` uses it.")
+    return 0

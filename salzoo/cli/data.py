@@ -1,0 +1,78 @@
+"""`salzoo data`: check a dataset, write a benchmark's submission."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from salzoo.cli._parser import MODEL_HELP, ROOT_HELP, Commands, add_command, add_device, add_group, load_model
+from salzoo.errors import SpecError
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    actions = add_group(commands, "data", "Work with datasets, also your own.", "ACTION")
+    _add_check(actions)
+    _add_submit(actions)
+
+
+def _add_check(actions: Commands) -> None:
+    text = "Show how a dataset is read, what is left out of it, and what looks wrong."
+    parser = add_command(actions, "check", text, run_check)
+    parser.add_argument("root", type=Path, metavar="ROOT", help=ROOT_HELP)
+    parser.add_argument(
+        "--data", default="folder", metavar="DATASET", help="name of the dataset, default folder: your own"
+    )
+    parser.add_argument(
+        "--split", default="all", choices=("train", "val", "test", "all"), help="split to check, default all"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="contact sheet to draw, with a dot at each fixation; default check_DATASET.png",
+    )
+
+
+def _add_submit(actions: Commands) -> None:
+    text = "Write the maps of a split with hidden fixations in the form that its benchmark takes."
+    parser = add_command(actions, "submit", text, run_submit)
+    parser.add_argument("root", type=Path, metavar="ROOT", help=ROOT_HELP)
+    parser.add_argument(
+        "--data", required=True, metavar="DATASET", help="mit300, cat2000, salicon2015, salicon2017 or isun"
+    )
+    parser.add_argument("--split", default="test", choices=("val", "test"), help="split to predict, default test")
+    parser.add_argument("-m", "--model", required=True, metavar="NAME", help=MODEL_HELP)
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="DIR", help="new folder, named after your model"
+    )
+    add_device(parser)
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Print the report and draw the contact sheet."""
+    from salzoo.data import load_dataset
+    from salzoo.data.check import check, contact_sheet
+
+    dataset = load_dataset(arguments.data, arguments.root, arguments.split)
+    print(check(dataset).to_text())
+    path = arguments.output or Path(f"check_{arguments.data}.png")
+    try:
+        contact_sheet(dataset).save(path)
+    except (OSError, ValueError) as error:  # ValueError: a suffix that Pillow does not know
+        raise SpecError(f"the contact sheet cannot be written to {path}: {error}") from error
+    print(f"{'contact sheet:':13} {path}")
+    return 0
+
+
+def run_submit(arguments: argparse.Namespace) -> int:
+    """Write the maps of all images."""
+    from salzoo.data import load_dataset, write_submission
+
+    dataset = load_dataset(arguments.data, arguments.root, arguments.split)
+    model = load_model(arguments)
+    maps = ((name, model.predict(dataset.image(i))) for i, name in enumerate(dataset.names))
+    folder = write_submission(dataset, maps, arguments.output)
+    print(f"Wrote {len(dataset)} maps of {dataset.name} {dataset.split} into {folder}")
+    return 0
