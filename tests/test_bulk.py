@@ -31,9 +31,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of pictures of two sizes."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of images of two sizes."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     for i in range(COUNT):
         Image.fromarray(rng.integers(0, 255, ((30, 40), (24, 20))[i % 2] + (3,), np.uint8)).save(
             folder / f"{i:03d}.png"
@@ -42,9 +42,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(checkpoint: Path, pictures: Path) -> dict[str, bytes]:
+def expected(checkpoint: Path, images: Path) -> dict[str, bytes]:
     model = salzoo.load(checkpoint)
-    paths = sorted(pictures.iterdir())
+    paths = sorted(images.iterdir())
     maps = model.predict(paths)
     return {path.stem: bytes(m.encode(".png")) for path, m in zip(paths, maps, strict=True)}
 
@@ -56,7 +56,7 @@ def same(png: bytes, other: bytes) -> bool:
 
 
 def whole(output: Path, expected: dict[str, bytes]) -> list[dict[str, object]]:
-    """Check that every map is there and right, and return the manifest: one line a picture."""
+    """Check that every map is there and right, and return the manifest: one line an image."""
     assert {path.name for path in output.iterdir()} == {
         *(f"{key}.png" for key in expected),
         "job.json",
@@ -90,9 +90,9 @@ def wait_for_maps(output: Path, count: int, process: subprocess.Popen[str], part
 
 
 def test_a_killed_process_goes_on_where_it_was(
-    checkpoint: Path, pictures: Path, expected: dict[str, bytes], tmp_path: Path
+    checkpoint: Path, images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    words = [str(pictures), "-m", str(checkpoint), "-o", str(tmp_path / "out"), "--resume", "--batch-size", "4"]
+    words = [str(images), "-m", str(checkpoint), "-o", str(tmp_path / "out"), "--resume", "--batch-size", "4"]
     process = start(words, tmp_path / "out")
     wait_for_maps(tmp_path / "out", 20, process)
     process.kill()
@@ -108,10 +108,10 @@ def test_a_killed_process_goes_on_where_it_was(
 
 
 def test_a_killed_rank_of_torchrun_is_started_anew(
-    checkpoint: Path, pictures: Path, expected: dict[str, bytes], tmp_path: Path
+    checkpoint: Path, images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    words = [str(pictures), "-m", str(checkpoint), "-o", str(output), "--batch-size", "4"]
+    words = [str(images), "-m", str(checkpoint), "-o", str(output), "--batch-size", "4"]
     process = start([*words, "--engine", "torchrun", "--processes", "2"], output)
     wait_for_maps(output, 10, process, parts=2)
     (agent,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -121,15 +121,15 @@ def test_a_killed_rank_of_torchrun_is_started_anew(
     os.kill(ranks[1], signal.SIGKILL)
     text, _ = process.communicate(timeout=900)
     assert process.returncode == 0, text
-    assert f"{COUNT} of {COUNT} pictures, {COUNT} files" in text
+    assert f"{COUNT} of {COUNT} images, {COUNT} files" in text
     whole(output, expected)
 
 
 def test_a_killed_ray_worker_is_replaced(
-    checkpoint: Path, pictures: Path, expected: dict[str, bytes], tmp_path: Path
+    checkpoint: Path, images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    words = [str(pictures), "-m", str(checkpoint), "-o", str(output), "--batch-size", "4"]
+    words = [str(images), "-m", str(checkpoint), "-o", str(output), "--batch-size", "4"]
     process = start([*words, "--engine", "ray", "--processes", "2"], output)
     wait_for_maps(output, 10, process)
     while len(found := actors(output)) < 2:
@@ -155,10 +155,10 @@ def actors(output: Path) -> list[int]:
     return found
 
 
-def test_shards_give_shards(checkpoint: Path, pictures: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+def test_shards_give_shards(checkpoint: Path, images: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
     for number in range(2):
         with tarfile.open(tmp_path / f"in-{number}.tar", "w") as tar:
-            for path in sorted(pictures.iterdir())[number * 10 : number * 10 + 10]:
+            for path in sorted(images.iterdir())[number * 10 : number * 10 + 10]:
                 tar.add(path, path.name)
             broken = tarfile.TarInfo("broken.png")
             broken.size = 5
@@ -167,7 +167,7 @@ def test_shards_give_shards(checkpoint: Path, pictures: Path, expected: dict[str
     words = [str(tmp_path / "in-{0..2}.tar"), "-m", str(checkpoint), "-o", str(tmp_path / "out")]
     assert main(["predict", *words, "--format", "png", "--format", "npy"]) == 1
     entries = [json.loads(line) for line in (tmp_path / "out" / batch.MANIFEST).read_text().splitlines()]
-    assert [(entry["files"], entry["pictures"], list(entry["failed"])) for entry in entries] == [
+    assert [(entry["files"], entry["images"], list(entry["failed"])) for entry in entries] == [
         (["in-0.tar"], 10, ["broken"]),
         (["in-1.tar"], 10, ["broken"]),
         ([], 0, [str(tmp_path / "in-2.tar")]),
@@ -182,13 +182,13 @@ def test_shards_give_shards(checkpoint: Path, pictures: Path, expected: dict[str
 
 
 def test_lists_of_files_and_maps_in_shards(
-    checkpoint: Path, pictures: Path, expected: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, images: Path, expected: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = sorted(pictures.iterdir())[:7]
+    listed = sorted(images.iterdir())[:7]
     (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in listed))
     words = ["predict", f"@{tmp_path / 'list.txt'}", "-m", str(checkpoint), "-o", str(tmp_path / "out")]
     assert main([*words, "--shard-size", "3"]) == 0
-    assert "7 of 7 pictures, 3 files" in capsys.readouterr().out
+    assert "7 of 7 images, 3 files" in capsys.readouterr().out
     names = []
     for path in sorted((tmp_path / "out").glob("*.tar")):
         with tarfile.open(path) as tar:

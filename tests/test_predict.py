@@ -1,4 +1,4 @@
-"""Pictures to files: the same maps in the same order, however many threads share the work."""
+"""Images to files: the same maps in the same order, however many threads share the work."""
 
 from __future__ import annotations
 
@@ -27,46 +27,46 @@ def model() -> SaliencyModel:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Return pictures of two sizes, among them one that is broken and one that is not there."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return images of two sizes, among them one that is broken and one that is not there."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     for i in range(11):
         size = ((30, 40), (24, 20))[i % 2]
         Image.fromarray(rng.integers(0, 255, (*size, 3), np.uint8)).save(folder / f"{i:02d}.png")
-    (folder / "05.png").write_bytes(b"no picture")
+    (folder / "05.png").write_bytes(b"no image")
     return [*sorted(folder.iterdir()), folder / "none.png"]
 
 
 @pytest.mark.parametrize(("threads", "batch_size"), [(1, 4), (2, 4), (3, 4), (2, 1)])
 def test_threads_change_nothing(
-    model: SaliencyModel, pictures: list[Path], threads: int, batch_size: int, tmp_path: Path
+    model: SaliencyModel, images: list[Path], threads: int, batch_size: int, tmp_path: Path
 ) -> None:
     torch.set_num_threads(threads)
     try:
-        outcomes = list(predict_each(model, pictures, tmp_path, formats=FORMATS, batch_size=batch_size, workers=2))
+        outcomes = list(predict_each(model, images, tmp_path, formats=FORMATS, batch_size=batch_size, workers=2))
         with ThreadPoolExecutor(1) as pool:
             assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == threads, "as before"
     finally:
         torch.set_num_threads(1)
-    assert [o.picture.stem for o in outcomes if o.error is not None] == ["05", "none"]
+    assert [o.image.stem for o in outcomes if o.error is not None] == ["05", "none"]
     written = [o for o in outcomes if o.error is None]
-    assert [o.picture for o in written] == [p for p in pictures if p.stem not in ("05", "none")]
+    assert [o.image for o in written] == [p for p in images if p.stem not in ("05", "none")]
     for outcome in written:
-        wanted = np.asarray(Image.open(io.BytesIO(model.predict(outcome.picture).encode(".png"))), dtype=int)
+        wanted = np.asarray(Image.open(io.BytesIO(model.predict(outcome.image).encode(".png"))), dtype=int)
         got = np.asarray(Image.open(outcome.files[0]), dtype=int)
         assert abs(got - wanted).max() <= 1, "but for the last bit: sums are rounded otherwise in a batch"
 
 
-def test_a_batch_holds_something(model: SaliencyModel, pictures: list[Path], tmp_path: Path) -> None:
+def test_a_batch_holds_something(model: SaliencyModel, images: list[Path], tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="batch_size=0"):
-        list(predict_each(model, pictures, tmp_path, formats=FORMATS, batch_size=0, workers=2))
+        list(predict_each(model, images, tmp_path, formats=FORMATS, batch_size=0, workers=2))
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile writes C++")
-def test_a_compiled_network_predicts_the_same(pictures: list[Path]) -> None:
+def test_a_compiled_network_predicts_the_same(images: list[Path]) -> None:
     model = tiny_models.build("salnet")
-    plain = model.predict(pictures[0]).log_density
+    plain = model.predict(images[0]).log_density
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     model.network.compile()
-    np.testing.assert_allclose(model.predict(pictures[0]).log_density, plain, atol=1e-4)
+    np.testing.assert_allclose(model.predict(images[0]).log_density, plain, atol=1e-4)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > graphs, "something was compiled"

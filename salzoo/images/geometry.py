@@ -37,15 +37,15 @@ def frame_size(image_size: Size, size: Size, fit: Fit) -> Size:
     if fit == "longest":
         return round(max(size) / max(ratio, 1)), round(max(size) * min(ratio, 1))
     height = math.sqrt(size[0] * size[1] / ratio)
-    return multiple_of_32((height, height * ratio))
+    return scaled_size((height, height * ratio))
 
 
-def multiple_of_32(size: tuple[float, float], scale: float = 1.0) -> Size:
-    """Scale a (height, width) and round each side to a multiple of 32, at least 32.
+def scaled_size(size: tuple[float, float], scale: float = 1.0) -> Size:
+    """Return the multiple of 32 that is nearest to each side times `scale`, at least 32.
 
     Example:
-        >>> multiple_of_32((384, 512), 0.7)
-        (256, 352)
+        >>> scaled_size((480, 640), 1.2)
+        (576, 768)
     """
     height, width = (max(MULTIPLE, round(scale * side / MULTIPLE) * MULTIPLE) for side in size)
     return height, width

@@ -1,8 +1,8 @@
-"""Maps of very many pictures: several processes, shards, and a manifest of what is done.
+"""Maps of very many images: several processes, shards, and a manifest of what is done.
 
-The work is cut into units, of which each is done or not: one picture to its files, or one shard (a webdataset tar of
-pictures, or a group of them) to one tar of maps. A unit's files appear whole, then its line in the manifest; what has
-no line is done again. So a killed process loses no unit and doubles none, on one machine or on many that share a
+The work is cut into units, each of which is done or not: one image to its files, or one shard (a webdataset tar of
+images, or a group of image files) to one tar of maps. A unit's files appear whole, then its line in the manifest; what
+has no line is done again. So a killed process loses no unit and doubles none, on one machine or on many that share a
 folder.
 """
 
@@ -27,8 +27,8 @@ from typing import Any, Literal
 from torch import Tensor
 from tqdm import tqdm
 
-from salzoo._distributed import all_gather_object, torchrun
-from salzoo._io import write_text
+from salzoo._distributed import all_gather_object, in_torchrun, is_rank_zero, rank, torchrun, world_size
+from salzoo._io import whole, write_text
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import ImageError, RunError, SpecError
 from salzoo.images.read import IMAGE_SUFFIXES, read_bytes, to_tensor
@@ -47,7 +47,7 @@ from salzoo.prediction.files import (
 Engine = Literal["local", "torchrun", "ray"]
 JOB, MANIFEST = "job.json", "manifest.jsonl"
 FILES_A_TASK = 32
-"""Pictures that a Ray worker takes at once."""
+"""Images that a Ray worker takes at once."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Job:
 
     Args:
         model: Name or checkpoint folder; every process loads it.
-        inputs: Pictures, or webdataset shards (`.tar`): all of one kind.
-        output: Folder, on a disk that all processes share.
-        formats: Of the maps.
-        shard_size: Pictures whose maps go into one tar; None writes files. Shards give shards, one for one.
-        batch_size: Pictures that go through the network at once.
+        inputs: Files of images, or webdataset shards (`.tar`): all of one kind.
+        output: Folder for the maps, on a disk that all processes share.
+        formats: Formats of the maps.
+        shard_size: Images whose maps go into one tar; None writes files. Shards always give shards, one for one.
+        batch_size: Images that go through the network at once.
         workers: Threads of each process that read and write.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -77,10 +77,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Unit:
-    """What is done as a whole: pictures to the tar `shard`, or one picture to its own files if that is None."""
+    """What is done as a whole: images to the tar `shard`, or one image to its own files if that is None."""
 
     source: str
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     shard: str | None = None
 
 
@@ -89,15 +89,15 @@ class Entry:
     """One line of the manifest.
 
     Args:
-        source: Of the unit: the picture, the shard, or the name of the group.
-        files: That were written, relative to the output folder.
-        pictures: How many maps they hold.
-        failed: Picture to reason, for those without a map.
+        source: The unit: its image, its shard, or the name of its group.
+        files: Files that were written, relative to the output folder.
+        images: Number of images whose maps they hold.
+        failed: Reason for each image without a map.
     """
 
     source: str
     files: tuple[str, ...] = ()
-    pictures: int = 0
+    images: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -105,11 +105,11 @@ def predict_many(job: Job, engine: Engine = "local", processes: int = 1) -> list
     """Predict what is not done yet, and return the entries of the whole job.
 
     Args:
-        job: What to do; the same as before, if the folder holds one.
-        engine: `local`: this process. `torchrun`: the share of this process if torchrun started it, else it is called
-            with so many processes, each restarted up to three times. `ray`: a pool of so many actors of Ray Data, on
-            the cluster of $RAY_ADDRESS or on this machine.
-        processes: Of torchrun on this machine, or actors.
+        job: What to do. If the folder holds a job already, it must be the same one.
+        engine: `local` works in this process. `torchrun` does this process's share if torchrun started it, and else
+            starts `processes` of them, each restarted up to three times. `ray` works in a pool of `processes` actors of
+            Ray Data, on the cluster of $RAY_ADDRESS or on this machine.
+        processes: Number of processes on this machine, or of actors.
 
     Raises:
         SpecError: If the folder holds another job, inputs are of two kinds, names collide, or an extra is missing.
@@ -123,7 +123,7 @@ def predict_many(job: Job, engine: Engine = "local", processes: int = 1) -> list
     output = Path(job.output)
     make_folder(output)
     _own_folder(job)
-    if engine == "torchrun" and "RANK" in os.environ:
+    if engine == "torchrun" and in_torchrun():
         _share(job, units)
     elif engine == "torchrun":
         _launch(job, processes)
@@ -132,7 +132,7 @@ def predict_many(job: Job, engine: Engine = "local", processes: int = 1) -> list
         todo = [unit for unit in units if unit.source not in done]
         entries = _with_ray(job, todo, processes) if engine == "ray" else work(job, todo)
         append(output, tqdm(entries, total=len(todo), unit="unit", disable=None), "0")
-    return _merge(output, units, final="RANK" not in os.environ or os.environ["RANK"] == "0")
+    return _merge(output, units, final=is_rank_zero())
 
 
 def plan(job: Job) -> list[Unit]:
@@ -144,7 +144,7 @@ def plan(job: Job) -> list[Unit]:
     tars = [name for name in job.inputs if name.endswith(".tar")]
     if tars:
         if len(tars) < len(job.inputs):
-            raise SpecError("pictures and shards (.tar) are two jobs: give inputs of one kind.")
+            raise SpecError("images and shards (.tar) are two jobs: give inputs of one kind.")
         names = [Path(name).name for name in tars]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise SpecError(f"two shards are called {twice}: predict them into different folders.")
@@ -158,7 +158,7 @@ def plan(job: Job) -> list[Unit]:
 
 
 def _digest(names: Sequence[str]) -> str:
-    """Return what changes with the pictures of a group, so that other pictures under its name are another unit."""
+    """Return what changes with the images of a group, so that other images under its name are another unit."""
     return hashlib.sha256("\n".join(map(os.path.abspath, names)).encode()).hexdigest()[:12]
 
 
@@ -171,9 +171,9 @@ def work(job: Job, units: Sequence[Unit], model: SaliencyModel | None = None) ->
     """Do units in this process, and yield each when its files are on the disk.
 
     Args:
-        job: Of the units.
-        units: All of one kind.
-        model: Loaded already; None loads it if there is anything to do.
+        job: The job that the units are part of.
+        units: Units of one kind.
+        model: The model, if it is loaded already; None loads it if there is anything to do.
     """
     if not units:
         return
@@ -183,21 +183,20 @@ def work(job: Job, units: Sequence[Unit], model: SaliencyModel | None = None) ->
             try:
                 yield _shard(job, model, unit)
             except (OSError, tarfile.TarError, ValueError) as error:  # ValueError: webdataset's of a broken tar
-                (Path(job.output) / f".{unit.shard}.part").unlink(missing_ok=True)
                 why = error.strerror if isinstance(error, OSError) else error.args[0]  # webdataset adds more to args
                 yield Entry(unit.source, failed={unit.source: f"{type(error).__name__}: {why}"})
         return
-    paths = [Path(unit.pictures[0]) for unit in units]
+    paths = [Path(unit.images[0]) for unit in units]
     for outcome in predict_each(
         model, paths, Path(job.output), formats=job.formats, batch_size=job.batch_size, workers=job.workers
     ):
-        source, files = os.path.abspath(outcome.picture), tuple(path.name for path in outcome.files)
+        source, files = os.path.abspath(outcome.image), tuple(path.name for path in outcome.files)
         failed = {} if outcome.error is None else {source: outcome.error}
         yield Entry(source, files, 1 - len(failed), failed)
 
 
 def finished(output: Path) -> dict[str, Entry]:
-    """Return the units that are done: their files are there. What failed without a file is tried again."""
+    """Return the units whose files are there, by source. What failed without a file is tried again."""
     return {
         source: entry
         for source, entry in _entries(output).items()
@@ -210,7 +209,7 @@ def append(output: Path, entries: Iterable[Entry], part: str) -> None:
     path = output / f"manifest.{part}.jsonl"
     with path.open("ab") as file:
         if file.tell() and not path.read_bytes().endswith(b"\n"):
-            file.write(b"\n")  # of the line that a killed process left unfinished
+            file.write(b"\n")  # ends the line that a killed process left unfinished
         for entry in entries:
             file.write((json.dumps(asdict(entry)) + "\n").encode())
             file.flush()
@@ -238,7 +237,10 @@ def _merge(output: Path, units: Sequence[Unit], *, final: bool) -> list[Entry]:
         if lost := len(units) - len(entries):
             raise RunError(f"{lost} of {len(units)} units are not done; the same command goes on with them.")
         write_text(output / MANIFEST, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
-        for left in [*output.glob("manifest.*.jsonl"), *output.glob(".*.part")]:  # the latter of killed processes
+        for left in [
+            *output.glob("manifest.*.jsonl"),
+            *output.glob(".*.part"),
+        ]:  # the latter are what killed processes left
             left.unlink()
     return entries
 
@@ -247,7 +249,7 @@ def _own_folder(job: Job) -> None:
     """Write what the job is, or check that the folder's is the same."""
     path = Path(job.output) / JOB
     own = {"model": job.model, "formats": list(job.formats), "shard_size": job.shard_size}
-    if not path.exists() and os.environ.get("RANK", "0") != "0":
+    if not path.exists() and not is_rank_zero():
         return  # the first process writes it
     if not path.exists():
         write_text(path, json.dumps(own, indent=2) + "\n")
@@ -263,9 +265,8 @@ def _shard(job: Job, model: SaliencyModel, unit: Unit) -> Entry:
 
     assert unit.shard is not None
     output, failed, count = Path(job.output), dict[str, str](), 0
-    part = output / f".{unit.shard}.part"
-    is_tar = unit.pictures[0].endswith(".tar")
     with (
+        whole(output / unit.shard) as part,
         part.open("wb") as file,
         webdataset.TarWriter(file, encoder=False, mtime=0) as tar,
         ThreadPoolExecutor(job.workers) as pool,
@@ -283,7 +284,8 @@ def _shard(job: Job, model: SaliencyModel, unit: Unit) -> Entry:
                     failed[key] = str(error)
             return written
 
-        sources = _members(unit.pictures[0]) if is_tar else _files(unit.pictures)
+        is_tar = unit.images[0].endswith(".tar")
+        sources = _members(unit.images[0]) if is_tar else _files(unit.images)
         for key, result in stream(model, sources, pool, job.batch_size):
             if isinstance(result, ImageError):
                 failed[key] = str(result)
@@ -292,16 +294,16 @@ def _shard(job: Job, model: SaliencyModel, unit: Unit) -> Entry:
                 pending.append((key, pool.submit(_encode, saliency_map, image, job.formats)))
             count += write(job.batch_size)
         count += write(0)
-    os.replace(part, output / unit.shard)
     return Entry(unit.source, (unit.shard,), count, failed)
 
 
 def _encode(saliency_map: SaliencyMap, image: Tensor, formats: Sequence[Format]) -> dict[str, bytes]:
     encoded = {}
     for kind in formats:
-        of = image if kind == "overlay" else None
+        ground = image if kind == "overlay" else None
         suffix = SUFFIX[kind].replace("_overlay", "")
-        encoded[f"{kind}{suffix}" if of is not None else suffix[1:]] = bytes(saliency_map.encode(suffix, image=of))
+        key = suffix[1:] if ground is None else f"{kind}{suffix}"
+        encoded[key] = bytes(saliency_map.encode(suffix, image=ground))
     return encoded
 
 
@@ -310,7 +312,7 @@ def _files(paths: Sequence[str]) -> Iterator[Source[str]]:
 
 
 def _members(shard: str) -> Iterator[Source[str]]:
-    """Yield the pictures of a webdataset shard under their keys."""
+    """Yield the images of a webdataset shard under their keys."""
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
     with open(shard, "rb") as file:
@@ -323,12 +325,12 @@ def _members(shard: str) -> Iterator[Source[str]]:
 
 def _share(job: Job, units: Sequence[Unit]) -> None:
     """Do this process's share under torchrun, and wait until all have done theirs."""
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     done = finished(Path(job.output))
-    share = [unit for unit in units[rank::world] if unit.source not in done]  # of all: others are at work already
-    entries = tqdm(work(job, share), total=len(share), unit="unit", disable=None if rank == 0 else True)
-    append(Path(job.output), entries, f"{rank}")
-    all_gather_object(rank)
+    # Shared out first, as other processes are at work already and finish units meanwhile.
+    share = [unit for unit in units[rank() :: world_size()] if unit.source not in done]
+    entries = tqdm(work(job, share), total=len(share), unit="unit", disable=None if is_rank_zero() else True)
+    append(Path(job.output), entries, f"{rank()}")
+    all_gather_object(rank())
 
 
 def _launch(job: Job, processes: int) -> None:
@@ -340,19 +342,19 @@ def _launch(job: Job, processes: int) -> None:
 
 
 class Worker:
-    """A Ray actor: loads the model once, then does units."""
+    """A Ray actor: it loads the model once, then does units."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.model = job, load_on(job.model, job.device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        """Do the units of a batch, given and returned as JSON."""
+        """Do the units of a batch; units and entries are JSON."""
         units = [Unit(**json.loads(text)) for text in batch["unit"]]
         return {"entry": [json.dumps(asdict(entry)) for entry in work(self.job, units, self.model)]}
 
 
 def _with_ray(job: Job, units: Sequence[Unit], processes: int) -> Iterator[Entry]:
-    """Let an actor pool do the units; Ray starts lost actors anew and gives what they had to others."""
+    """Let a pool of actors do the units; Ray restarts lost actors and gives their units to others."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
     import torch

@@ -1,4 +1,4 @@
-"""Pictures to files: the job behind `salzoo predict`. Reading and writing overlap with the network."""
+"""Images to files: the job behind `salzoo predict`. Reading and writing overlap with the network."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from salzoo.images.saliency_map import SaliencyMap
 
 Key = TypeVar("Key")
 Source = tuple[Key, Callable[[], Tensor]]
-"""What a picture is called, and what decodes it."""
+"""What an image is called, and what decodes it."""
 Predicted = tuple[Key, tuple[Tensor, SaliencyMap] | ImageError]
-"""What a picture is called, and its pixels and map, or why there are none."""
+"""What an image is called, and its pixels and map, or why there are none."""
 Format = Literal["png", "npy", "tiff", "overlay"]
 BATCH_PIXELS = 50_000_000
-"""Of decoded pictures that wait or go through the network together: large pictures come in smaller batches."""
+"""Most pixels that wait, or go through the network, together: large images come in smaller batches."""
 SUFFIX: dict[Format, str] = {"png": ".png", "npy": ".npy", "tiff": ".tiff", "overlay": "_overlay.jpg"}
 
 
 @dataclass
 class Report:
-    """What became of each picture.
+    """What became of each image.
 
     Args:
         written: Files that were written.
-        failed: Picture and reason, for those that could not be read or whose map could not be written.
+        failed: Path and reason of each image that could not be read or whose map could not be written.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -48,9 +48,9 @@ class Report:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture: its files, or why there are none."""
+    """What became of one image: its files, or why there are none."""
 
-    picture: Path
+    image: Path
     files: tuple[Path, ...] = ()
     error: str | None = None
 
@@ -65,31 +65,30 @@ def predict_files(
     workers: int = 2,
     progress: bool | None = None,
 ) -> Report:
-    """Predict pictures and write one file a picture and format: `<stem>.png`, `.npy`, `.tiff`, `<stem>_overlay.jpg`.
+    """Predict images and write a file for each format: `<stem>.png`, `.npy`, `.tiff`, `<stem>_overlay.jpg`.
 
-    A picture that cannot be read is reported, and the rest goes on. Every file appears whole or not at all.
+    An image that cannot be read is reported, and the rest goes on. Every file appears whole or not at all.
 
     Args:
-        model: On the device where it is to run.
-        paths: Pictures.
-        output: Folder, made if need be.
-        formats: Of the files.
-        batch_size: Pictures that go through the network at once.
+        model: The model, on the device where it is to run.
+        paths: Files of the images.
+        output: Folder for the maps; it is made if it does not exist.
+        formats: Formats of the maps.
+        batch_size: Images that go through the network at once.
         workers: Threads that read and write.
-        progress: Show a bar; None: if a person is watching.
+        progress: Whether to show a progress bar; None shows one in a terminal.
 
     Raises:
-        SpecError: If two pictures would write the same file, a map would replace a picture, or the folder cannot be
-            made.
+        SpecError: If two images would write the same file, a map would replace an image, or the folder cannot be made.
     """
     refuse_collisions(paths, output, formats)
     make_folder(output)
     outcomes = predict_each(model, paths, output, formats=formats, batch_size=batch_size, workers=workers)
     report = Report()
-    for outcome in tqdm(outcomes, total=len(paths), unit="picture", disable=None if progress is None else not progress):
+    for outcome in tqdm(outcomes, total=len(paths), unit="image", disable=None if progress is None else not progress):
         report.written += outcome.files
         if outcome.error is not None:
-            report.failed[outcome.picture] = outcome.error
+            report.failed[outcome.image] = outcome.error
     return report
 
 
@@ -102,7 +101,7 @@ def predict_each(
     batch_size: int,
     workers: int,
 ) -> Iterator[Outcome]:
-    """Yield what became of each picture as soon as its files are on the disk; see `predict_files`."""
+    """Yield what became of each image as soon as its files are on the disk; see `predict_files`."""
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         pending: deque[tuple[Path, Future[tuple[Path, ...]]]] = deque()
         sources = ((path, partial(to_tensor, path)) for path in paths)
@@ -121,16 +120,16 @@ def predict_each(
 def stream(
     model: SaliencyModel, sources: Iterable[Source[Key]], pool: ThreadPoolExecutor, batch_size: int
 ) -> Iterator[Predicted[Key]]:
-    """Yield picture and map, or why there is none, in order; the pool decodes the next pictures meanwhile.
+    """Yield each image with its map, or with the reason why it has none, in order; the pool decodes ahead.
 
     Args:
-        model: On the device where it is to run.
-        sources: Pictures; as many are held in memory as four batches need, whatever their number.
-        pool: Of threads.
-        batch_size: Pictures that go through the network at once; large ones are fewer.
+        model: The model, on the device where it is to run.
+        sources: The images; however many there are, memory holds about four batches of them.
+        pool: Threads that decode.
+        batch_size: Images that go through the network at once; fewer if they are large.
 
     Raises:
-        SpecError: If that is not at least 1.
+        SpecError: If `batch_size` is not at least 1.
     """
     if batch_size < 1:
         raise SpecError(f"batch_size={batch_size} is not accepted: at least 1.")
@@ -147,10 +146,10 @@ def stream(
 
 @contextmanager
 def _lanes(model: SaliencyModel, batch_size: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """Make the threads that run the network, each with its share of the batch, and say how many they are.
+    """Make the threads that run the network, each with its share of the batch, and give their number.
 
-    One on a GPU. On a CPU as many as torch may use, up to one a picture: threads that share each layer wait for the
-    last of them at its end, and so for every picture that is read or written meanwhile; lanes wait for nothing.
+    One on a GPU. On a CPU as many as torch may use, up to one for each image: threads that share each layer wait for
+    the last of them at its end, and so for every image that is read or written meanwhile; lanes wait for nothing.
     """
     threads = torch.get_num_threads()
     count = min(threads, batch_size) if model.device.type == "cpu" else 1
@@ -175,7 +174,7 @@ def _infer(model: SaliencyModel, batch: list[tuple[Key, Tensor | ImageError]]) -
 def _batches(
     items: Iterable[tuple[Key, Tensor | ImageError]], size: int, pixels: int
 ) -> Iterator[list[tuple[Key, Tensor | ImageError]]]:
-    """Cut into batches of so many pictures, or fewer that have more than so many pixels."""
+    """Cut into batches of `size` images, or of fewer as soon as they have more than so many pixels."""
     batch, seen = list[tuple[Key, Tensor | ImageError]](), 0
     for key, image in items:
         batch.append((key, image))
@@ -218,15 +217,15 @@ def make_folder(output: Path) -> None:
 
 
 def refuse_collisions(paths: Sequence[Path], output: Path, formats: Sequence[Format]) -> None:
-    """Raise if two pictures would write the same file, or a map would replace a picture.
+    """Check that no two images would write the same file, and that no map would replace an image.
 
     Raises:
-        SpecError: With the names.
+        SpecError: If they would; the message names them.
     """
-    pictures = {path.resolve() for path in paths}
+    images = {path.resolve() for path in paths}
     targets = (output / (path.stem + SUFFIX[kind]) for path in paths for kind in formats)
-    if lost := next((target for target in targets if target.resolve() in pictures), None):
-        raise SpecError(f"the map {lost} would replace the picture: choose another output folder than {output}.")
+    if lost := next((target for target in targets if target.resolve() in images), None):
+        raise SpecError(f"the map {lost} would replace the image: choose another output folder than {output}.")
     seen: dict[str, Path] = {}
     for path in paths:
         if other := seen.get(path.stem):
@@ -237,7 +236,7 @@ def refuse_collisions(paths: Sequence[Path], output: Path, formats: Sequence[For
 def _read_ahead(
     pool: ThreadPoolExecutor, sources: Iterable[Source[Key]], ahead: int
 ) -> Iterator[tuple[Key, Tensor | ImageError]]:
-    """Yield decoded pictures in order, with the next ones being decoded in the pool."""
+    """Yield decoded images in order, while the pool decodes the next ones."""
     waiting: deque[tuple[Key, Future[Tensor]]] = deque()
     todo = iter(sources)
 
