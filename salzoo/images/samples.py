@@ -56,7 +56,7 @@ def pop_out(
     Args:
         kind: What sets the singleton apart: a red bar among green ones, a bar tilted the other way (by 90 degrees), or
             one twice as long and wide.
-        seed: Places the singleton (never in an outer row or column) and shakes the grid.
+        seed: Seed of the place of the singleton (never in an outer row or column) and of the jitter of the grid.
         columns: Bars in a row, at least 3.
         rows: Bars in a column, at least 3.
 
