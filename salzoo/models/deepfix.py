@@ -16,7 +16,7 @@ VGG-16 with a dilated last block, with half the dilation and narrower modules, A
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -24,23 +24,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import StackedTaps
+from salzoo.backbones import TimmBackbone
+from salzoo.components.layers import StackedFeatures
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.components.training_config import TrainingConfig
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
 
-VGG16_TAPS = ("features.29",)
+VGG16_NODES = ("features.29",)
 """conv5_3 after its ReLU."""
 
 BLOB_SIDES = (1 / 16, 1 / 8, 3 / 16, 1 / 4)
 """Standard deviations of the blobs as shares of a side; every pair of a vertical and a horizontal one is a blob."""
 
 FLOOR = 0.02
-"""Of a predicted map, whose maximum should be 1: below it the map goes on as an exponential."""
+"""Value of a predicted map, whose maximum should be 1, below which it goes on as an exponential."""
 
 
 class Inception(nn.Module):
@@ -74,14 +74,14 @@ class LocationBiasedConvolution(nn.Module):
     """A dilated 5x5 convolution of feature maps and of 16 fixed blobs around the centre.
 
     R_k = ReLU(W_k * V + W'_k * L + b_k): the same as a convolution of the maps V and L concatenated, but that of the
-    blobs L, which gives each place a bias of its own, is made once a batch.
+    blobs L, which gives each place a bias of its own, is computed once a batch.
 
     Shape: (N, C, H, W) to (N, width, H, W).
 
     Args:
         channels: C.
         width: Channels of the result.
-        dilation: Of the kernel; 6 for the paper's maps of stride 8.
+        dilation: Dilation of the kernel; 6 for the paper's maps of stride 8.
     """
 
     def __init__(self, channels: int, width: int, dilation: int) -> None:
@@ -112,33 +112,31 @@ class DeepFixNetwork(nn.Module):
 
     Args:
         backbone: timm name.
-        taps: See `TimmBackbone`.
-        dilated: Whether to turn VGG-16 into the paper's trunk: pool4 at stride 1, conv5_1 to conv5_3 dilated by 2.
-        frozen: Do not train the trunk, and standardise its maps.
-        width: Channels after each inception module and location-biased convolution.
-        dilation: Of the location-biased convolutions.
+        feature_nodes: Strides or module names; all maps are brought to the size of the first.
+        dilated: Turn VGG-16 into the paper's backbone of stride 8: pool4 at stride 1, conv5_1 to conv5_3 dilated by 2.
+        frozen: Do not train the backbone, and standardise its maps.
+        width: Channels after each inception module and location-biased convolution; the paper's is 512.
+        dilation: Dilation of the location-biased convolutions; the paper's is 6, on maps of stride 8.
         dropout: Share of values left out after each location-biased convolution in training.
-        pretrained_backbone: Start from ImageNet weights.
     """
 
     def __init__(
         self,
-        backbone: str,
-        taps: Sequence[int | str],
-        dilated: bool,
-        frozen: bool,
-        width: int,
-        dilation: int,
-        dropout: float,
-        pretrained_backbone: bool,
+        backbone: str = "vgg16.tv_in1k",
+        feature_nodes: tuple[int | str, ...] = VGG16_NODES,
+        dilated: bool = True,
+        frozen: bool = False,
+        width: int = 512,
+        dilation: int = 6,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        trunk = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=frozen)
+        features = TimmBackbone(backbone, feature_nodes)
         if dilated:
-            dilate_vgg16(trunk.trunk)
+            dilate_vgg16(features.trunk)
         if frozen:
-            trunk.freeze()
-        self.features = StackedTaps(trunk, trunk.strides[0])
+            features.freeze()
+        self.features = StackedFeatures(features, features.strides[0])
         self.head = nn.Sequential(
             Inception(self.features.channels, width),
             Inception(width, width),
@@ -155,81 +153,63 @@ class DeepFixNetwork(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Run the trunk and the head."""
+        """Run the backbone and the head."""
         saliency: Tensor = self.head(self.features(image))
         return saliency
 
 
-def dilate_vgg16(trunk: nn.Module) -> None:
+def dilate_vgg16(vgg16: nn.Module) -> None:
     """Keep stride 8 to the end of timm's VGG-16, cut out by names, in place; its weights stay."""
-    trunk.set_submodule("features.23", nn.MaxPool2d(3, stride=1, padding=1))
+    vgg16.set_submodule("features.23", nn.MaxPool2d(3, stride=1, padding=1))
     for name in ("features.24", "features.26", "features.28"):
-        convolution = cast("nn.Conv2d", trunk.get_submodule(name))
+        convolution = cast("nn.Conv2d", vgg16.get_submodule(name))
         convolution.dilation = convolution.padding = (2, 2)
 
 
-class DeepFix(SaliencyModel):
-    """DeepFix: large receptive fields that know where in the picture they are, trained by Euclidean loss.
+@dataclass(frozen=True)
+class DeepFixTraining(TrainingConfig):
+    """Training of DeepFix; `sgd` is stochastic gradient descent as described above.
 
     Args:
-        backbone: timm name.
-        taps: Strides or module names; all maps are brought to the size of the first.
-        dilated: Whether to turn VGG-16 into the paper's trunk of stride 8.
-        frozen: Do not train the trunk, and standardise its maps.
-        width: Channels after each inception module and location-biased convolution; the paper's is 512.
-        dilation: Of the location-biased convolutions; the paper's is 6, on maps of stride 8.
-        dropout: Share of values left out after each location-biased convolution in training.
-        optimizer: `paper` (see above) or `adamw` with a one-cycle rate.
-        lr: Rate at the start, or the peak of the one-cycle rate.
-        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
+        lr: Learning rate at the start; of AdamW the peak of a one-cycle schedule.
+    """
+
+    lr: float = 1e-2
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+
+
+class DeepFix(SaliencyModel):
+    """DeepFix: large receptive fields that know where in the image they are, trained by Euclidean loss.
+
+    Its arguments are those of `DeepFixNetwork`, and `power`.
+
+    Args:
         power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
-        loss: Instead of the paper's, see `salzoo.losses.get`.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the network expects.
     """
 
     network: DeepFixNetwork
+    network_class = DeepFixNetwork
+    training_config: DeepFixTraining
+    training_class = DeepFixTraining
+    default_preprocess = Preprocess((480, 640), "aspect")
+    statistics_images = 64
 
-    def __init__(
-        self,
-        backbone: str = "vgg16.tv_in1k",
-        taps: tuple[int | str, ...] = VGG16_TAPS,
-        dilated: bool = True,
-        frozen: bool = False,
-        width: int = 512,
-        dilation: int = 6,
-        dropout: float = 0.5,
-        optimizer: Literal["paper", "adamw"] = "paper",
-        lr: float = 1e-2,
-        mirror: bool = False,
-        power: float = 1.0,
-        loss: losses.LossSpec | None = None,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((480, 640), "aspect"),
-    ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
-        self.optimizer, self.lr, self.power = optimizer, lr, power
-        self.network = DeepFixNetwork(backbone, taps, dilated, frozen, width, dilation, dropout, pretrained_backbone)
+    def __init__(self, *, power: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.power = power
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Make the map positive, without ties, and divide it by its sum."""
         above, below = logits.clamp_min(FLOOR).log(), (logits - FLOOR).clamp_max(0)
         return normalise_log(self.power * (above + below))
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error against the density scaled to a maximum of 1."""
         truth = F.adaptive_avg_pool2d(batch["density"], (logits.shape[-2], logits.shape[-1]))
         return losses.mse(logits[:, 0].float(), truth / truth.amax((-2, -1), keepdim=True).clamp_min(1e-20))
 
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit a frozen trunk's channel statistics to 64 training pictures."""
-        images = (as_float(image).to(self.device) for image in data.calibration_images(64))
-        self.network.features.fit(self.preprocess.normalize(image) for image in images)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, or stochastic gradient descent that slows down when the validation NSS stops rising."""
-        if self.optimizer == "adamw":
-            return super().configure_optimizers()
-        sgd = torch.optim.SGD(self.parameter_groups(), lr=self.lr, momentum=0.9, weight_decay=5e-4)
+    def configure_sgd(self) -> Any:
+        """Return stochastic gradient descent that slows down when the validation NSS stops rising."""
+        sgd = torch.optim.SGD(self.parameter_groups(), lr=self.training_config.lr, momentum=0.9, weight_decay=5e-4)
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(sgd, mode="max", factor=0.1, patience=2, min_lr=1e-6)
         return {"optimizer": sgd, "lr_scheduler": {"scheduler": plateau, "monitor": "val/nss"}}

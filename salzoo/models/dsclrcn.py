@@ -2,13 +2,13 @@
 
 Differences from the paper:
 - Where paper and released code differ, this is the released code: the two directions of a row (or a column) share one
-  LSTM, the context enters at its first step only, and the context branch sees the whole picture at 227 x 227.
+  LSTM, the context enters at its first step only, and the context branch sees the whole image at 227 x 227.
 - The paper's context branch is an AlexNet trained on Places205, whose weights exist as a Caffe model only. Here it is
   torchvision's AlexNet with ImageNet weights, without grouped convolutions and response normalisation.
 - timm's ResNet-50 has the stride of a block in its 3x3 convolution and dilates the first block of a stage as the stage
   before; it expects RGB with ImageNet statistics. Its batch normalisation is frozen; the authors train its affine part.
 - Bilinear up-sampling repeats the border in the training loss, where the authors' deconvolution fades to 0.
-- Logits are up-sampled before the softmax over the picture's pixels; the authors up-sample the map after it.
+- Logits are up-sampled before the softmax over the image's pixels; the authors up-sample the map after it.
 - The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised, takes the context from the last of
   them, and has narrower layers, AdamW and a one-cycle rate.
 """
@@ -16,6 +16,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -23,25 +24,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import Standardise, fit_standardise, resize_map
+from salzoo.backbones import TimmBackbone
+from salzoo.components.layers import Standardise, resize_map
 from salzoo.components.optimizers import caffe_sgd
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.components.training_config import TrainingConfig
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
 
-RESNET50_TAPS = ("layer3", "layer4")
+RESNET50_NODES = ("layer3", "layer4")
 """res4f and res5c, both at stride 8."""
 
 SCENE_SIZE = (227, 227)
-SCENE_TAP = "features.12"
+"""(height, width) at which the backbone of the context sees the image."""
+
+SCENE_NODE = "features.12"
 """pool5 of torchvision's AlexNet."""
 
 SCENE_SCALE = 9.0
-"""Of the normalised description of the scene at the start."""
+"""Scale of the normalised description of the scene at the start."""
 
 FLOOR = 0.02
 """Added to a sigmoid map stretched to [0, 1], so that every density has a logarithm."""
@@ -53,7 +56,7 @@ class Normalise(nn.Module):
     Shape: (N, ...) to the same.
 
     Args:
-        scale: At the start.
+        scale: Scale at the start.
     """
 
     def __init__(self, scale: float) -> None:
@@ -99,42 +102,40 @@ class SpatialLSTM(nn.Module):
 class DSCLRCNNetwork(nn.Module):
     """Local features, a description of the scene, and two rounds of LSTMs along rows and columns (Fig. 2).
 
-    Shape: (N, 3, H, W) normalised image to logits (N, 1, h, w), of the size of the first tap.
+    Shape: (N, 3, H, W) normalised image to logits (N, 1, h, w), of the size of the first feature map.
 
     Args:
-        backbone: timm name of the trunk of the local features.
-        taps: See `TimmBackbone`; maps of later taps are brought to the size of the first.
-        output_stride: 8 to dilate a ResNet; None for a trunk as it is.
-        frozen: Do not train the trunk, and standardise its maps; otherwise its batch normalisation is frozen.
-        width: Channels of the local features.
-        scale: Of normalised local features at the start.
-        scene: timm or torchvision name of the trunk of the context, cut after `SCENE_TAP`; None: the last tap.
-        scene_grid: (height, width) to which the context's map is averaged before its fully connected layer.
-        context: Length of the description of the scene.
-        hidden: Units of each LSTM.
+        backbone: timm name of the backbone of the local features.
+        feature_nodes: Strides or module names; all maps are brought to the size of the first.
+        output_stride: 8 to dilate a ResNet; None for a backbone as it is.
+        frozen: Do not train the backbone, and standardise its maps; otherwise its batch normalisation is frozen.
+        width: Channels of the local features; the paper's are 512.
+        scale: Scale of normalised local features at the start, 400 for the paper's 512 x 60 x 80 values.
+        scene: timm or torchvision name of the backbone of the context, cut after `SCENE_NODE`; None: the context is
+            taken from the last feature map.
+        scene_grid: (height, width) to which the context's map is averaged before its fully connected layer; 6 x 6 for
+            AlexNet.
+        context: Length of the description of the scene; the paper's is 128.
+        hidden: Units of each LSTM; the paper's are 128.
         dropout: Share of the local features' channels left out in training.
-        pretrained_backbone: Start both trunks from ImageNet weights.
     """
 
     def __init__(
         self,
-        backbone: str,
-        taps: Sequence[int | str],
-        output_stride: int | None,
-        frozen: bool,
-        width: int,
-        scale: float,
-        scene: str | None,
-        scene_grid: tuple[int, int],
-        context: int,
-        hidden: int,
-        dropout: float,
-        pretrained_backbone: bool,
+        backbone: str = "resnet50.tv_in1k",
+        feature_nodes: tuple[int | str, ...] = RESNET50_NODES,
+        output_stride: int | None = 8,
+        frozen: bool = False,
+        width: int = 512,
+        scale: float = 400.0,
+        scene: str | None = "torchvision/alexnet",
+        scene_grid: tuple[int, int] = (6, 6),
+        context: int = 128,
+        hidden: int = 128,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.backbone = TimmBackbone(
-            backbone, taps, pretrained=pretrained_backbone, output_stride=output_stride, remember=frozen
-        )
+        self.backbone = TimmBackbone(backbone, feature_nodes, output_stride=output_stride)
         batch_norms = [name for name, m in self.backbone.trunk.named_modules() if isinstance(m, nn.BatchNorm2d)]
         if frozen or batch_norms:
             self.backbone.freeze(*(() if frozen else batch_norms))
@@ -144,7 +145,7 @@ class DSCLRCNNetwork(nn.Module):
         self.fuse = nn.Conv2d(width * len(channels), width, 1)
         self.normalise = nn.ModuleList(Normalise(scale) for _ in (*channels, "fused"))
         self.dropout = nn.Dropout2d(dropout)
-        self.scene = None if scene is None else TimmBackbone(scene, (SCENE_TAP,), pretrained=pretrained_backbone)
+        self.scene = None if scene is None else TimmBackbone(scene, (SCENE_NODE,))
         self.scene_grid = scene_grid
         described = (channels if self.scene is None else self.scene.channels)[-1] * scene_grid[0] * scene_grid[1]
         self.describe = nn.Linear(described, context)
@@ -159,7 +160,7 @@ class DSCLRCNNetwork(nn.Module):
             nn.init.zeros_(cast("Tensor", layer.bias))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Run trunks and LSTMs; the latter along rows, columns, rows, columns."""
+        """Run backbones and LSTMs; the latter along rows, columns, rows, columns."""
         maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
         context = self._context(image, maps)
         x = self._fuse(maps)
@@ -186,72 +187,40 @@ class DSCLRCNNetwork(nn.Module):
         return context
 
 
-class DSCLRCN(SaliencyModel):
-    """DSCLRCN: every place knows the whole picture through LSTMs and a description of the scene; trained by NSS.
+@dataclass(frozen=True)
+class DSCLRCNTraining(TrainingConfig):
+    """Training of DSCLRCN; `sgd` is that of the authors' file: momentum 0.9, 0.4 of the rate every 500 steps.
 
     Args:
-        backbone: timm name of the trunk of the local features.
-        taps: Strides or module names; all maps are brought to the size of the first.
-        output_stride: 8 to dilate a ResNet; None for a trunk as it is.
-        frozen: Do not train the trunk, and standardise its maps; otherwise its batch normalisation is frozen.
-        width: Channels of the local features; the paper's are 512.
-        scale: Of normalised local features at the start, 400 for the paper's 512 x 60 x 80 values.
-        scene: timm or torchvision name of the trunk of the context; None: the last tap.
-        scene_grid: (height, width) of the context's map; 6 x 6 for AlexNet.
-        context: Length of the description of the scene; the paper's is 128.
-        hidden: Units of each LSTM; the paper's are 128.
-        dropout: Share of the local features' channels left out in training.
-        density: Of a map of logits: their `softmax`, as the released network has it, or their `sigmoid`, which is
-            what the loss sees, stretched to [0, 1] and divided by its sum.
-        optimizer: `paper` (SGD with momentum 0.9, 0.4 of the rate every 500 steps) or `adamw` with a one-cycle rate.
-        lr: Rate at the start, or the peak of the one-cycle rate.
-        backbone_rate: Rate of the trunks as a share of `lr`.
-        loss: Instead of the paper's, see `salzoo.losses.get`.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the network expects.
+        lr: Learning rate at the start; of AdamW the peak of a one-cycle schedule.
+    """
+
+    lr: float = 1e-2
+    backbone_lr_scale: float = 0.1
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+
+
+class DSCLRCN(SaliencyModel):
+    """DSCLRCN: every place knows the whole image through LSTMs and a description of the scene; trained by NSS.
+
+    Its arguments are those of `DSCLRCNNetwork`, and `density`.
+
+    Args:
+        density: How logits become a density: by `softmax`, as in the released network, or by `sigmoid`, which is what
+            the loss sees, stretched to [0, 1] and divided by its sum.
     """
 
     network: DSCLRCNNetwork
+    network_class = DSCLRCNNetwork
+    training_config: DSCLRCNTraining
+    training_class = DSCLRCNTraining
+    default_preprocess = Preprocess((480, 640))
     sigmoid = True
+    statistics_images = 64
 
-    def __init__(
-        self,
-        backbone: str = "resnet50.tv_in1k",
-        taps: tuple[int | str, ...] = RESNET50_TAPS,
-        output_stride: int | None = 8,
-        frozen: bool = False,
-        width: int = 512,
-        scale: float = 400.0,
-        scene: str | None = "torchvision/alexnet",
-        scene_grid: tuple[int, int] = (6, 6),
-        context: int = 128,
-        hidden: int = 128,
-        dropout: float = 0.0,
-        density: Literal["softmax", "sigmoid"] = "softmax",
-        optimizer: Literal["paper", "adamw"] = "paper",
-        lr: float = 1e-2,
-        backbone_rate: float = 0.1,
-        loss: losses.LossSpec | None = None,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((480, 640)),
-    ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss)
-        self.density, self.optimizer = density, optimizer
-        self.lr, self.backbone_rate = lr, backbone_rate
-        self.network = DSCLRCNNetwork(
-            backbone,
-            taps,
-            output_stride,
-            frozen,
-            width,
-            scale,
-            scene,
-            scene_grid,
-            context,
-            hidden,
-            dropout,
-            pretrained_backbone,
-        )
+    def __init__(self, *, density: Literal["softmax", "sigmoid"] = "softmax", **options: Any) -> None:
+        super().__init__(**options)
+        self.density = density
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Softmax over pixels, or the sigmoid map stretched to [0, 1], as the authors show it, divided by its sum."""
@@ -261,21 +230,12 @@ class DSCLRCN(SaliencyModel):
         low, high = saliency.amin((-2, -1), keepdim=True), saliency.amax((-2, -1), keepdim=True)
         return normalise_log(((saliency - low) / (high - low).clamp_min(1e-8) + FLOOR).log())
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Negative NSS of the up-sampled sigmoid map at the pixels that were looked at (Sec. III-E)."""
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Negative NSS of the up-sampled sigmoid map at the fixated pixels (Sec. III-E)."""
         size = (batch["fixations"].shape[-2], batch["fixations"].shape[-1])
         saliency = F.interpolate(logits.float().sigmoid(), size, mode="bilinear", align_corners=False)[:, 0]
         return -losses.nss(saliency.clamp_min(1e-30).log(), batch["fixations"].clamp(max=1))
 
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit a frozen trunk's channel statistics to 64 training pictures."""
-        layers = [layer for layer in self.network.standardise if isinstance(layer, Standardise)]
-        if layers:
-            images = (as_float(image).to(self.device) for image in data.calibration_images(64))
-            fit_standardise(layers, (self.network.backbone(self.preprocess.normalize(image)) for image in images))
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, or the authors' SGD as in their training file."""
-        if self.optimizer == "adamw":
-            return super().configure_optimizers()
+    def configure_sgd(self) -> Any:
+        """Return the authors' SGD as in their training file."""
         return caffe_sgd(self.parameter_groups(), momentum=0.9, weight_decay=5e-4, step_size=500, gamma=0.4)

@@ -1,13 +1,13 @@
 """Quest: the model of "Deep Saliency Models: The Quest For The Loss Function".
 
 Bruckert, Tavakoli, Liu, Christie & Le Meur, Neurocomputing 2021; arXiv:1907.02336. One architecture, many losses:
-`--model.loss` takes any of `salzoo.losses`, and `salzoo study losses` compares them.
+`--training.loss` takes any of `salzoo.losses`, and `salzoo study losses` compares them.
 
 Differences from the paper:
 - We had its abstract and references only: a multi-level encoder, a few convolutions, a learned centre bias and a
   sigmoid are after its description; widths, optimiser and the weights of losses are ours.
-- A point-wise convolution brings each tap to `hidden[0]` channels, then all are resized and added: what a concatenation
-  and one such convolution compute, at the cost of the small maps.
+- A point-wise convolution brings each feature map to `hidden[0]` channels, then all are resized and added: what a
+  concatenation and one such convolution compute, at the cost of the small maps.
 - The centre bias is a kernel density estimate of the training fixations with a learned weight, added before the
   sigmoid.
 - Training starts at the centre bias with a peak of `PRIOR`, as detection networks start at a low prior (Lin et al.,
@@ -19,54 +19,47 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import CentreBias, Standardise, fit_standardise
+from salzoo.backbones import TimmBackbone
+from salzoo.components.layers import CentreBias, Standardise, resize_map
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
-from salzoo.images.preprocess import Preprocess, as_float
-
-if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
+from salzoo.components.training_config import TrainingConfig
+from salzoo.images.preprocess import Preprocess
+from salzoo.losses import LossSpec
 
 PRIOR = 0.03
 """Height of the sigmoid map where people look most, before training."""
 
 
 class QuestNetwork(nn.Module):
-    """Taps of an encoder, added at the resolution of one of them, 3x3 convolutions, and a centre bias.
+    """Feature maps of an encoder, added at the resolution of one of them, 3x3 convolutions, and a centre bias.
 
     Shape: (N, 3, H, W) normalised image to (N, 1, H / stride, W / stride) logits of the sigmoid map.
 
     Args:
         backbone: timm name.
-        taps: See `TimmBackbone`.
-        stride: Of the map, that of one of the taps.
-        hidden: Channels that each tap is brought to, then those of the 3x3 convolutions.
+        feature_nodes: Strides or module names.
+        stride: Stride of the result, that of one of the nodes.
+        hidden: Channels that each feature map is brought to, then those of the 3x3 convolutions.
         dropout: Share of the first channels left out in training.
-        train_backbone: If not, the trunk is frozen and its channels are standardised.
-        pretrained_backbone: Start from ImageNet weights.
-        remember: See `TimmBackbone`.
+        train_backbone: If not, the backbone is frozen and its channels are standardised.
     """
 
     def __init__(
         self,
-        backbone: str,
-        taps: Sequence[int | str],
-        stride: int,
-        hidden: Sequence[int],
-        dropout: float,
-        train_backbone: bool,
-        pretrained_backbone: bool,
-        remember: bool,
+        backbone: str = "vgg16.tv_in1k",
+        feature_nodes: tuple[int | str, ...] = (4, 8, 16),
+        stride: int = 8,
+        hidden: tuple[int, ...] = (64, 32, 32),
+        dropout: float = 0.0,
+        train_backbone: bool = True,
     ) -> None:
         super().__init__()
-        self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=remember)
+        self.backbone = TimmBackbone(backbone, feature_nodes)
         if not train_backbone:
             self.backbone.freeze()
         channels = self.backbone.channels
@@ -86,7 +79,7 @@ class QuestNetwork(nn.Module):
         maps = self.backbone(image)
         size = (maps[self.reference].shape[-2], maps[self.reference].shape[-1])
         levels = [
-            _resize(project(standardise(m)), size)
+            resize_map(project(standardise(m)), size)
             for project, standardise, m in zip(self.project, self.standardise, maps, strict=True)
         ]
         bias = self.centre_bias(size)
@@ -94,65 +87,28 @@ class QuestNetwork(nn.Module):
         return logits
 
 
-class Quest(SaliencyModel):
-    """A plain multi-level network with a sigmoid, on which losses are compared.
+@dataclass(frozen=True)
+class QuestTraining(TrainingConfig):
+    """Training of Quest.
 
     Args:
-        backbone: timm name.
-        taps: Strides or module names.
-        stride: Of the map, that of one of the taps.
-        hidden: Channels that each tap is brought to, then those of the 3x3 convolutions.
-        dropout: Share of the first channels left out in training.
-        train_backbone: If not, the trunk is frozen.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the network expects.
-        lr: Peak learning rate.
-        backbone_rate: Rate of the trunk as a share of `lr`.
-        loss: What to train with, as `salzoo.losses.get` takes it.
-        remember: In training, keep the maps of the frozen trunk in memory; needs `--data.augment.crop 0`.
-        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
+        loss: Criterion to train with, as `salzoo.losses.get` takes it.
     """
 
-    network: QuestNetwork
-    sigmoid = True
+    backbone_lr_scale: float = 0.1
+    loss: LossSpec = "unisal"
 
-    def __init__(
-        self,
-        backbone: str = "vgg16.tv_in1k",
-        taps: tuple[int | str, ...] = (4, 8, 16),
-        stride: int = 8,
-        hidden: tuple[int, ...] = (64, 32, 32),
-        dropout: float = 0.0,
-        train_backbone: bool = True,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((240, 320)),
-        lr: float = 1e-3,
-        backbone_rate: float = 0.1,
-        loss: losses.LossSpec = "unisal",
-        remember: bool = False,
-        mirror: bool = False,
-    ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
-        self.lr, self.backbone_rate = lr, backbone_rate
-        self.network = QuestNetwork(
-            backbone, taps, stride, hidden, dropout, train_backbone, pretrained_backbone, remember
-        )
+
+class Quest(SaliencyModel):
+    """A plain multi-level network with a sigmoid, on which losses are compared; arguments as `QuestNetwork`."""
+
+    network: QuestNetwork
+    network_class = QuestNetwork
+    training_config: QuestTraining
+    training_class = QuestTraining
+    default_preprocess = Preprocess((240, 320))
+    sigmoid = True
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Divide the sigmoid map by its sum."""
         return normalise_log(F.logsigmoid(logits))
-
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit the centre bias to the training fixations, and a frozen trunk's statistics to 256 training pictures."""
-        self.network.centre_bias.fit(data.train_points(), bandwidth=0.03)
-        layers = [layer for layer in self.network.standardise if isinstance(layer, Standardise)]
-        if layers:
-            images = (as_float(image).to(self.device) for image in data.calibration_images(256))
-            fit_standardise(layers, (self.network.backbone(self.preprocess.normalize(image)) for image in images))
-
-
-def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Average to a smaller size, interpolate to a larger one."""
-    if maps.shape[-2] > size[0]:
-        return F.adaptive_avg_pool2d(maps, size)
-    return F.interpolate(maps, size, mode="bilinear", align_corners=False)

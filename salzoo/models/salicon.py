@@ -1,12 +1,12 @@
-"""SALICON, the model (Huang, Shen, Boix & Zhao, ICCV 2015), not the data set of the same name.
+"""SALICON, the model (Huang, Shen, Boix & Zhao, ICCV 2015), not the dataset of the same name.
 
 Differences from the paper:
 - The authors released no code. Layers and sizes are those on which two re-implementations agree (SALICONtf by
   Kotseruba, and its PyTorch port by nkuhzx): both streams end after conv5_3, the coarse one sees half the size, and its
-  maps are up-sampled to the nearest neighbour. OpenSALICON (Thomas 2016) keeps pool5 and doubles the pictures instead.
+  maps are up-sampled to the nearest neighbour. OpenSALICON (Thomas 2016) keeps pool5 and doubles the images instead.
 - The loss is the paper's best of four, the Kullback-Leibler divergence; the re-implementations train with binary
   cross-entropy. The map becomes a distribution by a softmax.
-- `optimizer: paper` is SALICONtf's: the rate and the schedule of the authors are not known.
+- `optimizer: sgd` is SALICONtf's: the rate and the schedule of the authors are not known.
 - timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets.
 - The lite variant reads layers of EfficientNet-Lite0 in both streams, standardised and stacked at stride 8, with
   bilinear up-sampling. Its streams are frozen: only the last convolution is trained, not the whole.
@@ -14,7 +14,7 @@ Differences from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -22,56 +22,55 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import StackedTaps
+from salzoo.backbones import TimmBackbone
+from salzoo.components.layers import StackedFeatures
 from salzoo.components.optimizers import decaying_sgd
 from salzoo.components.saliency_model import SaliencyModel
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.components.training_config import TrainingConfig
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
 
 
 class SALICONNetwork(nn.Module):
-    """Two trunks that share no weights, one for the picture and one for the picture at half its size (Fig. 2).
+    """Two backbones that share no weights, one for the image and one for the image at half its size (Fig. 2).
 
     Shape: (N, 3, H, W) normalised image, sides even, to (N, 1, H / stride, W / stride) logits; for VGG-16's conv5_3 and
     600 x 800 pixels 37 x 50.
 
     Args:
-        backbone: timm name, of both streams.
-        taps: See `TimmBackbone`.
-        stride: Of each stream's features, that of one of the taps.
-        frozen: Train neither stream, standardise their maps and keep those of the training pictures in memory.
-        upsampling: How the coarse stream's features come to the resolution of the fine one's.
-        dropout: Share of the concatenated channels left out in training.
-        pretrained_backbone: Start from ImageNet weights.
+        backbone: timm name, the same for both streams.
+        feature_nodes: Strides or module names; the default is the paper's, the ReLU after conv5_3.
+        stride: Stride of each stream's features, that of one of the nodes.
+        frozen: Train neither stream, and standardise their maps; the paper trains all.
+        upsampling: How the coarse stream's features come to the resolution of the fine one's: `nearest` as SALICONtf,
+            or `bilinear`.
+        dropout: Share of the concatenated channels left out in training; the paper has none.
     """
 
     def __init__(
         self,
-        backbone: str,
-        taps: Sequence[int | str],
-        stride: int,
-        frozen: bool,
-        upsampling: Literal["nearest", "bilinear"],
-        dropout: float,
-        pretrained_backbone: bool,
+        backbone: str = "vgg16.tv_in1k",
+        feature_nodes: tuple[int | str, ...] = ("features.29",),
+        stride: int = 16,
+        frozen: bool = False,
+        upsampling: Literal["nearest", "bilinear"] = "nearest",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.upsampling = upsampling
-        trunks = [TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=frozen) for _ in range(2)]
+        backbones = [TimmBackbone(backbone, feature_nodes) for _ in range(2)]
         if frozen:
-            for trunk in trunks:
-                trunk.freeze()
-        self.fine, self.coarse = (StackedTaps(trunk, stride) for trunk in trunks)
+            for one in backbones:
+                one.freeze()
+        self.fine, self.coarse = (StackedFeatures(one, stride) for one in backbones)
         self.dropout = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(2 * self.fine.channels, 1, 1)
         nn.init.zeros_(self.head.weight)  # as the re-implementations do: the first map is flat
 
     def forward(self, image: Tensor) -> Tensor:
-        """Run both streams and weigh their channels; under autocast only the trunks run in half precision."""
+        """Run both streams and weigh their channels; under autocast only the backbones run in half precision."""
         fine, coarse = self.fine(image).float(), self.coarse(F.avg_pool2d(image, 2)).float()
         with torch.autocast(image.device.type, enabled=False):
             features = torch.cat([fine, F.interpolate(coarse, fine.shape[-2:], mode=self.upsampling)], dim=1)
@@ -79,62 +78,36 @@ class SALICONNetwork(nn.Module):
         return logits
 
 
+@dataclass(frozen=True)
+class SALICONTraining(TrainingConfig):
+    """Training of SALICON; `sgd` has Nesterov momentum 0.9 and a decaying rate, as SALICONtf.
+
+    Args:
+        lr: Learning rate at the start; of AdamW the peak of a one-cycle schedule.
+    """
+
+    lr: float = 1e-2
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+
+
 class SALICON(SaliencyModel):
     """SALICON: a fine and a coarse stream, trained end to end on the Kullback-Leibler divergence.
 
-    Args:
-        backbone: timm name, of both streams.
-        taps: Strides or module names; the default is the paper's, the ReLU after conv5_3.
-        stride: Of each stream's features, that of one of the taps.
-        frozen: Train neither stream, standardise their maps and keep those of the training pictures in memory; the
-            paper trains all.
-        upsampling: `nearest` as SALICONtf, or `bilinear`.
-        dropout: Share of the concatenated channels left out in training; the paper has none.
-        optimizer: `paper` (SGD with Nesterov momentum 0.9 and a decaying rate) or `adamw` with a one-cycle rate.
-        lr: Learning rate of the head.
-        backbone_rate: The streams' share of it.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the fine stream expects; both sides even.
-        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
-        loss: Instead of the paper's, see `salzoo.losses.get`.
+    Its arguments are those of `SALICONNetwork`; both sides of the input are even.
     """
 
     network: SALICONNetwork
+    network_class = SALICONNetwork
+    training_config: SALICONTraining
+    training_class = SALICONTraining
+    default_preprocess = Preprocess((600, 800))
 
-    def __init__(
-        self,
-        backbone: str = "vgg16.tv_in1k",
-        taps: tuple[int | str, ...] = ("features.29",),
-        stride: int = 16,
-        frozen: bool = False,
-        upsampling: Literal["nearest", "bilinear"] = "nearest",
-        dropout: float = 0.0,
-        optimizer: Literal["paper", "adamw"] = "paper",
-        lr: float = 1e-2,
-        backbone_rate: float = 1.0,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((600, 800)),
-        mirror: bool = False,
-        loss: losses.LossSpec | None = None,
-    ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
-        self.optimizer, self.lr, self.backbone_rate = optimizer, lr, backbone_rate
-        self.network = SALICONNetwork(backbone, taps, stride, frozen, upsampling, dropout, pretrained_backbone)
-
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Kullback-Leibler divergence from the density at the resolution of the logits (Sec. 3.2)."""
         density = F.adaptive_avg_pool2d(batch["density"], (logits.shape[-2], logits.shape[-1]))
-        density = density / density.sum((-2, -1), keepdim=True).clamp_min(1e-20)  # no looks: all 0, which kl leaves out
+        density = density / density.sum((-2, -1), keepdim=True).clamp_min(1e-20)  # nothing seen: all 0, which kl skips
         return losses.kl(self.to_log_density(logits), density)
 
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit the channel statistics of frozen streams to 256 training pictures."""
-        for stream, scale in ((self.network.fine, 1), (self.network.coarse, 2)):
-            images = (as_float(image).to(self.device) for image in data.calibration_images(256))
-            stream.fit(F.avg_pool2d(self.preprocess.normalize(image), scale) for image in images)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, or SALICONtf's SGD with a decaying rate."""
-        if self.optimizer == "adamw":
-            return super().configure_optimizers()
-        return decaying_sgd(self.parameter_groups(), self.lr)
+    def configure_sgd(self) -> Any:
+        """Return SALICONtf's SGD with a decaying rate."""
+        return decaying_sgd(self.parameter_groups(), self.training_config.lr)

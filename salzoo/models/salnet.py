@@ -15,11 +15,10 @@ Differences from the paper:
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from safetensors import SafetensorError
@@ -27,22 +26,25 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import StackedTaps
+from salzoo.backbones import TimmBackbone
+from salzoo.components.layers import StackedFeatures
+from salzoo.components.optimizers import caffe_sgd
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import WeightsError
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
 
 STEM = "vgg_cnn_m"
+"""Name of the paper's backbone, `VGGMStem`; all others are timm's."""
+
 KERNELS = (5, 5, 7, 11, 11, 13)
-"""Of conv4 to conv9."""
+"""Kernel sizes of conv4 to conv9."""
 
 FLOOR = 1e-6
-"""Of the map in [0, 1], so that every density has a logarithm."""
+"""Lowest value of the map in [0, 1], so that every density has a logarithm."""
 
 STEM_MEAN, STEM_STD = (100 / 255, 110 / 255, 118 / 255), (0.5, 0.5, 0.5)
 """(x - (100, 110, 118)) / 127.5 for BGR pixels from 0 to 255."""
@@ -52,17 +54,11 @@ class VGGMStem(nn.Module):
     """The first three layers of VGG-CNN-M (Chatfield et al., BMVC 2014), at stride 1 between the poolings.
 
     Shape: (N, 3, H, W), sides divisible by 4, to (N, 512, H / 4, W / 4).
-
-    Args:
-        weights: safetensors file with `conv1.weight`, `conv1.bias` up to `conv3`; None: noise.
-
-    Raises:
-        WeightsError: If the file cannot be read or does not fit.
     """
 
     channels = 512
 
-    def __init__(self, weights: str | None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 7, padding=3)
         self.norm1 = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
@@ -71,14 +67,23 @@ class VGGMStem(nn.Module):
         self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         for layer in (self.conv1, self.conv2, self.conv3):
             initialise(layer, "relu")
-        if weights is not None:
-            try:
-                self.load_state_dict(load_file(Path(weights).expanduser()))
-            except (OSError, SafetensorError, RuntimeError) as error:
-                raise WeightsError(
-                    f"stem_weights={weights}: {error}. Expected: a safetensors file with weight and bias of conv1 "
-                    "(96, 3, 7, 7), conv2 (256, 96, 5, 5) and conv3 (512, 256, 3, 3)."
-                ) from error
+
+    def load(self, file: str) -> None:
+        """Load weights.
+
+        Args:
+            file: safetensors file with `conv1.weight`, `conv1.bias` up to `conv3`.
+
+        Raises:
+            WeightsError: If it cannot be read or does not fit.
+        """
+        try:
+            self.load_state_dict(load_file(Path(file).expanduser()))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise WeightsError(
+                f"stem_weights={file}: {error}. Expected: a safetensors file with weight and bias of conv1 "
+                "(96, 3, 7, 7), conv2 (256, 96, 5, 5) and conv3 (512, 256, 3, 3)."
+            ) from error
 
     def forward(self, image: Tensor) -> Tensor:
         """Convolve and pool."""
@@ -96,30 +101,43 @@ def initialise(layer: nn.Conv2d, nonlinearity: Literal["relu", "linear"]) -> Non
 
 
 class SalNetNetwork(nn.Module):
-    """Transferred features, a column of large convolutions and one deconvolution back to the picture's size.
+    """Transferred features, a column of large convolutions and one deconvolution back to the image's size.
 
-    Shape: (N, 3, H, W) normalised image, sides divisible by the trunk's strides, to maps (N, 1, H, W) in about [-1, 1].
+    Shape: (N, 3, H, W) normalised image, sides divisible by the backbone's strides, to maps (N, 1, H, W) in about
+    [-1, 1].
 
     Args:
-        features: Picture to what is transferred.
-        stride: Of the features.
+        backbone: `vgg_cnn_m` or a timm name.
+        feature_nodes: Strides or module names of a timm backbone; `vgg_cnn_m` has one map.
+        stride: Stride of the features, that of one of the nodes; 4 for `vgg_cnn_m`.
+        frozen: Do not train a timm backbone, and standardise its maps.
         column: Channels of conv4 to conv8.
-        dropout: Share of the features' channels left out in training.
-        deconvolution_gain: Of the deconvolution's initial kernel, which is constant.
+        dropout: Share of the features' channels left out in training; the paper has none.
+        deconvolution_gain: Sum of the four weights of the deconvolution's initial kernel that make a pixel; 1/16 in the
+            authors' training file.
     """
 
     def __init__(
         self,
-        features: VGGMStem | StackedTaps,
-        stride: int,
-        column: tuple[int, int, int, int, int],
-        dropout: float,
-        deconvolution_gain: float,
+        backbone: str = STEM,
+        feature_nodes: tuple[int | str, ...] = (),
+        stride: int = 4,
+        frozen: bool = False,
+        column: tuple[int, int, int, int, int] = (512, 512, 256, 128, 32),
+        dropout: float = 0.0,
+        deconvolution_gain: float = 1 / 16,
     ) -> None:
         super().__init__()
-        self.features = features
+        self.features: VGGMStem | StackedFeatures
+        if backbone == STEM:
+            self.features = VGGMStem()
+        else:
+            features = TimmBackbone(backbone, feature_nodes)
+            if frozen:
+                features.freeze()
+            self.features = StackedFeatures(features, stride)
         self.dropout = nn.Dropout2d(dropout)
-        layers, channels = OrderedDict[str, nn.Module](), features.channels
+        layers, channels = OrderedDict[str, nn.Module](), self.features.channels
         for i, (width, kernel) in enumerate(zip((*column, 1), KERNELS, strict=True), start=4):
             layers[f"conv{i}"] = convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
             initialise(convolution, "linear" if width == 1 else "relu")
@@ -131,71 +149,61 @@ class SalNetNetwork(nn.Module):
         nn.init.constant_(self.deconv1.weight, deconvolution_gain / 4)  # four weights make a pixel
 
     def forward(self, image: Tensor) -> Tensor:
-        """Run the trunk, the column and the deconvolution."""
+        """Run the backbone, the column and the deconvolution."""
         saliency: Tensor = self.deconv1(self.column(self.dropout(self.features(image))))
         return saliency
+
+
+@dataclass(frozen=True)
+class SalNetTraining(TrainingConfig):
+    """Training of SalNet; `sgd` has momentum 0.9 and a rate that is halved every 2,000 steps.
+
+    Args:
+        lr: Learning rate at the start; 1.3e-7 for Caffe's sum over pixels is 5e-3 for a mean. Of AdamW the peak of a
+            one-cycle schedule.
+        root: The network learns this root of the true map. 1 in the paper; 2 makes the noise of counted fixations even,
+            which is what a squared error takes for granted.
+        stem_weights: File with the weights of `vgg_cnn_m` for `pretrained_backbone`, as `VGGMStem.load` reads it.
+    """
+
+    lr: float = 5e-3
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    root: float = 1.0
+    stem_weights: str | None = None
 
 
 class SalNet(SaliencyModel):
     """SalNet: Euclidean loss between maps in about [-1, 1].
 
-    Args:
-        backbone: `vgg_cnn_m` or a timm name.
-        taps: Of a timm trunk, see `TimmBackbone`; `vgg_cnn_m` has one map.
-        stride: Of the features, that of one of the taps; 4 for `vgg_cnn_m`.
-        frozen: Do not train a timm trunk, standardise its maps and keep those of the training pictures in memory.
-        column: Channels of conv4 to conv8.
-        dropout: Share of the features' channels left out in training; the paper has none.
-        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
-        root: The network learns this root of the true map. 1 in the paper; 2 makes the noise of counted fixations even,
-            which is what a squared error takes for granted.
-        power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
-        deconvolution_gain: Of the initial kernel; 1/16 in the authors' training file.
-        optimizer: `paper` (SGD with momentum 0.9, halved every 2,000 steps) or `adamw` with a one-cycle rate.
-        lr: Rate; 1.3e-7 for Caffe's sum over pixels is 5e-3 for a mean.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        stem_weights: File with the weights of `vgg_cnn_m` for `pretrained_backbone`, as `VGGMStem` reads it.
-        preprocess: What the network expects; pixels of `vgg_cnn_m` are the authors' unless told otherwise.
-        loss: Instead of the paper's, see `salzoo.losses.get`.
+    Its arguments are those of `SalNetNetwork`, and `power`. Pixels of `vgg_cnn_m` are normalised as the authors' unless
+    `preprocess` has a mean.
 
-    Raises:
-        WeightsError: If `pretrained_backbone` and the weights cannot be had.
+    Args:
+        power: The network's map to this power is the prediction; 1 in the paper, more is sharper.
     """
 
     network: SalNetNetwork
+    network_class = SalNetNetwork
+    training_config: SalNetTraining
+    training_class = SalNetTraining
+    default_preprocess = Preprocess((240, 320))
 
-    def __init__(
-        self,
-        backbone: str = STEM,
-        taps: tuple[int | str, ...] = (),
-        stride: int = 4,
-        frozen: bool = False,
-        column: tuple[int, int, int, int, int] = (512, 512, 256, 128, 32),
-        dropout: float = 0.0,
-        mirror: bool = False,
-        root: float = 1.0,
-        power: float = 1.0,
-        deconvolution_gain: float = 1 / 16,
-        optimizer: Literal["paper", "adamw"] = "paper",
-        lr: float = 5e-3,
-        pretrained_backbone: bool = False,
-        stem_weights: str | None = None,
-        preprocess: Preprocess = Preprocess((240, 320)),
-        loss: losses.LossSpec | None = None,
-    ) -> None:
-        if backbone == STEM and preprocess.mean is None:
-            preprocess = replace(preprocess, mean=STEM_MEAN, std=STEM_STD, channel_order="bgr")
-        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
-        self.optimizer, self.lr, self.root, self.power = optimizer, lr, root, power
-        features: VGGMStem | StackedTaps
-        if backbone == STEM:
-            features = VGGMStem(_require(stem_weights) if pretrained_backbone else None)
+    def __init__(self, *, power: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.power = power
+        if isinstance(self.network.features, VGGMStem) and self._preprocess.mean is None:
+            self._preprocess = replace(self._preprocess, mean=STEM_MEAN, std=STEM_STD, channel_order="bgr")
+
+    def load_pretrained_backbone(self) -> None:
+        """Load ImageNet weights: those of `vgg_cnn_m` from `training_config.stem_weights`.
+
+        Raises:
+            WeightsError: If they cannot be had.
+        """
+        if isinstance(self.network.features, VGGMStem):
+            self.network.features.load(_require(self.training_config.stem_weights))
         else:
-            trunk = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=frozen)
-            if frozen:
-                trunk.freeze()
-            features = StackedTaps(trunk, stride)
-        self.network = SalNetNetwork(features, stride, column, dropout, deconvolution_gain)
+            super().load_pretrained_backbone()
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Undo the scaling of the target, clip softly, blur by the released 5x5 Gaussian and divide by the sum."""
@@ -203,30 +211,15 @@ class SalNet(SaliencyModel):
         clipped = F.softplus(saliency, beta=64).clamp_min(FLOOR) ** self.power
         return normalise_log(gaussian_blur2d(clipped, (5, 5), (1.1, 1.1), "replicate").log())
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error; the true map's 0 to 255 become (x - 127) / 128 (Sec. 3; scale of the released code)."""
         density = batch["density"]
-        saliency = (density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.root)
+        saliency = (density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.training_config.root)
         return losses.mse(logits[:, 0].float(), (saliency * 255 - 127) / 128)
 
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit a frozen trunk's channel statistics to 256 training pictures."""
-        if isinstance(self.network.features, StackedTaps):
-            images = (as_float(image).to(self.device) for image in data.calibration_images(256))
-            self.network.features.fit(self.preprocess.normalize(image) for image in images)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, or SGD with biases at twice the rate of weights (the multipliers of a Caffe training file)."""
-        if self.optimizer == "adamw":
-            return super().configure_optimizers()
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "lr": self.lr},
-            {"params": [p for p in parameters if p.ndim == 1], "lr": 2 * self.lr},
-        ]
-        optimizer = torch.optim.SGD(groups, momentum=0.9)
-        schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2000, gamma=0.5)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def configure_sgd(self) -> Any:
+        """Return SGD with biases at twice the rate of weights (the multipliers of a Caffe training file)."""
+        return caffe_sgd(self.parameter_groups(), momentum=0.9, step_size=2000, gamma=0.5)
 
 
 def _require(stem_weights: str | None) -> str:
@@ -234,6 +227,7 @@ def _require(stem_weights: str | None) -> str:
         raise WeightsError(
             "The ImageNet weights of VGG-CNN-M exist as a Caffe model only (VGG_CNN_M.caffemodel; Chatfield et al. "
             "2014). Save weight and bias of its conv1, conv2 and conv3 as a safetensors file and give "
-            "--model.stem_weights FILE, start from noise with --model.pretrained_backbone false, or take salnet.lite."
+            "--training.stem_weights FILE, start from noise with --training.pretrained_backbone false, or take "
+            "salnet.lite."
         )
     return stem_weights

@@ -1,18 +1,18 @@
-"""DeepFix: the location-biased convolution and the dilated trunk."""
+"""DeepFix: the location-biased convolution and the dilated backbone."""
 
 from __future__ import annotations
 
+import tiny_models
 import torch
 import torch.nn.functional as F
 
-from salzoo.checkpoint.load import build
+import salzoo
 from salzoo.models.deepfix import BLOB_SIDES, LocationBiasedConvolution, blobs
-from salzoo.registry import read_spec
 
 
 def test_the_papers_network_has_the_described_size() -> None:
     with torch.device("meta"):
-        model = build(read_spec("deepfix"), "paper", {"pretrained_backbone": False})
+        model = salzoo.load("deepfix.paper", weights=None)
         assert model.network(torch.zeros(1, 3, 480, 640)).shape == (1, 1, 60, 80)
     assert sum(p.numel() for p in model.network.parameters()) == 29_221_505
 
@@ -38,7 +38,7 @@ def test_blobs_are_gaussians_around_the_centre() -> None:
 
 
 def test_every_density_is_positive_and_keeps_the_order_of_the_map() -> None:
-    model = build(read_spec("deepfix"), "lite", read_spec("deepfix").tiny)
+    model = tiny_models.build("deepfix", power=1.0)
     values = torch.tensor([-3.0, -0.5, 0.0, 0.01, 0.02, 0.05, 0.5, 1.0])
     log_density = model.to_log_density(values.view(1, 1, 2, 4))
     assert float(log_density.exp().sum()) == 1.0

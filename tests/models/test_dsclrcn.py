@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import tiny_models
 import torch
 from torch import Tensor
 
-from salzoo.checkpoint.load import build
+import salzoo
 from salzoo.components.optimizers import caffe_sgd
 from salzoo.models.dsclrcn import Normalise, SpatialLSTM
-from salzoo.registry import read_spec
 
 HEAD = {
     "encode": 1024 * 512 + 512 + 2048 * 512 + 512,  # conv4_g, conv5_d
@@ -23,7 +23,7 @@ HEAD = {
 
 def test_the_papers_network_has_the_released_size() -> None:
     with torch.device("meta"):
-        model = build(read_spec("dsclrcn"), "paper", {"pretrained_backbone": False})
+        model = salzoo.load("dsclrcn.paper", weights=None)
         assert model.network(torch.zeros(1, 3, 480, 640)).shape == (1, 1, 60, 80)
     for part, count in HEAD.items():
         learned = [p for p in model.network.get_submodule(part).parameters() if p.requires_grad]
@@ -62,12 +62,12 @@ def test_rows_are_read_from_both_ends_by_the_same_lstm() -> None:
             torch.testing.assert_close(output[i, :, y].T, torch.cat([there, back], dim=1))
 
 
-def test_every_place_knows_the_whole_picture() -> None:
+def test_every_place_knows_the_whole_image() -> None:
     """A change in one corner reaches the opposite one, through rows and columns."""
-    model = build(read_spec("dsclrcn"), "lite", read_spec("dsclrcn").tiny).eval()
-    picture = torch.rand(1, 3, 64, 96)
+    model = tiny_models.build("dsclrcn")
+    image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
-        maps = [m for m in model.network.backbone(picture)]
+        maps = [m for m in model.network.backbone(image)]
         context = torch.zeros(1, 4)
         before = model.network._fuse(maps)
         after = before.clone()
@@ -83,7 +83,7 @@ def test_every_place_knows_the_whole_picture() -> None:
 
 def test_the_density_of_a_sigmoid_map_is_the_map_stretched() -> None:
     """Only the order and the ratios of differences count, as for NSS: background is background at any level."""
-    model = build(read_spec("dsclrcn"), "lite", {**read_spec("dsclrcn").tiny, "density": "sigmoid"})
+    model = tiny_models.build("dsclrcn", density="sigmoid")
     logits = torch.tensor([0.6, 0.6, 0.7, 0.8]).logit().view(1, 1, 2, 2)
     expected = torch.tensor([0.0, 0.0, 0.5, 1.0]) + 0.02
     density = model.to_log_density(logits).exp().flatten()

@@ -9,15 +9,15 @@ import tiny_models
 import torch
 from torch import Tensor
 
-from salzoo.checkpoint.load import build
+import salzoo
 from salzoo.models.pdp import DISTANCES, PDP
 from salzoo.registry import read_spec
 
 
 def test_the_papers_network_has_the_papers_size() -> None:
-    """62 x 82 for the paper's pictures; 14,864,561 parameters without the 16 of the fixed deconvolution."""
+    """62 x 82 for the paper's images; 14,864,561 parameters without the 16 of the fixed deconvolution."""
     with torch.device("meta"):
-        model = build(read_spec("pdp"), "paper", {"pretrained_backbone": False})
+        model = salzoo.load("pdp.paper", weights=None)
         assert model.network(torch.zeros(1, 3, 480, 640)).shape == (1, 1, 62, 82)
     learned = sum(p.numel() for n, p in model.network.named_parameters() if n != "upsample.weight")
     assert learned == 14_864_561
@@ -26,7 +26,7 @@ def test_the_papers_network_has_the_papers_size() -> None:
 
 def test_the_deconvolution_is_bilinear() -> None:
     """A slope is continued between its pixels; the outer two rows and columns fade, as nothing is padded."""
-    network = build(read_spec("pdp"), "lite", read_spec("pdp").tiny).get_submodule("network.upsample")
+    network = salzoo.load("pdp", weights=None, **read_spec("pdp").tiny).get_submodule("network.upsample")
     slope = torch.arange(5.0).expand(1, 1, 4, 5)
     inside = network(slope)[0, 0, 2:-2, 2:-2]
     torch.testing.assert_close(inside, (torch.arange(8.0) / 2 + 0.25).expand(6, 8))

@@ -20,7 +20,7 @@ def paper_network() -> nn.Module:
         return salzoo.load("salnet.paper", weights=None).network
 
 
-def test_the_papers_face_is_the_released_network() -> None:
+def test_the_papers_variant_is_the_released_network() -> None:
     network = paper_network()
     shapes = {name: tuple(p.shape) for name, p in network.named_parameters() if name.endswith("weight")}
     assert shapes == {
@@ -65,12 +65,14 @@ def test_the_target_goes_from_minus_one_to_one() -> None:
 
 
 def test_pretrained_needs_a_file_and_says_so(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"VGG_CNN_M.caffemodel.*--model.stem_weights FILE"):
-        SalNet(pretrained_backbone=True)
+    with pytest.raises(WeightsError, match=r"VGG_CNN_M.caffemodel.*--training.stem_weights FILE"):
+        salzoo.load("salnet.paper", weights=None, pretrained_backbone=True)
     file = tmp_path / "stem.safetensors"
     with pytest.raises(WeightsError, match=r"stem_weights=.*conv1 \(96, 3, 7, 7\)"):
-        SalNet(pretrained_backbone=True, stem_weights=str(file))
-    stem = VGGMStem(None)
+        salzoo.load("salnet.paper", weights=None, pretrained_backbone=True, stem_weights=str(file))
+    stem = VGGMStem()
     save_file(stem.state_dict(), file)
-    loaded = SalNet(pretrained_backbone=True, stem_weights=str(file)).network.features
+    loaded = salzoo.load(
+        "salnet.paper", weights=None, pretrained_backbone=True, stem_weights=str(file)
+    ).network.features
     assert all(torch.equal(tensor, stem.state_dict()[name]) for name, tensor in loaded.state_dict().items())
