@@ -1,6 +1,6 @@
 """Early vision by formula, which the training-free systems share: opponent colours, a pyramid, Gabor filters.
 
-Pictures are (N, 3, H, W) RGB in [0, 1], of any size.
+Images are (N, 3, H, W) RGB in [0, 1], of any size.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def intensity(image: Tensor) -> Tensor:
 def rgby(image: Tensor) -> Tensor:
     """Red against green and blue against yellow (Itti, Koch and Niebur 1998, Sec. II-A).
 
-    Channels are divided by intensity where that is above a tenth of the picture's maximum; elsewhere is no colour.
+    Channels are divided by intensity where that is above a tenth of the image's maximum; elsewhere there is no colour.
 
     Returns:
         (N, 2, H, W): R - G and B - Y of the broadly tuned colours R, G, B, Y.

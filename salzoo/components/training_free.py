@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from salzoo.components.filters import rescale
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
-from salzoo.images.preprocess import Preprocess
+from salzoo.errors import SpecError
 
 FLOOR = 0.03
 """Added to a map that is stretched to [0, 1] before it is normalised: no place is impossible. Of 0.03, 0.1, 0.2 and 0.4
@@ -15,24 +17,40 @@ the value under which the fixations of OSIE's validation split are most likely, 
 prior, NSS, CC and AUC do not depend on it."""
 
 CENTRE_SIGMA = (0.19, 0.22)
-"""Standard deviation of fixations around the picture's centre, as a share of its height and width: that of the training
+"""Standard deviation of fixations around the image's centre, as a share of its height and width: that of the training
 splits of OSIE, EyeCrowd and Scene500 together."""
 
 
 class TrainingFreeModel(SaliencyModel):
     """A formula from pixels to a saliency map, and from there to a density.
 
+    Its `network_class` takes images (N, 3, h, w), RGB in [0, 1], to saliency (N, 1, h', w') on any scale, each image by
+    itself. Arguments are those of that class, and `centre_prior`; `preprocess` has the size that the formula works at.
+
     Args:
-        network: Pictures (N, 3, h, w) to saliency (N, 1, h', w') on any scale, each map by itself.
-        preprocess: The size that the formula works at.
-        centre_prior: Exponent of a Gaussian around the centre that the density is multiplied with; 0 leaves it out, 1
-            is the distribution of fixations that knows nothing of the picture.
+        centre_prior: Exponent of a Gaussian around the centre that the density is multiplied by; 0 leaves it out, 1 is
+            the distribution of fixations that knows nothing of the image.
     """
 
-    def __init__(self, network: nn.Module, preprocess: Preprocess, centre_prior: float) -> None:
-        super().__init__(preprocess)
-        self.network = network
+    differentiable: ClassVar[bool] = True
+    """Whether the map has a gradient with respect to the image; if not, asking for one is an error."""
+
+    def __init__(self, *, centre_prior: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
         self.centre_prior = centre_prior
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Predict saliency, as `SaliencyModel.forward`.
+
+        Raises:
+            SpecError: If a gradient is asked for that the formula does not have.
+        """
+        if image.requires_grad and torch.is_grad_enabled() and not self.differentiable:
+            raise SpecError(
+                f"{type(self).__name__} has no gradient with respect to the image: its formula goes in steps. Pass "
+                "image.detach(), or call it under torch.no_grad()."
+            )
+        return super().forward(image)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """(N, 1, H, W) saliency to (N, H, W) log density: stretched to [0, 1], plus a floor, times the centre prior."""

@@ -1,12 +1,12 @@
 """Boolean Map Saliency (Zhang and Sclaroff, ICCV 2013; TPAMI 2016): what is surrounded draws the eye.
 
-Each channel is cut at many thresholds; a region of a Boolean map that does not touch the picture's border is
+Each channel is cut at many thresholds; a region of a Boolean map that does not touch the image's border is
 surrounded. Here all thresholds are cut at once, exactly: a pixel of level l is in a surrounded region of {level > t} if
 t < l and every path from it to the border falls to t or below, that is, if `openness` <= t < l. One reconstruction
 gives the openness for all t; the Boolean maps are then bits, which are dilated, counted and summed a byte at a time.
 
 Differences from the authors' program:
-- The picture is converted as RGB (the program hands BGR pixels to a conversion from RGB).
+- The image is converted as RGB (the program hands BGR pixels to a conversion from RGB).
 - Principal axes, whose signs are arbitrary, point to where their largest component is positive.
 - A channel that is constant but for rounding gives no Boolean map, instead of rounding errors stretched to 0 to 255.
 - The last Gaussian is not cut off at two standard deviations, and is normalised at the borders.
@@ -35,20 +35,34 @@ MINIMUM_RANGE = 0.01  # of a channel before it is stretched to 0 to 255; below t
 
 
 class BMSNetwork(nn.Module):
-    """Mean of the surrounded regions at all thresholds. (N, 3, H, W) to (N, 1, H, W).
+    """Mean of the surrounded regions at all thresholds.
+
+    Shape: (N, 3, H, W) RGB in [0, 1] to (N, 1, H, W).
 
     Args:
-        colour: Channels: CIE Lab or RGB.
+        colour: Channels that are cut at thresholds: CIE Lab or RGB.
         whitening: Whether the channels are made uncorrelated first.
         step: Distance between thresholds, for channels stretched to 0 to 255.
-        dilation: (width of each surrounded region's dilation, of the mean map's) in pixels, odd.
+        dilation: Widths in pixels, odd, of the dilation of each surrounded region and of that of the mean map.
         blur: Standard deviation of the last Gaussian in pixels.
+
+    Raises:
+        SpecError: If a width is even or not positive, or a step is not from 1 to 255.
     """
 
     def __init__(
-        self, colour: Literal["lab", "rgb"], whitening: bool, step: int, dilation: tuple[int, int], blur: float
+        self,
+        colour: Literal["lab", "rgb"] = "lab",
+        whitening: bool = True,
+        step: int = 8,
+        dilation: tuple[int, int] = (7, 9),
+        blur: float = 9.0,
     ) -> None:
         super().__init__()
+        if not 1 <= step <= 255 or any(width < 1 or width % 2 == 0 for width in dilation):
+            raise SpecError(
+                f"bms: step={step} and dilation={dilation} are not accepted: a step from 1 to 255, odd widths."
+            )
         self.colour = colour
         self.whitening = whitening
         self.step = step
@@ -77,7 +91,7 @@ class BMSNetwork(nn.Module):
         return median3(torch.where(high - low > MINIMUM_RANGE, stretched, 0).round())
 
     def attention(self, channels: Tensor) -> Tensor:
-        """Sum of the attention maps of one picture, each divided by its norm: (3, H, W) channels to (H, W)."""
+        """Sum the attention maps of one image, each divided by its norm: (3, H, W) channels to (H, W)."""
         count = math.ceil(255 / self.step)
         levels = ((channels - channels.amin((-2, -1), keepdim=True)) / self.step).ceil()  # thresholds below each pixel
         both = torch.cat([levels, count - levels]).to(torch.uint8)  # Boolean maps and their complements
@@ -89,36 +103,12 @@ class BMSNetwork(nn.Module):
 
 
 class BMS(TrainingFreeModel):
-    """Boolean Map Saliency, in pixels of a picture of 400 on the longer side.
+    """Boolean Map Saliency, at 400 pixels on the longer side; arguments as `BMSNetwork`."""
 
-    Args:
-        colour: Channels that are cut at thresholds: `lab` or `rgb`.
-        whitening: Whether the channels are made uncorrelated first.
-        step: Distance between thresholds, for channels stretched to 0 to 255.
-        dilation: (width of each surrounded region's dilation, of the mean map's) in pixels, odd.
-        blur: Standard deviation of the last Gaussian in pixels.
-        centre_prior: Exponent of a centred Gaussian that the density is multiplied with; 0 leaves it out.
-        preprocess: Size of the picture.
-
-    Raises:
-        SpecError: If a width is even or not positive, or a step is not from 1 to 255.
-    """
-
-    def __init__(
-        self,
-        colour: Literal["lab", "rgb"] = "lab",
-        whitening: bool = True,
-        step: int = 8,
-        dilation: tuple[int, int] = (7, 9),
-        blur: float = 9.0,
-        centre_prior: float = 0.0,
-        preprocess: Preprocess = Preprocess((300, 400), "longest"),
-    ) -> None:
-        if not 1 <= step <= 255 or any(width < 1 or width % 2 == 0 for width in dilation):
-            raise SpecError(
-                f"bms: step={step} and dilation={dilation} are not accepted: a step from 1 to 255, odd widths."
-            )
-        super().__init__(BMSNetwork(colour, whitening, step, dilation, blur), preprocess, centre_prior)
+    network: BMSNetwork
+    network_class = BMSNetwork
+    default_preprocess = Preprocess((300, 400), "longest")
+    differentiable = False  # Boolean maps
 
 
 def whiten(channels: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ numbers with a fixed seed, so only the classifier is stored.
 
 Differences from the paper:
 - The classifier is trained on the three sets here instead of MIT1003, and the penalty of its errors chosen by
-  cross-validation over pictures; the authors' choice is not known.
-- A picture is brought to the area of 384 x 512 at its own aspect in multiples of 32, antialiased bilinear (release:
+  cross-validation over images; the authors' choice is not known.
+- An image is brought to the area of 384 x 512 at its own aspect in multiples of 32, antialiased bilinear (release:
   0.5 * 512 / longer + 0.5 * 384 / shorter side, bicubic).
-- The margin is blurred on the grid of features, by 30 pixels of a picture of 1024 (release: 30 pixels of any picture).
+- The margin is blurred on the grid of features, by 30 pixels of an image of 1024 (release: 30 pixels of any image).
 - The density is exp(scale * margin), with the scale that makes training fixations most likely; the release stretches
   the margin to 0..255.
 - Pooling is done in double precision: in single, the tenth power loses values below 1e-4 of a unit.
@@ -33,15 +33,17 @@ from torch import Tensor, nn
 
 from salzoo import losses
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.components.training_config import TrainingConfig
 from salzoo.data.patches import draw_places, split_by_rank
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
+    from salzoo.data.statistics import TrainingStatistics
 
 SEED = 42
 EPSILON = 1e-4  # added to every norm
+TINY = torch.finfo(torch.float64).tiny  # instead of 0, where a root would have no gradient
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,13 @@ DESCRIPTORS = (
 
 
 class RandomFilterNetwork(nn.Module):
-    """A descriptor. Shape: (1, 3, H, W) in 0..255 of its colour space to (1, C, ceil(H / 2^layers), ...)."""
+    """One descriptor.
+
+    Shape: (1, 3, H, W) from 0 to 255 in its colour space to (1, channels, ceil(H / 2^layers), ceil(W / 2^layers)).
+
+    Args:
+        descriptor: Its layers and constants.
+    """
 
     def __init__(self, descriptor: Descriptor) -> None:
         super().__init__()
@@ -176,7 +184,7 @@ def normalise(x: Tensor, norm: Norm) -> Tensor:
         total = window(x.sum(1, keepdim=True))
         x = x - (total / count).to(x.dtype)
         power = power - total.square() / count
-    length = norm.stretch * (power.clamp_min(0).sqrt() + EPSILON)
+    length = norm.stretch * (power.clamp_min(TINY).sqrt() + EPSILON)
     length = torch.where(length < norm.threshold + EPSILON, 1.0, length)
     return x * (norm.stretch / length).to(x.dtype)
 
@@ -188,11 +196,11 @@ def pool(x: Tensor, side: int, order: int) -> Tensor:
     """
     if order == 1:
         return _window_sum(x, side, stride=2).to(x.dtype)
-    return _window_sum(x.double().pow(order), side, stride=2).pow(1 / order).to(x.dtype)
+    return _window_sum(x.double().pow(order), side, stride=2).clamp_min(TINY).pow(1 / order).to(x.dtype)
 
 
 def _window_sum(x: Tensor, side: int, stride: int = 1) -> Tensor:
-    """Sums over windows of side x side in double precision: over rows, then over columns."""
+    """Return sums over windows of side x side in double precision: over rows, then over columns."""
     rows = F.avg_pool2d(x.double(), (side, 1), (stride, 1), (side // 2, 0), divisor_override=1)
     return F.avg_pool2d(rows, (1, side), (1, stride), (0, side // 2), divisor_override=1)
 
@@ -231,8 +239,8 @@ class EDNNetwork(nn.Module):
     Shape: (N, 3, H, W) RGB in [0, 1] to (N, 1, h, w) margins times the scale, at stride 8 with all descriptors.
 
     Args:
-        descriptors: Indices into `DESCRIPTORS`; the first one's grid is that of the map.
-        blur: Standard deviation in cells of the grid.
+        descriptors: Which of the six `DESCRIPTORS`, by index; the first one's grid is that of the map.
+        blur: Standard deviation of the final blur in cells of the grid, which is 8 pixels of the network's input.
     """
 
     mean: Tensor
@@ -240,7 +248,7 @@ class EDNNetwork(nn.Module):
     weights: Tensor
     scale: Tensor
 
-    def __init__(self, descriptors: tuple[int, ...], blur: float) -> None:
+    def __init__(self, descriptors: tuple[int, ...] = (0, 1, 2, 3, 4, 5), blur: float = 1.875) -> None:
         super().__init__()
         networks = [RandomFilterNetwork(DESCRIPTORS[i]) for i in descriptors]
         self.descriptors = nn.ModuleList(networks)
@@ -253,14 +261,14 @@ class EDNNetwork(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """(1, 3, H, W) to (1, 833, h, w): distance to the centre, then the channels of each descriptor."""
-        picture = {"rgb": image * 255, "yuv": to_yuv(image * 255)}
-        maps = [each(picture[each.descriptor.colour]) for each in cast("list[RandomFilterNetwork]", self.descriptors)]
+        pixels = {"rgb": image * 255, "yuv": to_yuv(image * 255)}
+        maps = [each(pixels[each.descriptor.colour]) for each in cast("list[RandomFilterNetwork]", self.descriptors)]
         size = (maps[0].shape[-2], maps[0].shape[-1])
         distance = distance_to_centre((image.shape[-2], image.shape[-1])).to(image)
         return torch.cat([spline_zoom(m, size) for m in (distance, *maps)], 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Classify each cell, picture by picture: the maps of a batch would not fit a processor's cache."""
+        """Classify each cell, image by image: the maps of a batch would not fit a processor's cache."""
         margins = torch.cat([self._margin(one[None]) for one in image])
         side = 2 * math.ceil(3 * self.blur) + 1
         return self.scale * gaussian_blur2d(margins, (side, side), (self.blur, self.blur), "replicate")
@@ -270,35 +278,33 @@ class EDNNetwork(nn.Module):
         return F.conv2d(self.features(image), weights[None, :, None, None], -(weights @ self.mean)[None])
 
 
-class EDN(SaliencyModel):
-    """eDN, fitted in closed form by `salzoo fit edn`, which needs scikit-learn.
+@dataclass(frozen=True)
+class EDNTraining(TrainingConfig):
+    """Fit of eDN in closed form.
 
     Args:
-        descriptors: Which of the six published descriptors, by index.
-        blur: Standard deviation of the final blur in cells of the grid, which is 8 pixels of the network's input.
-        pictures: Training pictures, spread evenly over the sets.
-        places: Fixated and as many other places of each picture.
-        penalties: Of the SVM's errors (C); the one is taken with the best AUC in cross-validation over pictures.
-        preprocess: What the network expects.
+        images: Training images, spread evenly over the datasets.
+        places: Fixated places of each image; as many others are taken.
+        penalties: Candidates for the penalty C of the SVM's errors; the one with the best AUC in cross-validation over
+            images is taken.
     """
 
+    images: int = 150
+    places: int = 10
+    penalties: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+
+
+class EDN(SaliencyModel):
+    """eDN, fitted by `salzoo fit edn`, which needs scikit-learn; arguments as `EDNNetwork`."""
+
     network: EDNNetwork
+    network_class = EDNNetwork
+    training_config: EDNTraining
+    training_class = EDNTraining
+    default_preprocess = Preprocess((384, 512), "aspect")
 
-    def __init__(
-        self,
-        descriptors: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
-        blur: float = 1.875,
-        pictures: int = 150,
-        places: int = 10,
-        penalties: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
-        preprocess: Preprocess = Preprocess((384, 512), "aspect"),
-    ) -> None:
-        super().__init__(preprocess)
-        self.pictures, self.places, self.penalties = pictures, places, penalties
-        self.network = EDNNetwork(descriptors, blur)
-
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit whitening and SVM to places of training pictures, then the scale to a seventh of these pictures.
+    def fit_statistics(self, data: TrainingStatistics) -> None:
+        """Fit whitening and SVM to places of training images, then the scale to a seventh of these images.
 
         Raises:
             SpecError: If scikit-learn is not installed.
@@ -309,31 +315,32 @@ class EDN(SaliencyModel):
         except ImportError as error:
             raise SpecError('Fitting edn needs scikit-learn: pip install "salzoo[shallow]".') from error
         features, labels = map(torch.cat, zip(*self._samples(data), strict=True))
-        network = self.network
+        config, network = self.training_config, self.network
         network.mean.copy_(features.mean(0))
         network.std.copy_(features.std(0, correction=0).clamp_min(1e-8))
         svm = LinearSVC(loss="squared_hinge", dual=False, fit_intercept=False)
-        search = GridSearchCV(svm, {"C": self.penalties}, scoring="roc_auc", cv=GroupKFold(4))
-        picture = torch.arange(len(labels)) // (2 * self.places)
-        search.fit(((features - network.mean) / network.std).double().numpy(), labels.numpy(), groups=picture.numpy())
+        search = GridSearchCV(svm, {"C": config.penalties}, scoring="roc_auc", cv=GroupKFold(4))
+        image = torch.arange(len(labels)) // (2 * config.places)
+        search.fit(((features - network.mean) / network.std).double().numpy(), labels.numpy(), groups=image.numpy())
         network.weights.copy_(torch.from_numpy(search.best_estimator_.coef_[0]))
         network.scale.fill_(self._best_scale(data))
 
-    def _samples(self, data: SaliencyDataModule) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (2 * places, features) and their labels of each picture: from the top 20 % and the bottom 70 %."""
-        for item in data.train_items(self.pictures):
-            features = self.network.features(self.preprocess.resize(as_float(item["image"])[None]).to(self.device))
+    def _samples(self, data: TrainingStatistics) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (2 * places, features) and their labels of each image: from the top 20 % and the bottom 70 %."""
+        count = self.training_config.places
+        for item in data.train_items(self.training_config.images):
+            features = self.network.features(self.preprocess.resize(item["image"][None]).to(self.device))
             density = F.adaptive_avg_pool2d(item["density"][None], (features.shape[-2], features.shape[-1]))
             for label, marked in enumerate(reversed(split_by_rank(density))):
-                places = draw_places(marked, self.places) * torch.tensor(density.shape[-2:])
+                places = draw_places(marked, count) * torch.tensor(density.shape[-2:])
                 rows, columns = places[0].long().unbind(-1)
-                yield features[0, :, rows, columns].T.cpu(), torch.full((self.places,), label)
+                yield features[0, :, rows, columns].T.cpu(), torch.full((count,), label)
 
-    def _best_scale(self, data: SaliencyDataModule) -> float:
+    def _best_scale(self, data: TrainingStatistics) -> float:
         """Return the scale at which the training fixations are most likely."""
         truth = []
-        for item in data.train_items(max(1, self.pictures // 7)):
-            margins = self(self.preprocess.resize(as_float(item["image"])[None]).to(self.device)).cpu()
+        for item in data.train_items(max(1, self.training_config.images // 7)):
+            margins = self(self.preprocess.resize(item["image"][None]).to(self.device)).cpu()
             counts = F.adaptive_avg_pool2d(item["fixations"][None].float(), (margins.shape[-2], margins.shape[-1]))
             truth.append((margins, counts))
 

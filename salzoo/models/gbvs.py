@@ -1,4 +1,4 @@
-"""Graph-Based Visual Saliency (Harel, Koch and Perona, NIPS 2006): where a random walk over a picture spends its time.
+"""Graph-Based Visual Saliency (Harel, Koch and Perona, NIPS 2006): where a random walk over an image spends its time.
 
 The chains need no power iteration. Their weights are w(i, j) = u(i) s(i, j) v(j) with s symmetric, so that they are
 reversible, and what they come to is the graph's weighted degree:
@@ -8,8 +8,8 @@ This is what the authors' power iteration approaches to its tolerance of 1e-4, w
 
 Differences from the authors' toolbox:
 - Colour axes are those of an sRGB display (`filters.dkl`), not of the authors' monitor.
-- Pictures are brought to 640 pixels on the longer side, so that pyramid levels mean the same for any picture.
-- Pyramid levels are counted from the picture as 0; the toolbox counts it as 1, and names 1, 2, 3 here 2, 3, 4.
+- Images are brought to 640 pixels on the longer side, so that pyramid levels mean the same for any image.
+- Pyramid levels are counted from the image as 0; the toolbox counts it as 1, and names 1, 2, 3 here 2, 3, 4.
 """
 
 from __future__ import annotations
@@ -35,79 +35,18 @@ GABOR_BORDER, MAP_BORDER = 13, 4  # pixels over which responses, and the sum of 
 
 
 class GBVSNetwork(nn.Module):
-    """Mean activation of colour, intensity and orientation maps. (N, 3, H, W) to (N, 1, h, w).
+    """Mean activation of colour, intensity and orientation maps.
+
+    Shape: (N, 3, H, W) RGB in [0, 1] to (N, 1, h, w), the longer of h and w being `map_size`.
 
     Args:
         colour: Colour channels: `dkl` as the authors', `rgby` (Itti, Koch and Niebur) or `lab`.
-        levels: Pyramid levels of the features; the picture is level 0.
+        levels: Pyramid levels of the features; the image is level 0.
         map_size: Longer side of the graph in nodes.
         sigma: Reach of the activation's graph, as a share of the map's mean side.
         normalisation: `power` raises each activation map to the power 1.5; `markov` concentrates it by a second chain.
         normalisation_sigma: Reach of that chain's graph, as a share of the map's mean side.
         blur: Standard deviation of the last Gaussian, as a share of the map's longer side.
-    """
-
-    def __init__(
-        self,
-        colour: Colour,
-        levels: tuple[int, ...],
-        map_size: int,
-        sigma: float,
-        normalisation: Literal["power", "markov"],
-        normalisation_sigma: float,
-        blur: float,
-    ) -> None:
-        super().__init__()
-        self.colour = COLOURS[colour]
-        self.levels = levels
-        self.map_size = map_size
-        self.sigma = sigma
-        self.normalisation = normalisation
-        self.normalisation_sigma = normalisation_sigma
-        self.blur = blur
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the saliency of RGB in [0, 1]."""
-        return torch.stack([self.saliency(*self.features(one[None])) for one in image])[:, None]
-
-    def features(self, image: Tensor) -> tuple[Tensor, int]:
-        """Return the feature maps of one picture at the graph's size, (levels, 1 + colours + 4, h, w), and colours."""
-        colours = self.colour(image)
-        channels = torch.cat([filters.intensity(image), colours], dim=1)
-        size = [max(1, round(side * self.map_size / max(image.shape[-2:]))) for side in image.shape[-2:]]
-        pyramid = filters.pyramid(channels, max(self.levels))
-        maps = []
-        for level in self.levels:
-            energy = fade(filters.gabor_energy(pyramid[level][:, :1]), GABOR_BORDER)
-            maps.append(filters.resize(torch.cat([pyramid[level], energy], dim=1), size))
-        return torch.cat(maps), colours.shape[1]
-
-    def saliency(self, features: Tensor, colours: int) -> Tensor:
-        """(levels, 1 + colours + 4, h, w) features of one picture to its saliency, (h, w)."""
-        side = (features.shape[-2] + features.shape[-1]) / 2
-        maps = activation(features.flatten(0, 1), self.sigma * side)
-        maps = maps**1.5 if self.normalisation == "power" else concentration(maps, self.normalisation_sigma * side)
-        means = maps.view_as(features).mean(0)
-        channels = (means[:1], means[1 : 1 + colours], means[1 + colours :])  # intensity, colour, orientation
-        total = torch.stack([channel.mean(0) for channel in channels]).sum(0)
-        share = total / total.max().clamp_min(torch.finfo(total.dtype).tiny)  # of the most visited node
-        scaled = filters.rescale(fade(share, MAP_BORDER))
-        return filters.blur(scaled, self.blur * max(scaled.shape))
-
-
-class GBVS(TrainingFreeModel):
-    """Graph-Based Visual Saliency.
-
-    Args:
-        colour: Colour channels: `dkl` as the authors', `rgby` (Itti, Koch and Niebur) or `lab`.
-        levels: Pyramid levels of the features; the picture is level 0.
-        map_size: Longer side of the graph in nodes.
-        sigma: Reach of the activation's graph, as a share of the map's mean side.
-        normalisation: `power` raises each activation map to the power 1.5; `markov` concentrates it by a second chain.
-        normalisation_sigma: Reach of that chain's graph, as a share of the map's mean side.
-        blur: Standard deviation of the last Gaussian, as a share of the map's longer side.
-        centre_prior: Exponent of a centred Gaussian that the density is multiplied with; 0 leaves it out.
-        preprocess: Size of level 0.
 
     Raises:
         SpecError: If there is no level, or one is negative; if the graph is not of 4 to 128 nodes a side.
@@ -122,15 +61,55 @@ class GBVS(TrainingFreeModel):
         normalisation: Literal["power", "markov"] = "power",
         normalisation_sigma: float = 0.06,
         blur: float = 0.02,
-        centre_prior: float = 0.0,
-        preprocess: Preprocess = Preprocess((480, 640), "longest"),
     ) -> None:
+        super().__init__()
         if not levels or min(levels) < 0:
-            raise SpecError(f"gbvs: levels={levels} is not accepted: at least one, from 0 for the picture itself.")
+            raise SpecError(f"gbvs: levels={levels} is not accepted: at least one, from 0 for the image itself.")
         if not 4 <= map_size <= 128:
             raise SpecError(f"gbvs: map_size={map_size} is not accepted: from 4 to 128 nodes (all pairs are compared).")
-        network = GBVSNetwork(colour, levels, map_size, sigma, normalisation, normalisation_sigma, blur)
-        super().__init__(network, preprocess, centre_prior)
+        self.colour = COLOURS[colour]
+        self.levels = levels
+        self.map_size = map_size
+        self.sigma = sigma
+        self.normalisation = normalisation
+        self.normalisation_sigma = normalisation_sigma
+        self.blur = blur
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the saliency of RGB in [0, 1]."""
+        return torch.stack([self.saliency(*self.features(one[None])) for one in image])[:, None]
+
+    def features(self, image: Tensor) -> tuple[Tensor, int]:
+        """Return the feature maps of one image at the graph's size, (levels, 1 + colours + 4, h, w), and colours."""
+        colours = self.colour(image)
+        channels = torch.cat([filters.intensity(image), colours], dim=1)
+        size = [max(1, round(side * self.map_size / max(image.shape[-2:]))) for side in image.shape[-2:]]
+        pyramid = filters.pyramid(channels, max(self.levels))
+        maps = []
+        for level in self.levels:
+            energy = fade(filters.gabor_energy(pyramid[level][:, :1]), GABOR_BORDER)
+            maps.append(filters.resize(torch.cat([pyramid[level], energy], dim=1), size))
+        return torch.cat(maps), colours.shape[1]
+
+    def saliency(self, features: Tensor, colours: int) -> Tensor:
+        """(levels, 1 + colours + 4, h, w) features of one image to its saliency, (h, w)."""
+        side = (features.shape[-2] + features.shape[-1]) / 2
+        maps = activation(features.flatten(0, 1), self.sigma * side)
+        maps = maps**1.5 if self.normalisation == "power" else concentration(maps, self.normalisation_sigma * side)
+        means = maps.view_as(features).mean(0)
+        channels = (means[:1], means[1 : 1 + colours], means[1 + colours :])  # intensity, colour, orientation
+        total = torch.stack([channel.mean(0) for channel in channels]).sum(0)
+        share = total / total.max().clamp_min(torch.finfo(total.dtype).tiny)  # of the most visited node
+        scaled = filters.rescale(fade(share, MAP_BORDER))
+        return filters.blur(scaled, self.blur * max(scaled.shape))
+
+
+class GBVS(TrainingFreeModel):
+    """Graph-Based Visual Saliency, at 640 pixels on the longer side; arguments as `GBVSNetwork`."""
+
+    network: GBVSNetwork
+    network_class = GBVSNetwork
+    default_preprocess = Preprocess((480, 640), "longest")
 
 
 def proximity(size: tuple[int, int], sigma: float) -> Tensor:
@@ -144,11 +123,8 @@ def activation(maps: Tensor, sigma: float) -> Tensor:
     """Equilibrium of the walk to what differs: (C, h, w) features to (C, h, w), each summing to 1 (0 if constant)."""
     near = proximity((maps.shape[-2], maps.shape[-1]), sigma).to(maps)
     flat = filters.rescale(maps).flatten(1)
-    degree, weights = torch.empty_like(flat), torch.empty_like(near)  # one graph at a time, in the same memory
-    for one, sums in zip(flat, degree, strict=True):
-        torch.sub(one[:, None], one, out=weights).abs_().mul_(near)
-        torch.sum(weights, 1, out=sums)
-    return equilibrium(degree).view_as(maps)
+    degree = [(one[:, None] - one).abs_().mul_(near).sum(1) for one in flat]  # in place: a graph is its largest matrix
+    return equilibrium(torch.stack(degree)).view_as(maps)
 
 
 def concentration(maps: Tensor, sigma: float) -> Tensor:

@@ -1,24 +1,25 @@
-"""iSEEL: similar pictures, each with a small network of its own (Tavakoli et al., Neurocomputing 2017).
+"""iSEEL: similar images, each with a small network of its own (Tavakoli et al., Neurocomputing 2017).
 
 Re-implementation from the paper (arXiv:1610.06449) and the published constants (share of neighbours, alpha, sigma).
-Nothing is fitted by gradient: each training picture owns an extreme learning machine, random hidden units with
+Nothing is fitted by gradient: each training image owns an extreme learning machine, random hidden units with
 least-squares output weights.
 
 Differences from the paper:
-- Features are two stages of EfficientNet-Lite0 (strides 16 and 32) on the picture and on its half, standardised by
+- Features are two stages of EfficientNet-Lite0 (strides 16 and 32) on the image and on its half, standardised by
   channel, instead of pool5 of VGG-16 at scales that are not published.
 - The scene descriptor is the deepest of these maps averaged over `layout` x `layout` cells, instead of GIST and the
   1,000 class probabilities.
-- All machines share one random hidden layer: with it a picture costs one pass, and only output weights are stored.
+- All machines share one random hidden layer: with it an image costs one pass, and only output weights are stored.
 - Size, activation and ridge of the machines are not published: chosen on `val`.
 - The density has a share of a uniform one mixed in, so that each place has a logarithm; the blur is in shares of the
-  picture's width (sigma 13 of 800 pixels), and done on the map at stride 8.
+  image's width (sigma 13 of 800 pixels), and done on the map at stride 8.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,35 +27,40 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import CentreBias, Standardise, fit_standardise
+from salzoo.backbones import TimmBackbone
+from salzoo.components.layers import CentreBias, Standardise, fit_centre_biases, fit_standardise
 from salzoo.components.saliency_model import SaliencyModel
+from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
+    from salzoo.data.statistics import TrainingStatistics
 
-STRIDE = 8  # of the map that is blurred
-SIGMA = 13 / 800  # of the blur, as a share of the width
+STRIDE = 8
+"""Stride of the map that is blurred."""
+
+SIGMA = 13 / 800
+"""Standard deviation of the blur, as a share of the width."""
+
 SEED = 0
+"""Seed of the random hidden layer."""
 
 
 class ISEELNetwork(nn.Module):
-    """Frozen features, the machines of all training pictures, and the centre prior.
+    """Frozen features, the machines of all training images, and the centre prior.
 
     Shape: (N, 3, H, W) normalised image to (N, 1, H / 8, W / 8) log density, not normalised.
 
     Args:
         backbone: timm name; frozen.
-        taps: Two or more rising strides; the map of the last one is the grid of the machines.
-        pictures: Training pictures.
+        feature_nodes: Two or more rising strides; the map of the last one is the grid of the machines.
+        machines: Number of machines, one for each training image (the paper's 700).
         hidden: Random units, shared by the machines.
-        neighbours: Share of the training pictures that a picture asks.
+        neighbours: Share of the machines that an image asks (490 of 700).
         layout: Cells of the scene descriptor in a row and in a column.
         alpha: Power of the summed answers.
         uniform: Share of a uniform density in the result.
-        pretrained_backbone: Start from ImageNet weights.
     """
 
     units: Tensor
@@ -62,33 +68,32 @@ class ISEELNetwork(nn.Module):
 
     def __init__(
         self,
-        backbone: str,
-        taps: tuple[int, ...],
-        pictures: int,
-        hidden: int,
-        neighbours: float,
-        layout: int,
-        alpha: float,
-        uniform: float,
-        pretrained_backbone: bool,
+        backbone: str = "tf_efficientnet_lite0",
+        feature_nodes: tuple[int, ...] = (16, 32),
+        machines: int = 700,
+        hidden: int = 512,
+        neighbours: float = 0.7,
+        layout: int = 2,
+        alpha: float = 6.0,
+        uniform: float = 0.01,
     ) -> None:
         super().__init__()
         self.neighbours, self.layout, self.alpha, self.uniform = neighbours, layout, alpha, uniform
-        self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone)
+        self.backbone = TimmBackbone(backbone, feature_nodes)
         self.backbone.freeze()
-        channels = 2 * self.backbone.channels  # of the picture, then of its half
+        channels = 2 * self.backbone.channels  # of the image, then of its half
         self.standardise = nn.ModuleList(map(Standardise, channels))
         numbers = np.random.default_rng(SEED).uniform(-1, 1, (hidden, sum(channels) + 1)).astype(np.float32)
         self.register_buffer("units", torch.from_numpy(numbers[:, 1:].copy()), persistent=False)
         self.register_buffer("offsets", torch.from_numpy(numbers[:, 0].copy()), persistent=False)
         scene = self.backbone.channels[-1] * layout**2
-        self.scenes = nn.Parameter(torch.zeros(pictures, scene), requires_grad=False)
-        self.machines = nn.Parameter(torch.zeros(pictures, hidden), requires_grad=False)
+        self.scenes = nn.Parameter(torch.zeros(machines, scene), requires_grad=False)
+        self.machines = nn.Parameter(torch.zeros(machines, hidden), requires_grad=False)
         self.prior = CentreBias()
         self.prior.requires_grad_(False)
 
     def maps(self, image: Tensor) -> list[Tensor]:
-        """Return the trunk's maps of the picture and of its half."""
+        """Return the backbone's maps of the image and of its half."""
         half = F.interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False, antialias=True)
         return [*self.backbone(image), *self.backbone(half)]
 
@@ -104,7 +109,7 @@ class ISEELNetwork(nn.Module):
         return scene, hidden
 
     def forward(self, image: Tensor) -> Tensor:
-        """Ask the machines of the most similar training pictures."""
+        """Ask the machines of the most similar training images."""
         scenes, hidden = self.describe(image)
         asked = max(1, round(self.neighbours * len(self.scenes)))
         nearest = torch.cdist(scenes, self.scenes).topk(asked, largest=False).indices
@@ -124,68 +129,52 @@ class ISEELNetwork(nn.Module):
         return ((1 - self.uniform) * blurred / mean + self.uniform).log()
 
 
-class ISEEL(SaliencyModel):
-    """iSEEL, fitted in closed form by `salzoo fit iseel`.
+@dataclass(frozen=True)
+class ISEELTraining(TrainingConfig):
+    """Fit of iSEEL in closed form.
 
     Args:
-        backbone: timm name; frozen.
-        taps: Two or more rising strides.
-        pictures: Training pictures, spread evenly over the sets; each has a machine (the paper's 700).
-        hidden: Random units, shared by the machines.
-        neighbours: Share of the training pictures that a picture asks (490 of 700).
-        layout: Cells of the scene descriptor in a row and in a column.
         ridge: Weight of the squared output weights beside the squared errors.
-        alpha: Power of the summed answers.
-        uniform: Share of a uniform density in the result.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the network expects.
     """
 
+    ridge: float = 3.0
+
+
+class ISEEL(SaliencyModel):
+    """iSEEL, fitted by `salzoo fit iseel`; arguments as `ISEELNetwork`."""
+
     network: ISEELNetwork
+    network_class = ISEELNetwork
+    training_config: ISEELTraining
+    training_class = ISEELTraining
+    default_preprocess = Preprocess((480, 640), "aspect")
+    statistics_images = 64
 
-    def __init__(
-        self,
-        backbone: str = "tf_efficientnet_lite0",
-        taps: tuple[int, ...] = (16, 32),
-        pictures: int = 700,
-        hidden: int = 512,
-        neighbours: float = 0.7,
-        layout: int = 2,
-        ridge: float = 3.0,
-        alpha: float = 6.0,
-        uniform: float = 0.01,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((480, 640), "aspect"),
-    ) -> None:
-        super().__init__(preprocess, backbone=backbone)
-        self.ridge = ridge
-        self.network = ISEELNetwork(
-            backbone, taps, pictures, hidden, neighbours, layout, alpha, uniform, pretrained_backbone
-        )
-
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Measure the channels on 64 training pictures, then fit the prior and one machine a picture.
+    def fit_statistics(self, data: TrainingStatistics) -> None:
+        """Measure the channels at the images' own aspects, then fit the prior and a machine for each training image.
 
         Raises:
-            SpecError: If there are fewer training pictures than machines.
+            SpecError: If there are fewer training images than machines.
         """
         network = self.network
-        layers = cast("list[Standardise]", list(network.standardise))
-        fit_standardise(layers, (network.maps(self._input(item["image"])) for item in data.train_items(64)))
-        network.prior.fit(data.train_points(), bandwidth=0.03)
+        fit_standardise(network, (self._input(item["image"]) for item in data.train_items(self.statistics_images)))
+        fit_centre_biases(network, data)
         fitted = 0
         for item in data.train_items(len(network.machines)):
             scene, hidden = network.describe(self._input(item["image"]))
             target = F.adaptive_avg_pool2d(item["density"][None], (hidden.shape[-2], hidden.shape[-1]))
             network.scenes[fitted] = scene[0]
-            network.machines[fitted] = fit_machine(hidden[0], target[0].to(hidden), self.ridge)
+            network.machines[fitted] = fit_machine(hidden[0], target[0].to(hidden), self.training_config.ridge)
             fitted += 1
         if fitted < len(network.machines):
-            raise SpecError(f"{', '.join(data.sets)}: {fitted} training pictures, so give --model.pictures={fitted}.")
+            raise SpecError(
+                f"iseel: machines={len(network.machines)} is more than the {fitted} training images, and each machine "
+                f"needs one: give --model.machines={fitted}."
+            )
 
     def _input(self, image: Tensor) -> Tensor:
-        """(3, H, W) to the network's (1, 3, h, w)."""
-        return self.preprocess.normalize(self.preprocess.resize(as_float(image)[None]).to(self.device))
+        """Bring an image (3, H, W) to the network's size and normalise it: (1, 3, h, w)."""
+        return self._pixels(self.preprocess.resize(image[None]).to(self.device))
 
 
 def fit_machine(hidden: Tensor, target: Tensor, ridge: float) -> Tensor:

@@ -3,8 +3,8 @@
 Differences from the paper:
 - Gabor filters, which the paper leaves to a steerable pyramid, are those of the GBVS toolbox; they run on each level.
 - Colour opponency RG(c, s) is |RG(c) - RG(s)|; Eq. 2 as printed would respond to uniform colour.
-- Pictures are brought to 640 pixels on the longer side, the size of the paper's, so that its levels mean the same.
-- The map is the density of looks, without the winner-take-all network that visits one place after the other.
+- Images are brought to 640 pixels on the longer side, the size of the paper's, so that its levels mean the same.
+- The map is the density of fixations, without the winner-take-all network that visits one place after the other.
 """
 
 from __future__ import annotations
@@ -32,25 +32,35 @@ COLOURS: dict[Colour, Callable[[Tensor], Tensor]] = {
 
 
 class IttiNetwork(nn.Module):
-    """Conspicuity maps and their mean. (N, 3, H, W) to (N, 1, h, w) of the coarsest centre level.
+    """Conspicuity maps and their mean.
+
+    Shape: (N, 3, H, W) RGB in [0, 1] to (N, 1, h, w) of the coarsest centre level.
 
     Args:
         colour: Opponent channels: `rgby` as in the paper, `dkl` or `lab`.
-        normalisation: How a map competes with itself: `max_local` (1998) or `iterative` (2000).
-        centres: Pyramid levels of the centre; the picture is level 0.
+        normalisation: `max_local`, a map times the squared difference of its maximum and the mean of its other local
+            maxima (1998), or `iterative`, ten rounds of lateral inhibition (2000).
+        centres: Pyramid levels of the centre; the image is level 0.
         deltas: Levels from a centre to its surrounds.
-        blur: Standard deviation of a last Gaussian, as a share of the map's longer side.
+        blur: Standard deviation of a last Gaussian, as a share of the map's longer side; the paper has none.
+
+    Raises:
+        SpecError: If there is no centre or no delta, or one is out of range.
     """
 
     def __init__(
         self,
-        colour: Colour,
-        normalisation: Literal["max_local", "iterative"],
-        centres: tuple[int, ...],
-        deltas: tuple[int, ...],
-        blur: float,
+        colour: Colour = "rgby",
+        normalisation: Literal["max_local", "iterative"] = "max_local",
+        centres: tuple[int, ...] = (2, 3, 4),
+        deltas: tuple[int, ...] = (3, 4),
+        blur: float = 0.0,
     ) -> None:
         super().__init__()
+        if not centres or not deltas or min(centres) < 0 or min(deltas) < 1:
+            raise SpecError(
+                f"itti: centres={centres} and deltas={deltas} are not accepted: levels from 0, deltas from 1."
+            )
         self.colour = COLOURS[colour]
         self.normalise = max_local if normalisation == "max_local" else iterative
         self.pairs = tuple((c, c + d) for c, d in itertools.product(centres, deltas))
@@ -81,37 +91,11 @@ class IttiNetwork(nn.Module):
 
 
 class Itti(TrainingFreeModel):
-    """The saliency map of Itti, Koch and Niebur.
+    """The saliency map of Itti, Koch and Niebur, at 640 pixels on the longer side; arguments as `IttiNetwork`."""
 
-    Args:
-        colour: Opponent channels: `rgby` as in the paper, `dkl` or `lab`.
-        normalisation: `max_local`, a map times the squared difference of its maximum and the mean of its other local
-            maxima (1998), or `iterative`, ten rounds of lateral inhibition (2000).
-        centres: Pyramid levels of the centre; the picture is level 0.
-        deltas: Levels from a centre to its surrounds.
-        blur: Standard deviation of a last Gaussian, as a share of the map's longer side; the paper has none.
-        centre_prior: Exponent of a centred Gaussian that the density is multiplied with; 0 leaves it out.
-        preprocess: Size of level 0.
-
-    Raises:
-        SpecError: If there is no centre or no delta, or one is out of range.
-    """
-
-    def __init__(
-        self,
-        colour: Colour = "rgby",
-        normalisation: Literal["max_local", "iterative"] = "max_local",
-        centres: tuple[int, ...] = (2, 3, 4),
-        deltas: tuple[int, ...] = (3, 4),
-        blur: float = 0.0,
-        centre_prior: float = 0.0,
-        preprocess: Preprocess = Preprocess((480, 640), "longest"),
-    ) -> None:
-        if not centres or not deltas or min(centres) < 0 or min(deltas) < 1:
-            raise SpecError(
-                f"itti: centres={centres} and deltas={deltas} are not accepted: levels from 0, deltas from 1."
-            )
-        super().__init__(IttiNetwork(colour, normalisation, centres, deltas, blur), preprocess, centre_prior)
+    network: IttiNetwork
+    network_class = IttiNetwork
+    default_preprocess = Preprocess((480, 640), "longest")
 
 
 def max_local(maps: Tensor) -> Tensor:

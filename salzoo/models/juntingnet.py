@@ -4,7 +4,7 @@ Differences from the paper:
 - The paper's figure and the released training script are different networks. This is the figure's: 3x3 poolings of
   stride 2 that round up, 128 channels in the last convolution, 64,392,512 parameters. Input, target, loss, optimiser,
   schedule and the blur of the prediction are those of the released scripts.
-- Training pictures are squashed to the square input, as the authors' test script does; their training script cuts the
+- Training images are squashed to the square input, as the authors' test script does; their training script cuts the
   central square out.
 - The released scripts stretch the blurred map to [0, 1]. Here its darkest values are clipped softly instead, so that no
   two pixels of the background tie.
@@ -14,6 +14,7 @@ Differences from the paper:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -24,27 +25,28 @@ from torch import Tensor, nn
 from salzoo import losses
 from salzoo.components.layers import kernel_density
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
+    from salzoo.data.statistics import TrainingStatistics
 
 MAP_SIZE = 48
 """Side of the predicted map."""
 
 GRID = 10
-"""Side of the features' grid for a picture of 96 x 96."""
+"""Side of the features' grid for an image of 96 x 96."""
 
 FIRST, STEP = 7.5, 4.0
 """Middle of the first place's receptive field, and the way to the next one, in pixels of the map."""
 
 BANDWIDTH = 0.03
-"""Of the centre bias that a shared read-out starts from, as a share of each side."""
+"""Standard deviation of the kernel of the centre bias that a shared read-out starts from, as a share of each side."""
 
 FLOOR = 1e-6
-"""Of the map in [0, 1], so that every density has a logarithm."""
+"""Lowest value of the map in [0, 1], so that every density has a logarithm."""
 
 
 class Maxout(nn.Module):
@@ -62,15 +64,15 @@ class SharedReadout(nn.Module):
     """The two fully connected layers with maxout between, each with a part of its weights shared by all places.
 
     Hidden units lie on the grid of the features, several at each place. One weighs the features of its own place as all
-    units of its kind do, and the whole picture by weights of its own. In the map it lights, or darkens, its place as
+    units of its kind do, and the whole image by weights of its own. In the map it lights, or darkens, its place as
     all units of its kind do, and every pixel by weights of its own. Weights of its own start from 0. The sums of both
-    are fully connected layers like any others; they only start as convolutions, which one picture teaches at a hundred
+    are fully connected layers like any others; they only start as convolutions, which one image teaches at a hundred
     places.
 
     Shape: (N, C, 10, 10) features to maps (N, 1, 48, 48).
 
     Args:
-        channels: C.
+        channels: Channels C of the features.
         hidden: Units before the maxout, a multiple of 400: half of the kinds light their places, half darken them.
 
     Raises:
@@ -121,21 +123,23 @@ class JuntingNetwork(nn.Module):
     Shape: (N, 3, 96, 96) RGB in [0, 1] to maps (N, 1, 48, 48).
 
     Args:
-        channels: Of the three convolutions.
+        channels: Channels of the three convolutions.
         hidden: Units before the maxout, which halves them.
-        shared: Read out by `SharedReadout`, and start the convolutions from He's weights; else as the paper: two fully
-            connected layers, and all weights 0.01 wide around 0, biases 0.1.
-        sigma_px: Blur of the predicted map in eval mode.
+        shared: Read out by `SharedReadout`, whose map is a log density and starts from the centre bias of the training
+            images, and start the convolutions from He's weights. If not, as the paper: two fully connected layers,
+            whose map goes from -1 to 1, and all weights drawn with a deviation of 0.01 around 0, biases 0.1.
+        sigma_px: Standard deviation of the blur of the predicted map in eval mode, in pixels of the map.
     """
 
     def __init__(
         self,
-        channels: tuple[int, int, int],
-        hidden: int,
-        shared: bool,
-        sigma_px: float,
+        channels: tuple[int, int, int] = (32, 64, 128),
+        hidden: int = 4608,
+        shared: bool = False,
+        sigma_px: float = 3.0,
     ) -> None:
         super().__init__()
+        self.shared = shared
         self.sigma_px = sigma_px
         self.features = nn.Sequential(
             *(nn.Conv2d(3, channels[0], 5), nn.ReLU(), nn.MaxPool2d(2)),
@@ -160,60 +164,49 @@ class JuntingNetwork(nn.Module):
         return gaussian_blur2d(maps, MAP_SIZE - 1, (self.sigma_px, self.sigma_px), "replicate")
 
 
-class JuntingNet(SaliencyModel):
-    """JuntingNet: a small picture in, a smaller map out, squared error, trained from scratch.
+@dataclass(frozen=True)
+class JuntingNetTraining(TrainingConfig):
+    """Training of JuntingNet; `sgd` is SGD with Nesterov momentum, which rises while the learning rate falls.
 
     Args:
-        channels: Of the three convolutions.
-        hidden: Units before the maxout, which halves them.
-        shared: Read out by `SharedReadout`, whose map is a log density and starts from the centre bias of the training
-            pictures; the paper's map goes from -1 to 1.
-        sigma_px: Blur of the predicted map of 48 x 48.
-        optimizer: `paper` (SGD with Nesterov momentum, which rises while the rate falls) or `adamw` with a one-cycle
-            rate.
-        lr: Rate at the start, or the peak of the one-cycle rate.
-        own_rate: Rate of a shared read-out's own weights as a share of `lr`. AdamW moves all weights alike, and before
-            the maxout a unit has a hundred of its own for each that is shared: at 0.01 both move it as far.
-        mirror: Predict the average of the maps of the picture and of its mirror image; twice the work.
-        preprocess: What the network expects: 96 x 96.
-        loss: Instead of the paper's, see `salzoo.losses.get`.
+        own_lr_scale: Learning rate of a shared read-out's own weights as a share of `lr`, with AdamW. It moves all
+            weights alike, and before the maxout a unit has a hundred of its own for each that is shared: at 0.01 both
+            move it as far.
+    """
+
+    lr: float = 0.05
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    own_lr_scale: float = 0.01
+
+
+class JuntingNet(SaliencyModel):
+    """JuntingNet: a small image in, a smaller map out, squared error, trained from scratch.
+
+    Its arguments are those of `JuntingNetwork`, which takes 96 x 96 pixels.
     """
 
     network: JuntingNetwork
-
-    def __init__(
-        self,
-        channels: tuple[int, int, int] = (32, 64, 128),
-        hidden: int = 4608,
-        shared: bool = False,
-        sigma_px: float = 3.0,
-        optimizer: Literal["paper", "adamw"] = "paper",
-        lr: float = 0.05,
-        own_rate: float = 0.01,
-        mirror: bool = False,
-        preprocess: Preprocess = Preprocess((96, 96)),
-        loss: losses.LossSpec | None = None,
-    ) -> None:
-        super().__init__(preprocess, loss=loss, mirror=mirror)
-        self.optimizer, self.lr, self.own_rate, self.shared = optimizer, lr, own_rate, shared
-        self.network = JuntingNetwork(channels, hidden, shared, sigma_px)
+    network_class = JuntingNetwork
+    training_config: JuntingNetTraining
+    training_class = JuntingNetTraining
+    default_preprocess = Preprocess((96, 96))
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Normalise a shared read-out's map; else undo the scaling of the target, clip softly and divide by the sum."""
-        if self.shared:
+        if self.network.shared:
             return normalise_log(logits)
         return normalise_log(F.softplus((logits + 1) / 2, beta=64).clamp_min(FLOOR).log())
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error from the true map, which goes from -1 to 1."""
         maps = logits.float()
-        if self.shared:
+        if self.network.shared:
             maps = 2 * (maps - maps.amax((-2, -1), keepdim=True)).exp() - 1
         density = F.adaptive_avg_pool2d(batch["density"], MAP_SIZE)
         saliency = density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)
         return losses.mse(maps[:, 0], 2 * saliency - 1)
 
-    def calibrate(self, data: SaliencyDataModule) -> None:
+    def fit_statistics(self, data: TrainingStatistics) -> None:
         """Start a shared read-out from the centre bias of the training fixations."""
         readout = self.network.readout
         if isinstance(readout, SharedReadout):
@@ -221,22 +214,22 @@ class JuntingNet(SaliencyModel):
             readout.map.bias.copy_(bias - bias.mean())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """A shared read-out's own weights learn at their share of the rate."""
+        """Groups of parameters for AdamW: a shared read-out's own weights learn at their share of the rate."""
         readout = self.network.readout
         if not isinstance(readout, SharedReadout):
             return super().parameter_groups()
         own = [*readout.own.parameters(), readout.map.weight]
         rest = [p for p in self.parameters() if all(p is not q for q in own)]
-        return [{"params": rest, "lr": self.lr}, {"params": own, "lr": self.lr * self.own_rate}]
+        lr, scale = self.training_config.lr, self.training_config.own_lr_scale
+        return [{"params": rest, "lr": lr}, {"params": own, "lr": lr * scale}]
 
-    def configure_optimizers(self) -> Any:
-        """AdamW, or the released schedule: from `lr` to 1/500 of it and momentum 0.9 to 0.999, both in a line."""
-        if self.optimizer == "adamw":
-            return super().configure_optimizers()
-        sgd = torch.optim.SGD(self.parameters(), lr=self.lr, momentum=0.9, nesterov=True)
+    def configure_sgd(self) -> Any:
+        """Return the released schedule: from `lr` to 1/500 of it and momentum from 0.9 to 0.999, both in a line."""
+        lr = self.training_config.lr
+        sgd = torch.optim.SGD(self.parameters(), lr=lr, momentum=0.9, nesterov=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             sgd,
-            self.lr,
+            lr,
             total_steps=int(self.trainer.estimated_stepping_batches),
             pct_start=0.0,
             anneal_strategy="linear",

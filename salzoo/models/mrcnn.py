@@ -4,8 +4,8 @@ Re-implementation from secondary sources: the authors published no code, and the
 re-implementations agree.
 
 Differences from the paper:
-- The copies of 250 and 150 pixels are made of the one of 400, antialiased, not of the picture itself.
-- Places are drawn anew in every epoch, and anywhere in the picture, whose border repeats outside, as it does in
+- The copies of 250 and 150 pixels are made of the one of 400, antialiased, not of the image itself.
+- Places are drawn anew in every epoch, and anywhere in the image, whose border repeats outside, as it does in
   prediction (re-implementations stay half a patch away from it).
 - Pixels are standardised with mean and deviation 0.5; the paper's normalisation is not known. No norm cap on filters.
 - The map of 50 x 50 sigmoids is scaled up and divided by its sum, without further smoothing or fusion.
@@ -14,25 +14,31 @@ Differences from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from salzoo import losses
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.components.training_config import TrainingConfig
 from salzoo.data.patches import cut_patches, draw_places, patch_corners, split_by_height
+from salzoo.data.statistics import column
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from salzoo.data.base import Batch
 
 PATCH = 42
+"""Side of a patch in pixels."""
+
 KERNELS = (7, 3, 3)
-FEATURE = 3  # side of a patch's map after the third pooling: 42, 36, 18, 16, 8, 6, 3
+"""Sides of the convolutions' filters."""
+
+FEATURE = 3
+"""Side of a patch's map after the third pooling: 42, 36, 18, 16, 8, 6, 3."""
 
 
 class Stream(nn.Module):
@@ -41,8 +47,8 @@ class Stream(nn.Module):
     Shape: (N, 3, 42, 42) to (N, hidden).
 
     Args:
-        channels: Of the convolutions.
-        hidden: Of the fully connected layer.
+        channels: Channels of the three convolutions.
+        hidden: Units of the fully connected layer.
     """
 
     def __init__(self, channels: tuple[int, int, int], hidden: int) -> None:
@@ -90,7 +96,7 @@ class Stream(nn.Module):
 
 
 def _repeat_border(image: Tensor, before: int, after: int) -> Tensor:
-    """Pad (or, if negative, cut) each side of a square picture, repeating its border."""
+    """Pad (or, if negative, cut) each side of a square image, repeating its border."""
     index = torch.arange(-before, image.shape[-1] + after, device=image.device).clamp(0, image.shape[-1] - 1)
     return image[:, :, index][..., index]
 
@@ -98,17 +104,28 @@ def _repeat_border(image: Tensor, before: int, after: int) -> Tensor:
 class MrCNNNetwork(nn.Module):
     """Three streams that share nothing, and their fusion.
 
-    Shape: (N, 3, S, S) normalised picture to (N, 1, grid, grid) logits of being looked at.
+    Shape: (N, 3, S, S) normalised image to (N, 1, grid, grid) logits of being looked at.
 
     Args:
-        channels: Of each stream's convolutions.
-        hidden: Of each fully connected layer.
-        copies: Sides of the copies of the picture from which the patches are cut.
+        channels: Channels of each stream's three convolutions.
+        hidden: Units of each fully connected layer.
+        copies: Sides in pixels of the copies of the image from which the patches are cut; each a multiple of `grid`.
         grid: Places in a row and in a column of the map.
+
+    Raises:
+        SpecError: If a side is not a multiple of `grid`.
     """
 
-    def __init__(self, channels: tuple[int, int, int], hidden: int, copies: Sequence[int], grid: int) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, int, int] = (96, 160, 288),
+        hidden: int = 512,
+        copies: tuple[int, ...] = (400, 250, 150),
+        grid: int = 50,
+    ) -> None:
         super().__init__()
+        if uneven := [side for side in copies if side % grid]:
+            raise SpecError(f"copies: {uneven[0]} is not a multiple of grid={grid}, so patches would not be in line.")
         self.copies, self.grid = copies, grid
         self.streams = nn.ModuleList(Stream(channels, hidden) for _ in copies)
         self.fusion = nn.Linear(len(copies) * hidden, hidden)
@@ -120,7 +137,7 @@ class MrCNNNetwork(nn.Module):
                 nn.init.zeros_(cast("Tensor", module.bias))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Classify the middles of the grid's cells, picture by picture: the maps of a batch would not fit a cache."""
+        """Classify the middles of the grid's cells, image by image: the maps of a batch would not fit a cache."""
         rows = [self._fuse([s.on_grid(copy, self.grid) for s, copy in self._pairs(one[None])]) for one in image]
         return torch.cat(rows).view(len(image), 1, self.grid, self.grid)
 
@@ -133,7 +150,7 @@ class MrCNNNetwork(nn.Module):
         return self._fuse(features)
 
     def _pairs(self, image: Tensor) -> list[tuple[Stream, Tensor]]:
-        """Return each stream with its copy of the pictures."""
+        """Return each stream with its copy of the images."""
         resize = dict(mode="bilinear", align_corners=False, antialias=True)
         copies = [F.interpolate(image, (side, side), **resize) for side in self.copies]  # type: ignore[arg-type]
         return list(zip(cast("list[Stream]", list(self.streams)), copies, strict=True))
@@ -143,89 +160,72 @@ class MrCNNNetwork(nn.Module):
         return cast("Tensor", self.head(self.dropout(x))[..., 0])
 
 
-class MrCNN(SaliencyModel):
-    """Mr-CNN: cross-entropy of fixated and other places.
+@dataclass(frozen=True)
+class MrCNNTraining(TrainingConfig):
+    """Training of Mr-CNN; `sgd` is the schedule of re-implementations.
+
+    With it momentum rises from 0.9 to 0.99 over the run, and the learning rate falls by the factor 0.999 a step.
 
     Args:
-        channels: Of each stream's convolutions; the paper's are 96, 160, 288.
-        hidden: Of each fully connected layer; the paper's is 512.
-        copies: Sides in pixels of the three copies of the picture; each a multiple of `grid`.
-        grid: Places in a row and in a column of the map.
-        fixated: Places a picture and step where density is above 0.9 of its maximum.
-        others: Places where it is below 0.1.
-        optimizer: `paper` (SGD, momentum rising from 0.9 to 0.99, rate falling by 0.999 a step, as re-implementations
-            have it) or `adamw` with a one-cycle rate.
-        lr: Rate at the start, or the peak.
-        loss: What to train with instead, on whole maps; see `salzoo.losses.get`.
-        preprocess: What the network expects.
-
-    Raises:
-        SpecError: If a side is not a multiple of `grid`.
+        fixated: Places drawn in each image and step where density is above 0.9 of its maximum.
+        others: Places drawn where it is below 0.1 of its maximum.
     """
 
-    network: MrCNNNetwork
-    sigmoid = True
+    lr: float = 1e-2
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    fixated: int = 10
+    others: int = 20
 
-    def __init__(
-        self,
-        channels: tuple[int, int, int] = (96, 160, 288),
-        hidden: int = 512,
-        copies: tuple[int, ...] = (400, 250, 150),
-        grid: int = 50,
-        fixated: int = 10,
-        others: int = 20,
-        optimizer: Literal["paper", "adamw"] = "paper",
-        lr: float = 1e-2,
-        loss: losses.LossSpec | None = None,
-        preprocess: Preprocess = Preprocess((400, 400), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-    ) -> None:
-        if uneven := [side for side in copies if side % grid]:
-            raise SpecError(f"copies: {uneven[0]} is not a multiple of grid={grid}, so patches would not be in line.")
-        super().__init__(preprocess, loss=loss)
-        self.fixated, self.others, self.optimizer, self.lr = fixated, others, optimizer, lr
-        self.network = MrCNNNetwork(channels, hidden, copies, grid)
+
+class MrCNN(SaliencyModel):
+    """Mr-CNN: cross-entropy of fixated and other places; arguments as `MrCNNNetwork`."""
+
+    network: MrCNNNetwork
+    network_class = MrCNNNetwork
+    training_config: MrCNNTraining
+    training_class = MrCNNTraining
+    default_preprocess = Preprocess((400, 400), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    sigmoid = True
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Sigmoid, divided by its sum."""
         return normalise_log(F.logsigmoid(logits))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """One step on patches; only a loss that needs whole maps looks at the whole grid."""
-        if self.objective is not None:
+        """One step on patches; a criterion that was given needs the whole grid."""
+        if self.criterion is not None:
             return super().training_step(batch, batch_idx)
-        places, labels = self._draw(batch["density"])
-        image = self.preprocess.normalize(as_float(batch["image"]))
+        places, labels = self._draw(column(batch, "density"))
+        image = self._pixels(column(batch, "image"))
         loss = F.binary_cross_entropy_with_logits(self.network.classify(image, places), labels)
         self.log("train/loss", loss, batch_size=len(image), prog_bar=True)
         return loss
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy of places drawn among the cells of the grid."""
         grid = (logits.shape[-2], logits.shape[-1])
         places, labels = self._draw(F.adaptive_avg_pool2d(batch["density"], grid))
         rows, columns = (places * places.new_tensor(grid)).long().unbind(-1)
-        picture = torch.arange(len(logits), device=logits.device)[:, None]
-        return F.binary_cross_entropy_with_logits(logits[picture, 0, rows, columns], labels)
+        image = torch.arange(len(logits), device=logits.device)[:, None]
+        return F.binary_cross_entropy_with_logits(logits[image, 0, rows, columns], labels)
 
     def _draw(self, density: Tensor) -> tuple[Tensor, Tensor]:
         """Return places (N, P, 2) and whether somebody looks there (N, P), 0 or 1."""
-        fixated, other = split_by_height(density)
-        places = torch.cat([draw_places(fixated, self.fixated), draw_places(other, self.others)], 1)
+        config, (fixated, other) = self.training_config, split_by_height(density)
+        places = torch.cat([draw_places(fixated, config.fixated), draw_places(other, config.others)], 1)
         labels = places.new_zeros(places.shape[:2])
-        labels[:, : self.fixated] = 1
+        labels[:, : config.fixated] = 1
         return places, labels
 
-    def configure_optimizers(self) -> Any:
-        """AdamW, or SGD with a falling rate."""
-        if self.optimizer == "adamw":
-            return super().configure_optimizers()
-        sgd = torch.optim.SGD(self.parameters(), lr=self.lr, momentum=0.9, weight_decay=2e-4)
+    def configure_sgd(self) -> Any:
+        """Return SGD with a falling learning rate; `on_before_optimizer_step` lets its momentum rise."""
+        sgd = torch.optim.SGD(self.parameter_groups(), lr=self.training_config.lr, momentum=0.9, weight_decay=2e-4)
         schedule = torch.optim.lr_scheduler.ExponentialLR(sgd, 0.999)
         return {"optimizer": sgd, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Let the momentum of the paper's SGD rise over the run."""
-        if self.optimizer == "paper":
+        if self.training_config.optimizer == "sgd":
             done = self.trainer.global_step / self.trainer.estimated_stepping_batches
             for group in optimizer.param_groups:
                 group["momentum"] = 0.9 + 0.09 * done

@@ -1,4 +1,4 @@
-"""Image Signature (Hou, Harel and Koch, TPAMI 2012): the signs of a picture's cosine transform hold its foreground.
+"""Image Signature (Hou, Harel and Koch, TPAMI 2012): the signs of an image's cosine transform hold its foreground.
 
 Differences from the authors' program: the longer side is 64 pixels, not the width; the last blur is normalised at the
 borders, not padded with zeros, which darkens them.
@@ -20,14 +20,16 @@ ZERO = 1e-5  # a smaller coefficient comes from rounding, and has no sign
 
 
 class SignatureNetwork(nn.Module):
-    """Square of the picture that is rebuilt from the signs of its cosine transform. (N, 3, H, W) to (N, 1, H, W).
+    """Square of the image that is rebuilt from the signs of its cosine transform.
+
+    Shape: (N, 3, H, W) RGB in [0, 1] to (N, 1, H, W).
 
     Args:
         colour: Channels that are transformed, each by itself: CIE Lab or RGB.
         blur: Standard deviation of the last Gaussian, as a share of the map's width.
     """
 
-    def __init__(self, colour: Literal["lab", "rgb"], blur: float) -> None:
+    def __init__(self, colour: Literal["lab", "rgb"] = "lab", blur: float = 0.045) -> None:
         super().__init__()
         self.colour = colour
         self.blur = blur
@@ -43,23 +45,12 @@ class SignatureNetwork(nn.Module):
 
 
 class Signature(TrainingFreeModel):
-    """Image Signature.
+    """Image Signature; arguments as `SignatureNetwork`. The paper's size is 64 pixels on the longer side."""
 
-    Args:
-        colour: Channels that are transformed, `lab` or `rgb`.
-        blur: Standard deviation of the last Gaussian, as a share of the map's width.
-        centre_prior: Exponent of a centred Gaussian that the density is multiplied with; 0 leaves it out.
-        preprocess: Size that the transform is taken at; the paper's is 64 pixels for the longer side.
-    """
-
-    def __init__(
-        self,
-        colour: Literal["lab", "rgb"] = "lab",
-        blur: float = 0.045,
-        centre_prior: float = 0.0,
-        preprocess: Preprocess = Preprocess((48, 64), "longest"),
-    ) -> None:
-        super().__init__(SignatureNetwork(colour, blur), preprocess, centre_prior)
+    network: SignatureNetwork
+    network_class = SignatureNetwork
+    default_preprocess = Preprocess((48, 64), "longest")
+    differentiable = False  # signs: the gradient is 0 almost everywhere
 
 
 def cosines(size: int) -> Tensor:

@@ -12,17 +12,13 @@ class UniformNetwork(nn.Module):
     """Constant logits. Shape: (N, 3, H, W) to (N, 1, H, W)."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return zeros."""
-        return image.new_zeros(len(image), 1, *image.shape[-2:])
+        """Return zeros, whose gradient is zero, too."""
+        return 0 * image[:, :1]
 
 
 class Uniform(SaliencyModel):
-    """Uniform density. Nothing to learn, no weights.
+    """Uniform density: nothing to learn, no weights. The size of `preprocess` has no effect on the result."""
 
-    Args:
-        preprocess: Only the size of the intermediate map; no effect on the result.
-    """
-
-    def __init__(self, preprocess: Preprocess = Preprocess((8, 8))) -> None:
-        super().__init__(preprocess)
-        self.network = UniformNetwork()
+    network: UniformNetwork
+    network_class = UniformNetwork
+    default_preprocess = Preprocess((8, 8))
