@@ -1,4 +1,4 @@
-"""Eye-tracking data: pictures, fixation points, and the maps made from them.
+"""Eye-tracking data: images, fixation points, and the maps made from them.
 
 Nothing here knows a model, and only `SaliencyDataModule` imports Lightning, when it is first used.
 """
@@ -17,7 +17,7 @@ from salzoo.data.datasets.scene500 import Scene500
 from salzoo.data.fixations import Fixations
 from salzoo.data.folder.dataset import FixationFolder
 from salzoo.data.patches import cut_patches, draw_places, split_by_height, split_by_rank
-from salzoo.data.registry import DATASETS, load_dataset
+from salzoo.data.registry import DATASETS, list_datasets, load_dataset
 from salzoo.data.submission import write_submission
 from salzoo.data.transforms import Augment, TrainingView
 
@@ -45,6 +45,7 @@ __all__ = [
     "TrainingView",
     "cut_patches",
     "draw_places",
+    "list_datasets",
     "load_dataset",
     "prepare",
     "split_by_height",

@@ -1,4 +1,4 @@
-"""MATLAB files of the data sets, read by SciPy."""
+"""MATLAB files of the datasets, read by SciPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def load_mat(path: Path, variable: str, *, simplify: bool) -> Any:
     Args:
         path: The file.
         variable: Its name.
-        simplify: Structs as dicts and cells as lists, squeezed; otherwise arrays of objects in their own shape.
+        simplify: Return structs as dicts and cells as lists, squeezed; otherwise arrays of objects, in their own shape.
 
     Raises:
         DataError: If the file is damaged, of another kind, or without that variable.
@@ -28,22 +28,22 @@ def load_mat(path: Path, variable: str, *, simplify: bool) -> Any:
 
 
 def load_mats(path: Path, variables: list[str] | None, *, simplify: bool) -> dict[str, Any]:
-    """Return those variables of a MATLAB file that it has, or all; as `load_mat`."""
+    """Return those of the variables that a MATLAB file has, or all if None; see `load_mat`."""
     if not path.is_file():
-        raise DatasetNotFoundError(f"the file {path} is gone")
+        raise DatasetNotFoundError(f"there is no file {path}")
     content = read_mat(path, path, variables, simplify=simplify)
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
 def read_mat(source: Path | BytesIO, path: Path, variables: list[str] | None, *, simplify: bool) -> dict[str, Any]:
-    """Return what SciPy makes of a MATLAB file, also what it adds itself; `path` is for the message."""
+    """Return all that SciPy reads from a MATLAB file, its own additions included; `path` is for error messages."""
     from scipy.io import loadmat  # slow to import, and only the .mat layouts need it
 
     try:
         content: dict[str, Any] = loadmat(source, variable_names=variables, simplify_cells=simplify)
     except NotImplementedError as error:
         raise DataError(
-            f"{path} is a MATLAB v7.3 (HDF5) file, which no set comes with; save it again in MATLAB: save(..., '-v7')"
+            f"{path} is a MATLAB v7.3 (HDF5) file, as no dataset comes; save it again in MATLAB: save(..., '-v7')"
         ) from error
     except Exception as error:  # scipy raises whatever it stumbles over in a damaged file, from zlib.error to TypeError
         raise DataError(f"{path} cannot be read as a MATLAB file, is the download complete? {error!r}") from error

@@ -1,4 +1,4 @@
-"""What every data set of fixations has in common; a reader adds only how its own files are laid out."""
+"""What all datasets of fixations have in common; a reader adds only the layout of its own files."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ AnyDataset = TypeVar("AnyDataset", bound="FixationDataset")
 
 
 class Item(TypedDict):
-    """One picture with its ground truth; both maps are all 0 where the set keeps its fixations to itself."""
+    """One image with its ground truth; both maps are all 0 where the fixations are not public."""
 
     image: Tensor  # (3, H, W) uint8, RGB
     fixations: Tensor  # (H, W) int16, number of fixations in each pixel
-    density: Tensor  # (H, W) float32, sums to 1; all 0 if nobody looked at the picture
+    density: Tensor  # (H, W) float32, sums to 1; all 0 if nobody looked at the image
     name: str
 
 
 class Batch(TypedDict):
-    """Training pictures of one size, with their ground truth."""
+    """A batch of training images of one size, with their ground truth."""
 
     image: Tensor  # (N, 3, H, W) uint8, RGB
     fixations: Tensor  # (N, H, W) int16
@@ -52,7 +52,7 @@ class Batch(TypedDict):
 
 
 class EvalBatch(TypedDict):
-    """Pictures at their own sizes, with their ground truth; each list is as long as the batch."""
+    """A batch of images at their own sizes, with their ground truth; each list is as long as the batch."""
 
     image: list[Tensor]  # (3, H, W) uint8, RGB
     fixations: list[Tensor]  # (H, W) int16
@@ -61,33 +61,33 @@ class EvalBatch(TypedDict):
 
 
 class FixationDataset(Dataset[Item], ABC):
-    """Pictures of one data set and the fixations on them, at the pictures' own sizes.
+    """The images of one dataset and the fixations on them, at the images' own sizes.
 
     Args:
-        root: The set's own folder, or a folder that holds it under its usual name.
-        split: `all` takes every picture in the folder, also those in none of the three splits. The lists are those of
-            `splits.json` beside the set, else the ones shipped with salzoo.
-        sigma_px: Blur of the density in pixels of each picture.
-        pixels_per_degree: Takes one degree of visual angle as blur instead. Without either, the blur is the one that
-            the set is usually given, else 1/25 of the picture's height: 24 px at OSIE's 600 rows.
+        root: The dataset's own folder, or a folder that holds it under its usual name.
+        split: `train`, `val` or `test` as `splits.json` in the dataset's folder lists them, else the lists shipped with
+            salzoo; `all` takes every image in the folder, also those in none of the three.
+        sigma_px: Standard deviation of the Gaussian that blurs fixations into the density, in pixels of each image.
+        pixels_per_degree: Blurs by one degree of visual angle instead. Without either, the blur is the one that is
+            usual for the dataset, else 1/25 of the image's height: 24 px at OSIE's 600 rows.
 
     Attributes:
-        names: File name of each picture, in the order of the index.
-        root: The folder in which the set was found.
+        names: File name of each image, in the order of the index.
+        root: The folder in which the dataset was found.
 
     Raises:
-        DatasetNotFoundError: If the folder, the fixations or a picture of the split is missing.
-        SpecError: If the split or the blur is none of the above.
+        DatasetNotFoundError: If the folder, the fixations or an image of the split is missing.
+        SpecError: If the split is unknown, the blur is not above 0, or it is given twice.
     """
 
     name: str
     annotations: ClassVar[str]
     stimuli: ClassVar[str] = "data/stimuli"
     source: ClassVar[str]
-    """Paper and origin, for the reader of an error message."""
+    """Paper and download, for error messages."""
     splits: ClassVar[tuple[Split, ...]] = get_args(Split)
     hidden: ClassVar[tuple[Split, ...]] = ()
-    """Splits of which only the pictures are public."""
+    """Splits whose fixations are not public."""
 
     def __init__(
         self,
@@ -107,31 +107,38 @@ class FixationDataset(Dataset[Item], ABC):
 
     @abstractmethod
     def read_points(self, index: int) -> Fixations:
-        """Read the fixations on one picture from the set's own files: 0-based, nothing dropped.
+        """Read the fixations on one image from the dataset's own files: 0-based, nothing dropped.
 
         Raises:
-            DataError: If the file is damaged or not laid out as the set's own download.
+            DataError: If the file is damaged or not laid out as the original download.
         """
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.names)
 
+    def __repr__(self) -> str:
+        """Return what was opened and where."""
+        hidden = "" if self.has_fixations else ", fixations not public"
+        maps = ", maps without fixation points" if self.has_fixations and not self.has_points else ""
+        what = f"{self.name!r}, split={self.split!r}, root={str(self.root)!r}"
+        return f"<{type(self).__name__} {what}: {len(self)} images{hidden}{maps}>"
+
     def sibling(self, split: Split) -> Self:
-        """Return another split of the same set, with the same options."""
+        """Return another split of the same dataset, with the same options."""
         other = copy(self)
         other._open(self.root, split)
         return other if self._prepared is None else prepare(other, self._prepared.folder)
 
     def only(self, names: Sequence[str]) -> Self:
-        """Return the set with these of its pictures alone, in this order."""
+        """Return the dataset with only these of its images, in this order."""
         other = copy(self)
-        other.names, other._prepared = list(names), None  # prepared points are found by place, all others by name
+        other.names, other._prepared = list(names), None  # prepared points are found by index, all others by name
         return other
 
     @property
     def has_fixations(self) -> bool:
-        """Whether the fixations of this split are public; if not, its maps are all 0 and nothing can be scored."""
+        """Whether the fixations of this split are public; if not, maps are all 0 and nothing can be scored."""
         return self.split not in self.hidden
 
     @property
@@ -140,22 +147,22 @@ class FixationDataset(Dataset[Item], ABC):
         return self.has_fixations
 
     def require_fixations(self) -> None:
-        """Refuse to train or score on a split of which only the pictures are public.
+        """Check that this split can be trained or scored on.
 
         Raises:
-            DataError: If it is one.
+            DataError: If its fixations are not public.
         """
         if not self.has_fixations:
             raise DataError(
                 f"{self.name}: the fixations of split {self.split!r} are not public, so nothing can be trained "
-                "or scored on it; `salzoo data submit` writes its maps as the benchmark takes them"
+                "or scored on it; `salzoo data submit` writes maps in the form that the benchmark takes"
             )
 
     def __getitem__(self, index: int) -> Item:
-        """Return the picture at its own size with its count and density maps."""
+        """Return the image at its own size with its count and density maps."""
         image = self.image(index)
         size: Size = (image.shape[1], image.shape[2])
-        points = self._points(index)  # the maps leave out what is outside
+        points = self._points(index)  # the maps leave out those outside
         return Item(
             image=image,
             fixations=points.counts(size),
@@ -164,11 +171,11 @@ class FixationDataset(Dataset[Item], ABC):
         )
 
     def image_path(self, index: int) -> Path:
-        """Return where the picture is."""
+        """Return where the image is."""
         return self.root / self.stimuli / self.names[index]
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
-        """Return the files that `read_points` reads for this picture."""
+        """Return the files that `read_points` reads for this image."""
         return [self.root / self.annotations]
 
     def points_options(self) -> tuple[object, ...]:
@@ -176,45 +183,45 @@ class FixationDataset(Dataset[Item], ABC):
         return ()
 
     def map_path(self, index: int) -> Path:
-        """Return where the density that comes with the set is.
+        """Return where the density that comes with the dataset is.
 
         Raises:
-            DataError: If the set comes without densities.
+            DataError: If the dataset comes without densities.
         """
-        raise DataError(f"{self.name} comes without maps; the item's density is made from its fixations")
+        raise DataError(f"{self.name} comes without maps; the density of an item is made from its fixations")
 
     def provided_density(self, index: int) -> Tensor:
-        """Return the density that comes with the set, (H, W) float32 summing to 1: an 8-bit file with its own blur.
+        """Return the density that comes with the dataset, (H, W) float32 summing to 1: an 8-bit file, already blurred.
 
         Raises:
-            DataError: If the set comes without maps, or this one is black.
+            DataError: If the dataset comes without maps, or this one is black.
             DatasetNotFoundError: If the file is not there.
         """
         path = self.map_path(index)
-        grey = open_picture(path, lambda picture: np.asarray(picture.convert("L"), dtype=np.float64))
+        grey = open_image(path, lambda image: np.asarray(image.convert("L"), dtype=np.float64))
         if not grey.any():
             raise DataError(f"{path} is black: no density can be made of it")
         return torch.from_numpy((grey / grey.sum()).astype(np.float32))
 
     def image(self, index: int) -> Tensor:
-        """Return the picture as (3, H, W) uint8 RGB, as stored: an EXIF rotation is not followed."""
-        return open_picture(self.image_path(index), lambda picture: torch.from_numpy(_rgb(picture)).permute(2, 0, 1))
+        """Return the image as (3, H, W) uint8 RGB, as stored: an EXIF rotation is not applied."""
+        return open_image(self.image_path(index), lambda image: torch.from_numpy(_rgb(image)).permute(2, 0, 1))
 
     def size(self, index: int) -> Size:
-        """Return the picture's (height, width), from its header."""
-        return open_picture(self.image_path(index), lambda picture: (picture.height, picture.width))
+        """Return the image's (height, width), from its header."""
+        return open_image(self.image_path(index), lambda image: (image.height, image.width))
 
     def fixations(self, index: int) -> Fixations:
-        """Return the picture's fixations, without those outside its frame."""
+        """Return the image's fixations, without those outside its frame."""
         return self._points(index).inside(self.size(index))
 
     def sigma(self, size: Size) -> float:
-        """Return the blur of the density in pixels, for a picture of this size."""
+        """Return the standard deviation of the density's blur in pixels, for an image of this size."""
         return self._usual_sigma(size) if self._blur is None else self._blur
 
     @property
     def dropped(self) -> int:
-        """Number of fixations of this split that are left out because they are outside their picture's frame."""
+        """Number of fixations of this split that are left out because they lie outside their image."""
         return sum(len(self._points(i)) - len(self.fixations(i)) for i in range(len(self)))
 
     def _usual_sigma(self, size: Size) -> float:
@@ -234,11 +241,11 @@ class FixationDataset(Dataset[Item], ABC):
         self.names: list[str] = self._list_names()
 
     def _folders(self) -> tuple[str, ...]:
-        """Return the names, in lower case, that the set's folder usually has."""
+        """Return the names, in lower case, that the dataset's folder usually has."""
         return (self.name,)
 
     def _absent(self, folder: Path) -> list[str]:
-        """Return what `folder` lacks to be the set's own."""
+        """Return what `folder` lacks to be the dataset's own."""
         needed = (self.annotations, self.stimuli) if self.has_fixations else (self.stimuli,)
         return [part for part in needed if not (folder / part).exists()]
 
@@ -263,14 +270,14 @@ class FixationDataset(Dataset[Item], ABC):
         names = present if self.split == "all" else self._read_split(present)
         absent = sorted(set(names) - set(present))
         if absent or not names:
-            what = f"{len(absent)} of {len(names)} pictures, such as {absent[0]}," if absent else "every picture"
+            what = f"{len(absent)} of {len(names)} images, such as {absent[0]}," if absent else "every image"
             where = self.root / self.stimuli
             raise DatasetNotFoundError(f"{self.name}: {what} of split {self.split!r} missing in {where}. {self.source}")
         return names
 
     def _present(self) -> list[str]:
-        """Return the names of the pictures that are there."""
-        return list_pictures(self.root / self.stimuli)
+        """Return the names of all images in the dataset's folder."""
+        return list_images(self.root / self.stimuli)
 
     def _read_split(self, present: list[str]) -> list[str]:
         own = self.root / "splits.json"
@@ -285,7 +292,7 @@ class FixationDataset(Dataset[Item], ABC):
 
 
 def prepare(dataset: AnyDataset, folder: str | Path) -> AnyDataset:
-    """Write all points of a dataset into one file, unless that was done before, and read them from there from now on.
+    """Write all points of a dataset to one file, unless that was done before, and read them from there from now on.
 
     The name of the file depends on the size and the time stamp of every annotation file, so one that was replaced is
     read again. Values are the same to the last bit.
@@ -321,25 +328,25 @@ def _cache_key(dataset: FixationDataset) -> str:
 
 
 class OneFileDataset(FixationDataset):
-    """A set with the fixations of all its pictures in one file."""
+    """A dataset with the fixations on all its images in one file."""
 
     @staticmethod
     @abstractmethod
     def read_annotations(path: Path) -> dict[str, Fixations]:
-        """Read the set's fixations: by file name of the picture, 0-based, nothing dropped.
+        """Read all fixations, by file name of the image: 0-based, nothing dropped.
 
         Raises:
-            DataError: If the file is damaged or not laid out as the set's own download.
+            DataError: If the file is damaged or not laid out as the original download.
         """
 
     def read_points(self, index: int) -> Fixations:
-        """Read the file, once a process, and return the fixations on one picture."""
+        """Read the file, once a process, and return the fixations on one image."""
         (path,) = self.annotation_paths(index)
         points = read_once(self.read_annotations, path)
         try:
             return points[self.names[index]]
         except KeyError:
-            raise DataError(f"{path} has no fixations record for the picture {self.names[index]}") from None
+            raise DataError(f"{path} has no fixations record for the image {self.names[index]}") from None
 
 
 def read_once(read: Callable[[Path], dict[str, Fixations]], path: Path) -> dict[str, Fixations]:
@@ -352,16 +359,16 @@ def _cached(read: Callable[[Path], dict[str, Fixations]], path: Path, _mtime_ns:
     return read(path)
 
 
-def list_pictures(folder: Path) -> list[str]:
-    """Return the file names of the pictures in a folder, sorted; none if there is no such folder."""
+def list_images(folder: Path) -> list[str]:
+    """Return the sorted file names of the images in a folder, an empty list if there is no such folder."""
     return sorted(path.name for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def require_files(wanted: Iterable[str], folder: Path, whose: FixationDataset) -> None:
-    """Check that a folder has one file a picture.
+    """Check that a folder has all wanted files.
 
     Raises:
-        DatasetNotFoundError: If it has not; the message counts the missing ones and names the first.
+        DatasetNotFoundError: If it has not; the message counts the missing ones and names one.
     """
     wanted = list(wanted)
     present = {path.name for path in folder.glob("*")}
@@ -373,7 +380,7 @@ def require_files(wanted: Iterable[str], folder: Path, whose: FixationDataset) -
 
 
 def hash_decile(name: str) -> int:
-    """Return in which tenth, 0 to 9, a picture falls: by a hash of its name, so in every copy and forever the same.
+    """Return in which tenth, 0 to 9, an image falls, by a hash of its name: the same in every copy, for ever.
 
     Example:
         >>> hash_decile("i1.jpg")
@@ -382,26 +389,26 @@ def hash_decile(name: str) -> int:
     return int.from_bytes(sha256(name.encode()).digest()[:8]) % 10
 
 
-def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
-    """Return (H, W, 3) as `salzoo.images.read` reads pictures, but unrotated: fixations are on what is stored."""
-    if picture.mode == "RGB":
-        return np.array(picture)
-    if picture.mode.startswith(("I", "F")):
-        raise ImageError(f"its {picture.mode} pixels are not 8 bit; convert it first")
-    return to_array(np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))).astype(np.uint8)
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Return (H, W, 3) as `salzoo.images.read` does, but not rotated: fixations refer to the stored pixels."""
+    if image.mode == "RGB":
+        return np.array(image)
+    if image.mode.startswith(("I", "F")):
+        raise ImageError(f"its {image.mode} pixels are not 8 bit; convert it first")
+    return to_array(np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))).astype(np.uint8)
 
 
-def open_picture(path: Path, read: Callable[[Image.Image], T]) -> T:
-    """Read something from a picture file.
+def open_image(path: Path, read: Callable[[Image.Image], T]) -> T:
+    """Read something from an image file.
 
     Raises:
         DatasetNotFoundError: If it is not there.
-        ImageError: If it is damaged, or no picture.
+        ImageError: If it is damaged or not an image.
     """
     try:
-        with Image.open(path) as picture:
-            return read(picture)
+        with Image.open(path) as image:
+            return read(image)
     except FileNotFoundError as error:
-        raise DatasetNotFoundError(f"the picture {path} is gone") from error
+        raise DatasetNotFoundError(f"there is no image {path}") from error
     except (OSError, SyntaxError, ImageError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
-        raise ImageError(f"{path} cannot be read as a picture: {error}") from error
+        raise ImageError(f"{path} cannot be read as an image: {error}") from error

@@ -1,4 +1,4 @@
-"""What salzoo understood of a data set, for a person to look at before anything is trained: `salzoo data check`."""
+"""What salzoo read from a dataset, to be looked at before anything is trained: `salzoo data check`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from salzoo.images.geometry import Size
 _GOLDEN_ANGLE = 0.381966  # turns; hues of any number of observers stay apart
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What was found.
+    """The result of `check`.
 
     Args:
-        facts: What was understood, by topic.
-        dropped: How many fixations are left out, by reason.
-        warnings: What looks wrong.
+        facts: What was read, by topic.
+        dropped: Number of fixations that are left out, by reason.
+        warnings: What looks wrong, one sentence each.
     """
 
     facts: dict[str, str]
@@ -41,16 +41,18 @@ class Report:
         lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
+    __repr__ = to_text
+
 
 def check(dataset: FixationDataset) -> Report:
-    """Read all fixations of a data set (and no picture but its header), and look for what seems wrong.
+    """Read all fixations of a dataset, and of the images only the headers, and look for what seems wrong.
 
     Raises:
         DataError: If something cannot be read.
     """
     sizes = [dataset.size(i) for i in range(len(dataset))]
     raw = [dataset._points(i) for i in range(len(dataset))]
-    facts = {"set": f"{dataset.name} in {dataset.root}", **_pictures(dataset, sizes)}
+    facts = {"dataset": f"{dataset.name} in {dataset.root}", **_images(dataset, sizes)}
     if dataset.has_fixations and not dataset.has_points:
         facts["truth"] = "maps without fixations: what needs points (NSS, AUC, information gain, nll) will refuse them"
         empty = sum(not len(points) for points in raw)
@@ -69,21 +71,21 @@ def check(dataset: FixationDataset) -> Report:
     return Report(facts, dropped, tuple(_warnings(dataset, raw, (x, y, width, height), outside, relative)))
 
 
-def contact_sheet(dataset: FixationDataset, *, pictures: int = 24, columns: int = 6, width: int = 240) -> Image.Image:
-    """Draw pictures spread over the set with their fixations: a dot each, a colour an observer.
+def contact_sheet(dataset: FixationDataset, *, images: int = 24, columns: int = 6, width: int = 240) -> Image.Image:
+    """Draw images spread over the dataset with their fixations: one dot each, one colour an observer.
 
     Args:
         dataset: What to draw.
-        pictures: How many at most.
-        columns: In a row.
-        width: Of each, in pixels.
+        images: Number of images, at most.
+        columns: Number of images in a row.
+        width: Width of each image in pixels.
 
     Raises:
         SpecError: If one of the numbers is below 1.
     """
-    if min(pictures, columns, width) < 1:
-        raise SpecError(f"pictures, columns and width must be at least 1, got {pictures}, {columns}, {width}")
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(pictures, len(dataset))).astype(int))
+    if min(images, columns, width) < 1:
+        raise SpecError(f"images, columns and width must be at least 1, got {images}, {columns}, {width}")
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(images, len(dataset))).astype(int))
     tiles = [_tile(dataset, int(index), width) for index in chosen]
     columns = min(columns, len(tiles))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
@@ -97,11 +99,11 @@ def contact_sheet(dataset: FixationDataset, *, pictures: int = 24, columns: int 
     return sheet
 
 
-def _pictures(dataset: FixationDataset, sizes: list[Size]) -> dict[str, str]:
+def _images(dataset: FixationDataset, sizes: list[Size]) -> dict[str, str]:
     common = [f"{w} x {h} ({count})" for (h, w), count in Counter(sizes).most_common(4)]
     more = len(set(sizes)) - len(common)
     facts = {
-        "pictures": f"{len(sizes)} in split {dataset.split}, in {dataset.image_path(0).parent}",
+        "images": f"{len(sizes)} in split {dataset.split}, in {dataset.image_path(0).parent}",
         "width x height": ", ".join(common) + (f" and {more} other sizes" if more else ""),
     }
     if isinstance(dataset, FixationFolder):
@@ -119,8 +121,8 @@ def _fixations(
     counts = [len(points.inside(size)) for points, size in zip(raw, sizes, strict=True)]
     people = [len(set(points.observer.tolist())) for points in raw]
     facts = {
-        "fixations": f"{sum(counts)}; {_spread(counts)} a picture",
-        "observers": f"{len(set(observer.tolist()))}; {_spread(people)} a picture",
+        "fixations": f"{sum(counts)}; {_spread(counts)} an image",
+        "observers": f"{len(set(observer.tolist()))}; {_spread(people)} an image",
         "durations": "not known",
     }
     if duration is not None and len(duration):
@@ -130,7 +132,7 @@ def _fixations(
 
 
 def _dropped(dataset: FixationDataset, seen: dict[str, int]) -> dict[str, int]:
-    """Add what a study of one's own dropped when it was read."""
+    """Add what was dropped when a user's own study was read."""
     if not isinstance(dataset, FixationFolder):
         return seen
     read = dataset.study.dropped
@@ -149,27 +151,27 @@ def _warnings(
     if not len(x):
         return ["there is not one fixation"]
     if checks.swapped(x, y, width, height):
-        found.append("x and y seem to be swapped: far fewer points lie outside if they change places")
+        found.append("x and y seem to be swapped: far fewer points lie outside their images the other way round")
     elif outside.mean() > 0.05:
-        found.append(f"{outside.mean():.0%} of the points lie outside their pictures: are they the screen's pixels?")
+        found.append(f"{outside.mean():.0%} of the points lie outside their images: are they in pixels of the screen?")
     if checks.one_based(x, y, width, height):
         found.append("x and y are whole numbers from 1 up to the width or height: is the first pixel 1 (origin)?")
     if checks.fractions(x, y, width, height):
-        found.append("all points lie in the first pixel: are they fractions of the picture (units)?")
+        found.append("all points lie in the first pixel: are they fractions of the image (units)?")
     centre = [float(values.mean()) if len(values) else 0.5 for values in relative]
     if max(abs(value - 0.5) for value in centre) > 0.15:
         place = f"{centre[0]:.0%} from the left and {centre[1]:.0%} from the top"
         found.append(f"the mean fixation is {place}; people look at the middle on average (50 %): is there an offset?")
     durations = [points.duration for points in raw if points.duration is not None]
     if durations and 0 < np.nanmedian(np.concatenate(durations)) < 10:
-        found.append("the median duration is below 10 ms: are they seconds, or raw samples (salzoo.data.events)?")
+        found.append("the median duration is below 10 ms: are these seconds, or raw samples (salzoo.data.events)?")
     if empty := sum(not len(each) for each in raw):
-        found.append(f"{empty} pictures have no fixation")
+        found.append(f"{empty} images have no fixation")
     if isinstance(dataset, FixationFolder):
         if unseen := dataset.study.unseen:
-            found.append(f"{len(unseen)} pictures have no row and are left out, the first is {unseen[0]}")
+            found.append(f"{len(unseen)} images have no row and are left out, the first is {unseen[0]}")
         if repeated := dataset.study.repeated:
-            found.append(f"{repeated} rows repeat another, and are kept: without times nothing tells them apart")
+            found.append(f"{repeated} rows repeat another and are kept, as without times they may be two fixations")
     return found
 
 
@@ -186,11 +188,11 @@ def _spread(numbers: list[int]) -> str:
 
 
 def _tile(dataset: FixationDataset, index: int, width: int) -> Image.Image:
-    """Draw one picture at that width, its fixations or its map, and its name below."""
-    picture = Image.fromarray(dataset.image(index).permute(1, 2, 0).numpy())
-    old = (picture.height, picture.width)
+    """Draw one image at that width, with its fixations or its map, and its name below."""
+    image = Image.fromarray(dataset.image(index).permute(1, 2, 0).numpy())
+    old = (image.height, image.width)
     new = (max(1, round(old[0] * width / old[1])), width)
-    small, points = picture.resize((new[1], new[0])), dataset.fixations(index)
+    small, points = image.resize((new[1], new[0])), dataset.fixations(index)
     tile = Image.new("RGB", (width, new[0] + 14), "white")
     tile.paste(small)
     draw = ImageDraw.Draw(tile)

@@ -1,4 +1,4 @@
-"""Ground truth of which only the blurred maps are left."""
+"""Ground truth that is known only as a blurred map, without fixation points."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from salzoo.errors import DataError
 from salzoo.images.geometry import Size
 
 UNKNOWN = -1
-"""In every pixel of the counts of such a picture, so that whatever needs points refuses them."""
+"""The count in every pixel of such an image, so that whatever needs points refuses it."""
 
 
 class DensityOnly(Fixations):
-    """A density whose fixations are not known; it follows its picture as fixations do, and has no `x` and `y`.
+    """A density that stands in for `Fixations` that are not known; it has no `x` and `y`.
 
-    Where this stands in for `Fixations`, densities and what is made of them (KL, CC, SIM, EMD, a centre bias) work.
-    `counts` are `UNKNOWN`, which the metrics of fixations refuse, and the points themselves are an error.
+    Densities, and what is made of them (KL, CC, SIM, EMD, a centre bias), work as usual. `counts` are `UNKNOWN`, which
+    metrics of fixations refuse; to ask for the points themselves is an error.
 
     Args:
-        map: (H, W), not negative.
+        map: (H, W), not negative, of any sum.
 
     Example:
         >>> truth = DensityOnly(torch.tensor([[0.0, 2.0], [0.0, 6.0]]))
@@ -37,30 +37,38 @@ class DensityOnly(Fixations):
     def __getattr__(self, name: str) -> object:
         """Say why there are no points."""
         if name in ("x", "y", "observer"):
-            raise DataError(f"there are only maps, no fixations, so no {name}: take losses and metrics of densities")
+            raise DataError(f"there are only maps, no fixations, so no {name}: use losses and metrics of densities")
         raise AttributeError(name)
 
     def __len__(self) -> int:
-        """Return 1, or 0 for an empty map: every picture weighs alike."""
+        """Return 1, or 0 for an empty map: every image weighs alike."""
         return int(bool((self.map > 0).any()))
 
+    def __repr__(self) -> str:
+        """Return the map's size."""
+        return f"<DensityOnly: a map of {tuple(self.map.shape)} (height, width)>"
+
     def inside(self, size: Size) -> DensityOnly:
-        """Return the map, which must have the size of its picture."""
+        """Return the density itself, which must have the size of its image.
+
+        Raises:
+            DataError: If it has not.
+        """
         if self.map.shape != size:
-            raise DataError(f"the map is {tuple(self.map.shape)} (height, width), its picture {size}")
+            raise DataError(f"the map is {tuple(self.map.shape)} (height, width), its image {size}")
         return self
 
     def resized(self, old_size: Size, new_size: Size) -> DensityOnly:
-        """Follow a picture that is scaled, as the picture's pixels do."""
+        """Scale the map along with its image."""
         scaled = F.interpolate(self.inside(old_size).map[None, None], new_size, mode="bilinear", antialias=True)
         return DensityOnly(scaled[0, 0])
 
     def flipped(self, width: int) -> DensityOnly:
-        """Follow a picture that is mirrored left to right."""
+        """Mirror the map left to right along with its image."""
         return DensityOnly(self.map.flip(1))
 
     def cropped(self, top: int, left: int, size: Size) -> DensityOnly:
-        """Follow a picture that is cut to `size` from (top, left)."""
+        """Crop the map to `size` at (top, left) along with its image."""
         return DensityOnly(self.map[top : top + size[0], left : left + size[1]])
 
     def counts(self, size: Size) -> Tensor:
@@ -68,6 +76,6 @@ class DensityOnly(Fixations):
         return torch.full(size, UNKNOWN, dtype=torch.int16)
 
     def density(self, size: Size, sigma_px: float | tuple[float, float]) -> Tensor:
-        """Return the (H, W) float32 map, summing to 1; it was blurred by whoever made it, `sigma_px` adds nothing."""
+        """Return the (H, W) float32 map, summing to 1; `sigma_px` is ignored, as the map is blurred already."""
         mass = self.inside(size).map.double()
         return (mass / (mass.sum() or 1.0)).float()

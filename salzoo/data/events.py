@@ -1,7 +1,7 @@
-"""Raw gaze to fixations, by velocity or by dispersion in degrees of visual angle (Salvucci & Goldberg, ETRA 2000).
+"""Fixations from raw gaze, by velocity or by dispersion in degrees of visual angle (Salvucci & Goldberg, ETRA 2000).
 
-Both take the samples of one observer on one picture, in pixels of the screen. The points of a picture of size `own`
-that was shown from (top, left) with size `shown` are `events.cropped(top, left, shown).resized(shown, own)`.
+Both take the samples of one observer on one image, in pixels of the screen. If an image of size `own` was shown at
+(top, left) with size `shown`, the fixations on it are `events.cropped(top, left, shown).resized(shown, own)`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from salzoo.errors import DataError, SpecError
 
 @dataclass(frozen=True)
 class Screen:
-    """What a degree of visual angle is on the screen.
+    """The geometry of a screen, which says how many pixels a degree of visual angle is.
 
     Args:
         width_cm: Width of the area that shows pixels.
-        width_px: Its pixels in a row, which are taken as square.
-        distance_cm: From the eye to the screen's middle.
+        width_px: Number of pixels in a row of it; pixels are taken as square.
+        distance_cm: Distance from the eye to the middle of the screen.
 
     Raises:
         SpecError: If one is not above 0.
@@ -46,7 +46,7 @@ class Screen:
 
     @property
     def pixels_per_degree(self) -> float:
-        """Pixels of one degree in the middle of the screen; 15 degrees beside it there are 7 % more."""
+        """Pixels a degree in the middle of the screen; 15 degrees off the middle there are 7 % more."""
         return 2 * self.distance_cm * math.tan(math.radians(0.5)) * self.width_px / self.width_cm
 
 
@@ -62,29 +62,29 @@ def velocity_events(
     max_gap_ms: float = 75.0,
     observer: int = 0,
 ) -> Fixations:
-    """Take as fixation each run of samples slower than a threshold (I-VT; Salvucci & Goldberg 2000, Sec. 3.1).
+    """Detect fixations as runs of samples slower than a threshold (I-VT; Salvucci & Goldberg 2000, Sec. 3.1).
 
-    The velocity at a sample is the distance between its neighbours half a window before and after, over their time:
-    between neighbouring samples of a fast tracker there is more noise than movement. A fixation so loses up to half a
-    window at each end.
+    The velocity at a sample is the distance between its neighbours half a window before and after, over the time
+    between these: between adjacent samples of a fast tracker there is more noise than movement. A fixation thereby
+    loses up to half a window at each end.
 
     Args:
-        time: (N,) in ms, rising.
-        x: (N,) pixels of the screen from the left, NaN where the tracker had no eye.
+        time: (N,) milliseconds, increasing.
+        x: (N,) pixels of the screen from the left, NaN where the tracker lost the eye.
         y: (N,) pixels of the screen from the top, NaN likewise.
-        screen: What a degree is.
-        max_velocity: Of a fixation, in degrees a second.
-        window_ms: Over which velocity is measured; at least the two neighbours of a sample.
+        screen: Geometry of the screen.
+        max_velocity: Largest velocity within a fixation, in degrees a second.
+        window_ms: Window in which velocity is measured; it has at least the two neighbours of a sample.
         min_duration_ms: Shorter runs are dropped.
-        max_gap_ms: Up to this long, missing samples (a blink's are longer) are bridged by a straight line, for the
-            detection only; a longer gap ends a fixation.
-        observer: Number given to all fixations.
+        max_gap_ms: Missing samples up to this long are bridged by a straight line, for the detection only; a longer
+            gap, such as a blink, ends a fixation.
+        observer: Number of the observer.
 
     Returns:
         Fixations in order: `x` and `y` the mean of the valid samples, `duration` from the first sample to the last.
 
     Raises:
-        DataError: If the arrays differ in length, or time does not rise.
+        DataError: If the arrays differ in length, or time does not increase.
         SpecError: If a threshold is not above 0.
     """
     gaze = _Gaze.of(time, x, y, max_gap_ms)
@@ -108,26 +108,27 @@ def dispersion_events(
     max_gap_ms: float = 75.0,
     observer: int = 0,
 ) -> Fixations:
-    """Take as fixation each longest run of samples close together (I-DT; Salvucci & Goldberg 2000, Sec. 3.3).
+    """Detect fixations as the longest runs of samples close together (I-DT; Salvucci & Goldberg 2000, Sec. 3.3).
 
-    A window of `min_duration_ms` moves on until the samples' dispersion, (max x - min x) + (max y - min y), is small
-    enough; then it grows until it is not, and the search goes on behind it. Better than velocity for slow trackers.
+    A window of `min_duration_ms` moves on until the dispersion of its samples, (max x - min x) + (max y - min y), is
+    small enough; it then grows until it is not, and the search goes on behind it. Better than velocity for slow
+    trackers.
 
     Args:
-        time: (N,) in ms, rising.
-        x: (N,) pixels of the screen from the left, NaN where the tracker had no eye.
+        time: (N,) milliseconds, increasing.
+        x: (N,) pixels of the screen from the left, NaN where the tracker lost the eye.
         y: (N,) pixels of the screen from the top, NaN likewise.
-        screen: What a degree is.
-        max_dispersion: Of a fixation, in degrees.
-        min_duration_ms: Of a fixation.
-        max_gap_ms: As in `velocity_events`.
-        observer: Number given to all fixations.
+        screen: Geometry of the screen.
+        max_dispersion: Largest dispersion of a fixation, in degrees.
+        min_duration_ms: Shortest duration of a fixation.
+        max_gap_ms: Longest gap that is bridged; see `velocity_events`.
+        observer: Number of the observer.
 
     Returns:
         As `velocity_events`.
 
     Raises:
-        DataError: If the arrays differ in length, or time does not rise.
+        DataError: If the arrays differ in length, or time does not increase.
         SpecError: If a threshold is not above 0.
     """
     gaze = _Gaze.of(time, x, y, max_gap_ms)
@@ -157,7 +158,9 @@ class _Gaze:
         if t.ndim != 1 or not t.shape == px.shape == py.shape:
             raise DataError(f"time, x and y must be 1-D and of one length, got {t.shape}, {px.shape} and {py.shape}")
         if np.isnan(t).any() or (np.diff(t) <= 0).any():
-            raise DataError("time must rise from sample to sample: sort them, and split recordings of several pictures")
+            raise DataError(
+                "time must increase from sample to sample: sort them, and split recordings of several images"
+            )
         valid = ~(np.isnan(px) | np.isnan(py))
         places = np.flatnonzero(valid)
         known, broken = valid.copy(), np.zeros_like(valid)
@@ -226,7 +229,7 @@ def _compact(time: Floats, x: Floats, y: Floats, limit: float, min_duration: flo
 
 
 def _grown(x: Floats, y: Floats, first: int, count: int, limit: float) -> int:
-    """Return the last sample up to which all since `first` stay within `limit`; looks at twice as many each time."""
+    """Return the last sample up to which all from `first` on stay within `limit`; looks twice as far each time."""
     while True:
         ends = slice(first, first + 2 * count)
         spread = sum(np.maximum.accumulate(v[ends]) - np.minimum.accumulate(v[ends]) for v in (x, y))

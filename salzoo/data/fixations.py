@@ -1,4 +1,4 @@
-"""Fixation points of one picture, and the maps made from them."""
+"""Fixation points on one image, and the maps made from them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from salzoo.images.geometry import Size
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fixations:
-    """Fixations of one picture: points, not pixels, so that any geometry keeps them on the same picture content.
+    """Fixations on one image: points, not pixels, so that any geometry keeps them on the same image content.
 
-    Coordinates are 0-based with a pixel's centre at its integer coordinate, so a picture of width W spans
+    Coordinates are 0-based with a pixel's centre at its integer coordinate, so an image of width W spans
     [-0.5, W - 0.5], both borders inside. All are 1-D arrays of one length, in the order of the data file.
 
     Args:
         x: Pixels from the left.
         y: Pixels from the top.
-        observer: Number of the person who made each fixation, kept so that observers can be held apart.
-        duration: In milliseconds, where the data set tells it.
-        weight: Of each fixation in `density`; None weighs all alike. `counts` never look at it.
+        observer: Number of the person who made each fixation.
+        duration: Milliseconds, if the dataset has them.
+        weight: What each fixation weighs in `density`, at least 0; None weighs all alike. `counts` ignore it.
 
     Raises:
         DataError: If the arrays are not 1-D or differ in length.
@@ -49,7 +49,7 @@ class Fixations:
     weight: Floats | None = None
 
     def __post_init__(self) -> None:
-        """Bring the arrays to their types and check that they belong together."""
+        """Convert the arrays to their types and check that their lengths agree."""
         columns = []
         for name in ("x", "y", "observer", "duration", "weight"):
             if getattr(self, name) is not None:
@@ -63,8 +63,14 @@ class Fixations:
         """Return the number of fixations."""
         return len(self.x)
 
+    def __repr__(self) -> str:
+        """Return how many there are and what is known of them."""
+        known = [name for name in ("duration", "weight") if getattr(self, name) is not None]
+        extra = f", with {' and '.join(known)}" if known else ""
+        return f"<Fixations: {len(self)} by {len(set(self.observer.tolist()))} observers{extra}>"
+
     def inside(self, size: Size) -> Fixations:
-        """Keep the points on a picture of `size`; NaN is outside."""
+        """Keep the points within an image of `size` (height, width); NaN is outside."""
         height, width = size
         x, y = self.x, self.y
         return self._select((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5))
@@ -82,8 +88,8 @@ class Fixations:
 
         Args:
             count: How many at most; None keeps all.
-            skip: Left out before them. Where a cross in the middle precedes each picture, the first fixation is still
-                on it, and MIT1003, for one, leaves it out.
+            skip: How many to leave out before them. Where a cross in the middle precedes each image, the first
+                fixation is still on it; MIT1003, for one, leaves it out.
 
         Raises:
             SpecError: If `count` is not above 0, or `skip` negative.
@@ -97,7 +103,7 @@ class Fixations:
         return self._select((rank >= skip) & (rank < (np.inf if count is None else skip + count)))
 
     def weighted_by_duration(self) -> Fixations:
-        """Let each fixation weigh in `density` as long as it lasted.
+        """Weigh each fixation in `density` by its duration.
 
         Raises:
             DataError: If the durations are not known.
@@ -107,7 +113,7 @@ class Fixations:
         return replace(self, weight=self.duration)
 
     def resized(self, old_size: Size, new_size: Size) -> Fixations:
-        """Follow a picture that is scaled from `old_size` to `new_size`, with the borders of both frames matched."""
+        """Move the points along with an image that is scaled from `old_size` to `new_size`, borders to borders."""
         (old_height, old_width), (new_height, new_width) = old_size, new_size
         # Multiply before dividing: exact for a point on the border, which a rounding must not push out of the frame.
         x = (self.x + 0.5) * new_width / old_width - 0.5
@@ -115,15 +121,15 @@ class Fixations:
         return replace(self, x=x, y=y)
 
     def flipped(self, width: int) -> Fixations:
-        """Follow a picture of `width` that is mirrored left to right."""
+        """Move the points along with an image of `width` that is mirrored left to right."""
         return replace(self, x=width - 1 - self.x)
 
     def cropped(self, top: int, left: int, size: Size) -> Fixations:
-        """Follow a picture that is cut to `size` from (top, left); what is cut off is dropped."""
+        """Move the points along with an image that is cropped to `size` at (top, left); drop those cut off."""
         return replace(self, x=self.x - left, y=self.y - top).inside(size)
 
     def counts(self, size: Size) -> Tensor:
-        """Return the (H, W) int16 number of fixations in each pixel; points outside the frame are left out."""
+        """Return the number of fixations in each pixel, (H, W) int16, without those outside the frame."""
         height, width = size
         points = self.inside(size)
         # A point on the right or bottom border belongs to the last pixel, as one on the left belongs to the first.
@@ -169,8 +175,8 @@ class Fixations:
 
 
 def join(observers: Sequence[tuple[Floats, Floats, Floats]]) -> Fixations:
-    """Put (x, y, duration) of several observers together; an observer's number is the position in the sequence."""
+    """Concatenate (x, y, duration) of several observers, who are numbered by their position in the sequence."""
     numbers = [np.full(len(x), number) for number, (x, _, _) in enumerate(observers)]
-    nobody = np.empty(0)  # so that a picture without observers is one without fixations
+    nobody = np.empty(0)  # np.concatenate refuses an empty list
     x, y, duration = (np.concatenate([nobody, *(person[k] for person in observers)]) for k in range(3))
     return Fixations(x, y, np.concatenate([nobody.astype(np.int64), *numbers]), duration)

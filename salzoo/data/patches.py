@@ -1,4 +1,4 @@
-"""Places where people looked and where they did not, and the patches around them: what patch classifiers train on."""
+"""Fixated and other places, and the patches around them, on which patch classifiers train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from salzoo.errors import DataError
 
 
 def split_by_height(density: Tensor, fixated: float = 0.9, other: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Mark the pixels above a share of a map's maximum as fixated, those below another share as not.
+    """Split pixels into those above a share of the map's maximum (fixated) and those below another share (other).
 
     The rule of Mr-CNN (Liu et al., CVPR 2015), as its public re-implementations have it.
 
@@ -31,7 +31,7 @@ def split_by_height(density: Tensor, fixated: float = 0.9, other: float = 0.1) -
 
 
 def split_by_rank(density: Tensor, fixated: float = 0.2, other: float = 0.7) -> tuple[Tensor, Tensor]:
-    """Mark the highest share of a map's pixels as fixated, the lowest share as not.
+    """Split pixels into the highest share of all (fixated) and the lowest share (other).
 
     The rule of Judd et al. (ICCV 2009), which eDN follows (Vig et al., CVPR 2014).
 
@@ -58,12 +58,12 @@ def draw_places(marked: Tensor, count: int, generator: torch.Generator | None = 
 
     Args:
         marked: (N, H, W) bool.
-        count: Places a map.
-        generator: Of the random numbers; None takes torch's own.
+        count: Number of places a map.
+        generator: Generator of the random numbers; None takes torch's own.
 
     Returns:
         (N, count, 2) rows and columns as shares of the height and the width: the centre of pixel (i, j) is at
-        ((i + 0.5) / H, (j + 0.5) / W), so that they mean the same place in a picture at any size.
+        ((i + 0.5) / H, (j + 0.5) / W), so that they mean the same place in an image at any size.
 
     Raises:
         DataError: If a map has no marked pixel.
@@ -71,7 +71,7 @@ def draw_places(marked: Tensor, count: int, generator: torch.Generator | None = 
     height, width = marked.shape[-2:]
     flat = marked.flatten(1)
     if not flat.any(1).all():
-        raise DataError("a map has no pixel to draw from: nobody looked at the picture, or it is one colour throughout")
+        raise DataError("a map has no pixel to draw from: nobody looked at the image, or it is one colour throughout")
     index = torch.multinomial(flat.float(), count, replacement=True, generator=generator)
     rows, columns = index // width, index % width
     return torch.stack([(rows + 0.5) / height, (columns + 0.5) / width], -1)
@@ -82,14 +82,14 @@ def patch_corners(places: Tensor, size: tuple[int, int], patch: int) -> Tensor:
 
     Args:
         places: (..., 2) as `draw_places` returns them.
-        size: (height, width) of the picture.
-        patch: Side of the patch.
+        size: (height, width) of the image.
+        patch: Side of the patch in pixels.
     """
     return torch.floor(places * places.new_tensor(size) - patch / 2 + 1e-4).long()  # 1e-4: 0.29 * 100 is below 29
 
 
 def cut_patches(images: Tensor, places: Tensor, patch: int) -> Tensor:
-    """Cut square patches around places; what lies outside a picture repeats its border.
+    """Cut square patches around places; what lies outside an image repeats its border.
 
     Args:
         images: (N, C, H, W).
@@ -102,5 +102,5 @@ def cut_patches(images: Tensor, places: Tensor, patch: int) -> Tensor:
     height, width = images.shape[-2:]
     pixels = patch_corners(places, (height, width), patch)[..., None] + torch.arange(patch, device=images.device)
     rows, columns = pixels[:, :, 0].clamp(0, height - 1), pixels[:, :, 1].clamp(0, width - 1)
-    picture = torch.arange(len(images), device=images.device)[:, None, None, None]
-    return images[picture, :, rows[..., None], columns[:, :, None]].permute(0, 1, 4, 2, 3)
+    image = torch.arange(len(images), device=images.device)[:, None, None, None]
+    return images[image, :, rows[..., None], columns[:, :, None]].permute(0, 1, 4, 2, 3)

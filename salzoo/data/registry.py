@@ -1,4 +1,4 @@
-"""The data sets by name."""
+"""The datasets by name."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ DATASETS: dict[str, Callable[..., FixationDataset]] = {
 }
 
 
+def list_datasets() -> list[str]:
+    """Return the names of all datasets that salzoo reads, sorted: what `load_dataset` and `--data` take.
+
+    Example:
+        >>> "osie" in list_datasets()
+        True
+    """
+    return sorted(DATASETS)
+
+
 def load_dataset(
     name: str,
     root: str | Path,
@@ -32,25 +42,32 @@ def load_dataset(
     sigma_px: float | None = None,
     pixels_per_degree: float | None = None,
 ) -> FixationDataset:
-    """Return one split of the data set of that name; see `FixationDataset` for the rest.
+    """Return one split of a dataset.
+
+    Args:
+        name: One of `list_datasets()`.
+        root: See `FixationDataset`, as for the other arguments.
+        split: Which split.
+        sigma_px: Blur of the density in pixels.
+        pixels_per_degree: Blurs the density by one degree of visual angle instead.
 
     Raises:
-        SpecError: If there is no set of that name.
+        SpecError: If there is no dataset of that name.
         DatasetNotFoundError: If it is not in `root`.
     """
     if name not in DATASETS:
         near = get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         hint = "; say which edition: 'salicon2015' or 'salicon2017'." if name.lower() == "salicon" else hint
-        raise SpecError(f"unknown data set {name!r}{hint} Known: {', '.join(sorted(DATASETS))}")
+        raise SpecError(f"unknown dataset {name!r}{hint} Known: {', '.join(list_datasets())}")
     return DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
 
-def pictures_of(name: str) -> str:
-    """Return what names of sets have in common if their pictures are the same: SALICON's editions, CAT2000's files.
+def images_of(name: str) -> str:
+    """Return one name for all datasets with the same images: SALICON's editions, and both forms of CAT2000.
 
     Example:
-        >>> pictures_of("salicon2015") == pictures_of("salicon2017"), pictures_of("mit1003") == pictures_of("mit300")
+        >>> images_of("salicon2015") == images_of("salicon2017"), images_of("mit1003") == images_of("mit300")
         (True, False)
     """
     return "salicon" if name.startswith("salicon") else name.removesuffix("_observers")

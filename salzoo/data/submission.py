@@ -1,4 +1,4 @@
-"""Maps of the splits whose fixations are hidden, in the form that their benchmarks take."""
+"""Maps for splits whose fixations are not public, in the form that the benchmarks take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from salzoo.errors import DataError, SpecError
 
 
 class Map(Protocol):
-    """What is needed of a `salzoo.SaliencyMap`."""
+    """The part of `salzoo.SaliencyMap` that is needed here."""
 
     @property
     def saliency(self) -> NDArray[np.float32]:
@@ -30,34 +30,34 @@ class Map(Protocol):
 
 
 Write = Callable[[Path, str, NDArray[np.float32]], None]
-"""Puts one picture's map, by its name, into the folder."""
+"""Writes the map of one image, by the image's name, into the folder."""
 
 
 def write_submission(dataset: FixationDataset, maps: Iterable[tuple[str, Map]], output: str | Path) -> Path:
-    """Write one map a picture of a split, in the form that the set's benchmark takes.
+    """Write one map for each image of a split, in the form that the dataset's benchmark takes.
 
-    Each is the map's `saliency`, at the picture's own size, in 8 bit (iSUN: in float).
+    Written is the `saliency` of each map, at the image's own size, in 8 bits (iSUN: in float).
 
-    - `mit300`, `cat2000`: a folder of .jpg files of the same size and name as the pictures, CAT2000's in the folders of
+    - `mit300`, `cat2000`: a folder of .jpg files of the same size and name as the images, CAT2000's in the folders of
       their categories; to be packed under the name of the model (saliency.mit.edu, submission_mit300.html and
       submission_cat2000.html). Written at JPEG's highest quality.
     - `salicon2015`: `fixations_<split>2014_<model>_results.json`, a list of `image_id` (COCO's number) and
-      `saliency_map` (a PNG file in base64), of which the server takes one for val and one for test, zipped together
+      `saliency_map` (a PNG file in base64). The server takes one such file for val and one for test, zipped together
       (salicon.net, evaluate and upload). The model's name is that of `output`.
-    - `salicon2017`, `isun`: the LSUN challenges. Their instructions are no longer to be had, so the files have the form
-      of the sets' own maps: `<picture>.png`, and `<picture>.mat` with the variable `I` in [0, 1].
+    - `salicon2017`, `isun`: the LSUN challenges. Their instructions are no longer available, so the files have the form
+      of the datasets' own maps: `<image>.png`, and `<image>.mat` with the variable `I` in [0, 1].
 
     Args:
-        dataset: The split; its names must be covered, each once, in any order.
-        maps: Name of the picture and its map, one after the other: only one is held in memory.
+        dataset: The split; each of its images needs one map, in any order.
+        maps: Pairs of an image's name and its map; only one is held in memory at a time.
         output: Folder to write; it appears whole or not at all.
 
     Returns:
         The folder.
 
     Raises:
-        SpecError: If no benchmark is known for the set, or `output` exists.
-        DataError: If a name is unknown, comes twice or is missing, or a map has another size than its picture.
+        SpecError: If no benchmark is known for the dataset, or `output` exists.
+        DataError: If a name is unknown, comes twice or is missing, or a map differs in size from its image.
     """
     output = Path(output).expanduser().absolute()
     if output.exists():
@@ -85,7 +85,7 @@ def _write_all(dataset: FixationDataset, maps: Iterable[tuple[str, Map]], folder
             raise DataError(f"{dataset.name}: the map of {name} {why}; give one map for each of dataset.names")
         saliency = np.asarray(each.saliency)
         if saliency.shape != (size := dataset.size(index)):
-            raise DataError(f"the map of {name} is {saliency.shape} (height, width), its picture {size}")
+            raise DataError(f"the map of {name} is {saliency.shape} (height, width), its image {size}")
         if not (saliency.min() >= 0 and saliency.max() <= 1):  # also false of NaN
             raise DataError(
                 f"the map of {name} ranges from {saliency.min():g} to {saliency.max():g}, not within [0, 1]"
@@ -95,18 +95,18 @@ def _write_all(dataset: FixationDataset, maps: Iterable[tuple[str, Map]], folder
         raise DataError(f"{len(places)} of {len(dataset)} maps missing, such as that of {next(iter(places))}")
 
 
-def _picture(saliency: NDArray[np.float32]) -> Image.Image:
+def _image(saliency: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray((saliency * 255 + 0.5).astype(np.uint8))
 
 
 def _jpeg(folder: Path, name: str, saliency: NDArray[np.float32]) -> None:
     path = folder / name
     path.parent.mkdir(exist_ok=True)
-    _picture(saliency).save(path, format="JPEG", quality=100)
+    _image(saliency).save(path, format="JPEG", quality=100)
 
 
 def _png(folder: Path, name: str, saliency: NDArray[np.float32]) -> None:
-    _picture(saliency).save(folder / f"{Path(name).stem}.png")
+    _image(saliency).save(folder / f"{Path(name).stem}.png")
 
 
 def _mat(folder: Path, name: str, saliency: NDArray[np.float32]) -> None:
@@ -117,7 +117,7 @@ def _mat(folder: Path, name: str, saliency: NDArray[np.float32]) -> None:
 
 def _json(folder: Path, name: str, saliency: NDArray[np.float32]) -> None:
     buffer = io.BytesIO()
-    _picture(saliency).save(buffer, format="PNG")
+    _image(saliency).save(buffer, format="PNG")
     number = int(Path(name).stem.split("_")[-1])
     record = {"image_id": number, "saliency_map": base64.b64encode(buffer.getvalue()).decode()}
     with (folder / "open.json").open("a", encoding="utf-8") as file:

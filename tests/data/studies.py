@@ -18,8 +18,8 @@ Row = dict[str, Any]
 COUNT = 30
 
 
-def pictures(folder: Path, count: int = COUNT) -> dict[str, tuple[int, int]]:
-    """Write pictures; return their (height, width)."""
+def images(folder: Path, count: int = COUNT) -> dict[str, tuple[int, int]]:
+    """Write images; return their (height, width)."""
     folder.mkdir(parents=True)
     drawn, _ = make_tiny.draw(5)
     sizes = {}
@@ -31,7 +31,7 @@ def pictures(folder: Path, count: int = COUNT) -> dict[str, tuple[int, int]]:
 
 
 def rows(sizes: dict[str, tuple[int, int]], seed: int = 0) -> list[Row]:
-    """Return three fixations of each of two observers a picture, in no order; all inside by a margin of 4 px."""
+    """Return three fixations of each of two observers an image, in no order; all inside by a margin of 4 px."""
     rng = np.random.default_rng(seed)
     found = []
     for name, (height, width) in sizes.items():
@@ -53,7 +53,7 @@ def write(path: Path, content: Sequence[Row], delimiter: str = ",", encoding: st
 
 
 def expected(content: Sequence[Row], name: str) -> NDArray[np.float64]:
-    """Return x, y, duration of the picture's rows by time."""
+    """Return x, y, duration of the image's rows by time."""
     own = sorted((row for row in content if row["image"] == name), key=lambda row: row["timestamp"])
     return np.array([[row["x"], row["y"], row["duration"]] for row in own])
 

@@ -22,15 +22,15 @@ Person = list[list[float]]
 
 
 def osie(folder: Path, people: list[list[Person]], size: tuple[int, int] = (60, 100)) -> OSIE:
-    """Write a set in OSIE's layout with these observers' x, y, duration on black pictures."""
-    pictures = {f"{i}.png": np.zeros((*size, 3), np.uint8) for i in range(len(people))}
-    make_tiny.write_structs(folder, pictures, people, {"train": len(people)})
+    """Write a set in OSIE's layout with these observers' x, y, duration on black images."""
+    images = {f"{i}.png": np.zeros((*size, 3), np.uint8) for i in range(len(people))}
+    make_tiny.write_structs(folder, images, people, {"train": len(people)})
     return OSIE(folder)
 
 
-def own(folder: Path, table: str, pictures: int = 3, size: tuple[int, int] = (60, 100)) -> Path:
+def own(folder: Path, table: str, images: int = 3, size: tuple[int, int] = (60, 100)) -> Path:
     (folder / "images").mkdir()
-    for i in range(pictures):
+    for i in range(images):
         Image.new("RGB", size[::-1]).save(folder / f"images/{i}.png")
     (folder / "looks.csv").write_text(table)
     return folder
@@ -43,11 +43,11 @@ def test_facts(tmp_path: Path) -> None:
     ]
     report = check(osie(tmp_path, people))  # type: ignore[arg-type]
     assert report.facts == {
-        "set": f"osie in {tmp_path}",
-        "pictures": f"2 in split train, in {tmp_path / 'data/stimuli'}",
+        "dataset": f"osie in {tmp_path}",
+        "images": f"2 in split train, in {tmp_path / 'data/stimuli'}",
         "width x height": "100 x 60 (2)",
-        "fixations": "5; 2 to 3, mean 2.5 a picture",
-        "observers": "2; 1 to 2, mean 1.5 a picture",
+        "fixations": "5; 2 to 3, mean 2.5 an image",
+        "observers": "2; 1 to 2, mean 1.5 an image",
         "durations": "median 250 ms, 90 % of them 125 to 288 ms",
         "blur": "2.4 px",
     }
@@ -62,7 +62,7 @@ def test_facts(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda x, y: (y, x), "x and y seem to be swapped"),
-        (lambda x, y: (x + 40, y), "of the points lie outside their pictures: are they the screen's"),
+        (lambda x, y: (x + 40, y), "of the points lie outside their images: are they in pixels of the screen"),
         (lambda x, y: (x / 100, y / 60), "are they fractions"),
         (lambda x, y: (np.append(np.round(x[1:]), 100), np.round(y)), "is the first pixel 1"),
         (lambda x, y: (x / 4, y), "the mean fixation is 1.% from the left and [45].% from the top"),
@@ -80,10 +80,10 @@ def test_warnings(change: Callable[[Floats, Floats], tuple[Floats, Floats]], mes
     assert any(re.search(message, each) for each in report("odd", [change(x, y) for x, y in looks]))
 
 
-def test_seconds_and_empty_pictures(tmp_path: Path) -> None:
+def test_seconds_and_empty_images(tmp_path: Path) -> None:
     people = [[[[30, 60], [20, 40], [1, 2]]], [[[], [], []]]]
     warnings = check(osie(tmp_path, people)).warnings  # type: ignore[arg-type]
-    assert [warning[:30] for warning in warnings] == ["the median duration is below 1", "1 pictures have no fixation"]
+    assert [warning[:30] for warning in warnings] == ["the median duration is below 1", "1 images have no fixation"]
 
 
 def test_own_study_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,12 +95,12 @@ def test_own_study_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     assert f"fixations in: {root / 'looks.csv'}" in out
     assert "splits:       train 2, val 0, test 0, drawn by name" in out
-    assert "fixations:    3; 1 to 2, mean 1.5 a picture" in out
+    assert "fixations:    3; 1 to 2, mean 1.5 an image" in out
     assert "dropped:      1 no coordinates (NaN), 1 no duration (blink), 1 duplicate" in out
-    assert "WARNING: 1 pictures have no row and are left out, the first is 2.png" in out
+    assert "WARNING: 1 images have no row and are left out, the first is 2.png" in out
     assert out.endswith(f"contact sheet: {sheet}\n")
-    with Image.open(sheet) as picture:
-        assert picture.mode == "RGB"
+    with Image.open(sheet) as image:
+        assert image.mode == "RGB"
     sheet.unlink()
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
@@ -119,7 +119,7 @@ def test_errors_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_the_sheet_has_dots_where_people_looked(tmp_path: Path) -> None:
     people = [[[[20], [45], [200]], [[80], [15], [200]]] for _ in range(5)]
     dataset = osie(tmp_path, people)  # type: ignore[arg-type]
-    sheet = np.array(contact_sheet(dataset, pictures=4, columns=3, width=200)).astype(int)
+    sheet = np.array(contact_sheet(dataset, images=4, columns=3, width=200)).astype(int)
     assert sheet.shape[1] == 3 * 204 + 4
     tile = sheet[4 : 4 + 120, 4 : 4 + 200]
     bright = np.argwhere(tile.max(2) > 200)

@@ -79,9 +79,9 @@ def test_fit_feeds_every_set_at_the_models_geometry(root: Path, tmp_path: Path) 
     model, data = Recorder(), SaliencyDataModule(ALL, root, batch_size=5, eval_batch_size=3)
     trainer(tmp_path, 2).fit(model, data)
     first, second = ([names for epoch, names, _ in model.trained if epoch == e] for e in (0, 1))
-    assert [len(names) for names in first] == [5, 5, 5, 5]  # 24 pictures, the rest is left out
+    assert [len(names) for names in first] == [5, 5, 5, 5]  # 24 images, the rest is left out
     assert first != second
-    assert Counter(len(batch["name"]) for batch in model.evaluated) == {3: 8}  # 4 pictures of 3 sets, twice
+    assert Counter(len(batch["name"]) for batch in model.evaluated) == {3: 8}  # 4 images of 3 sets, twice
     for batch in model.evaluated:
         for image, fixations, density in zip(batch["image"], batch["fixations"], batch["density"], strict=True):
             assert image.shape[1:] == fixations.shape == density.shape
@@ -128,7 +128,7 @@ def test_workers_change_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("hook", ["test", "predict"])
-def test_evaluation_takes_each_test_picture_once(root: Path, tmp_path: Path, hook: str) -> None:
+def test_evaluation_takes_each_test_image_once(root: Path, tmp_path: Path, hook: str) -> None:
     model = Recorder()
     getattr(trainer(tmp_path, 1), hook)(model, SaliencyDataModule(ALL, root, eval_batch_size=4))
     sums = [int(image.sum()) for batch in model.evaluated for image in batch["image"]]
@@ -141,13 +141,12 @@ def test_less_than_a_batch_is_still_trained_on(root: Path) -> None:
     assert len(list(SaliencyDataModule("osie", root, batch_size=8, size=(20, 30)).train_dataloader())) == 1
 
 
-@pytest.mark.parametrize(("pictures", "processes"), [(10, 1), (10, 3), (7, 4), (2, 4)])
-def test_evaluation_is_shared_without_repeats(pictures: int, processes: int) -> None:
+@pytest.mark.parametrize(("images", "processes"), [(10, 1), (10, 3), (7, 4), (2, 4)])
+def test_evaluation_is_shared_without_repeats(images: int, processes: int) -> None:
     shares = [
-        UnpaddedSampler(TensorDataset(torch.zeros(pictures)), processes, rank, shuffle=False)
-        for rank in range(processes)
+        UnpaddedSampler(TensorDataset(torch.zeros(images)), processes, rank, shuffle=False) for rank in range(processes)
     ]
-    assert sorted(index for share in shares for index in share) == list(range(pictures))
+    assert sorted(index for share in shares for index in share) == list(range(images))
     assert [len(share) for share in shares] == [len(list(share)) for share in shares]
 
 

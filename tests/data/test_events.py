@@ -130,13 +130,13 @@ def test_wrong_input(detect: type[velocity_events]) -> None:
     with pytest.raises(DataError, match="one length"):
         detect([0.0, 1.0], [1.0], [1.0, 2.0], SCREEN)
     for t in ([0.0, 0.0], [1.0, 0.0], [0.0, float("nan")]):
-        with pytest.raises(DataError, match="must rise"):
+        with pytest.raises(DataError, match="must increase"):
             detect(t, [1.0, 1.0], [1.0, 1.0], SCREEN)
     with pytest.raises(SpecError, match="min_duration_ms must be above 0, got -1"):
         detect([0.0, 1.0], [1.0, 1.0], [1.0, 1.0], SCREEN, min_duration_ms=-1)
 
 
-def test_from_the_screen_to_the_picture() -> None:
+def test_from_the_screen_to_the_image() -> None:
     t, x, y = gaze(250)
     events = velocity_events(t, x, y, SCREEN, window_ms=1)
     points = events.cropped(140, 200, (800, 1000)).resized((800, 1000), (400, 500))  # the last one was beside it
@@ -146,7 +146,7 @@ def test_from_the_screen_to_the_picture() -> None:
     assert len(points.duration) == 3
 
 
-def test_many_pictures_in_a_row() -> None:
+def test_many_images_in_a_row() -> None:
     t, x, y = gaze(1000, 0.03)
     repeats = 200
     long_t = np.concatenate([t + k * (t[-1] + 100) for k in range(repeats)])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data.studies import COUNT, Row, expected, pictures, same, write
+from data.studies import COUNT, Row, expected, images, same, write
 from scipy.io import savemat
 
 from salzoo.cli import main
@@ -47,7 +47,7 @@ def test_dialects(study: tuple[Path, list[Row]], suffix: str, delimiter: str, en
 
 
 @pytest.mark.parametrize("label", ["stim/{}", "C:\\exp\\{}"])
-def test_pictures_are_named_with_folders_or_without_suffix(study: tuple[Path, list[Row]], label: str) -> None:
+def test_images_are_named_with_folders_or_without_suffix(study: tuple[Path, list[Row]], label: str) -> None:
     root, content = study
     changed = [{**row, "image": label.format(row["image"])} for row in content]
     changed[::2] = [{**row, "image": row["image"][:-4]} for row in content[::2]]
@@ -78,7 +78,7 @@ def test_columns_units_and_origin(study: tuple[Path, list[Row]]) -> None:
     same(FixationFolder(root, "all", units="fractions"), content)
 
 
-def test_options_beside_the_pictures(study: tuple[Path, list[Row]]) -> None:
+def test_options_beside_the_images(study: tuple[Path, list[Row]]) -> None:
     root, content = study
     write(root / "fixations.csv", [{("X" if k == "x" else k): v for k, v in row.items()} for row in content])
     write(root / "observers.csv", [{"name": "anna", "age": 30}])
@@ -117,7 +117,7 @@ def test_parquet(study: tuple[Path, list[Row]], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("suffix", [".mat", ".npz"])
-def test_one_file_a_picture(study: tuple[Path, list[Row]], suffix: str) -> None:
+def test_one_file_an_image(study: tuple[Path, list[Row]], suffix: str) -> None:
     root, content = study
     (root / "fixations.csv").unlink()
     (root / "fixations").mkdir()
@@ -140,12 +140,12 @@ def test_one_file_a_picture(study: tuple[Path, list[Row]], suffix: str) -> None:
     with pytest.raises(DataError, match="differ in length: x 3, y 2"):
         FixationFolder(root, origin=1)
     path.rename(path.with_name(f"other{suffix}"))
-    with pytest.raises(DataError, match=rf"1 of 30 files in .* have no picture, the first is other\{suffix}"):
+    with pytest.raises(DataError, match=rf"1 of 30 files in .* belong to no image, the first is other\{suffix}"):
         FixationFolder(root, origin=1)
 
 
 def test_matrices_of_counts(tmp_path: Path) -> None:
-    sizes = pictures(tmp_path / "images", 12)
+    sizes = images(tmp_path / "images", 12)
     (tmp_path / "fixations").mkdir()
     rng = np.random.default_rng(0)
     counts = {name: rng.poisson(0.01, size) for name, size in sizes.items()}
@@ -170,7 +170,7 @@ def test_splits_are_drawn_by_name_and_stay(study: tuple[Path, list[Row]]) -> Non
         fewer = [name for name in names if name > "p10.png"]
         assert FixationFolder(root, split).names == fewer  # type: ignore[arg-type]
     write(root / "fixations.csv", [row for row in content if row["image"] in splits["train"]])
-    with pytest.raises(DatasetNotFoundError, match=r"split 'val' got none of the 18 pictures, .*splits\.json"):
+    with pytest.raises(DatasetNotFoundError, match=r"split 'val' got none of the 18 images, .*splits\.json"):
         FixationFolder(root, "val")
 
 
@@ -182,8 +182,8 @@ def test_splits_beside_the_study(study: tuple[Path, list[Row]]) -> None:
     assert FixationFolder(root, "train").names == ["p02.png", "p01.png"]
     assert len(FixationFolder(root, "all")) == COUNT
     for changed, error, message in (
-        (lists | {"val": ["p01.png"]}, DataError, r"1 pictures more than once, the first is p01\.png"),
-        (lists | {"val": ["p99.png"]}, DatasetNotFoundError, r"1 pictures of split 'val' .* the first is p99\.png"),
+        (lists | {"val": ["p01.png"]}, DataError, r"1 images more than once, the first is p01\.png"),
+        (lists | {"val": ["p99.png"]}, DatasetNotFoundError, r"1 images of split 'val' .* the first is p99\.png"),
         (lists | {"val": []}, DatasetNotFoundError, "split 'val' is empty"),
         (lists | {"valid": []}, SpecError, "unknown key 'valid'"),
     ):

@@ -48,7 +48,7 @@ def swap(row: Row) -> Row:
         (lambda row: {**row, "x": row["x"] + 500}, "100% of the points lie outside .*those of the screen"),
         (lambda row: {**row, "x": str(row["x"]).replace(".", ",")}, r"line \d+: x is '[\d,]+', .* decimal comma"),
         (lambda row: {**row, "y": "left"}, r"line 2: y is 'left', not a number"),
-        (lambda row: {**row, "image": row["image"].replace("p1", "q1")}, r"10 pictures .* the first is 'q10\.png'"),
+        (lambda row: {**row, "image": row["image"].replace("p1", "q1")}, r"10 images .* the first is 'q10\.png'"),
     ],
 )
 def test_doubtful_rows_are_errors(study: tuple[Path, list[Row]], change: Callable[[Row], Row], message: str) -> None:
@@ -66,7 +66,7 @@ def test_swapped_axes(tmp_path: Path) -> None:
     write(tmp_path / "fixations.csv", content)
     same(FixationFolder(tmp_path, "all"), content)
     write(tmp_path / "fixations.csv", [swap(row) for row in content])
-    with pytest.raises(DataError, match=r"far fewer if x and y change places: say columns=\{'x': 'y', 'y': 'x'\}"):
+    with pytest.raises(DataError, match=r"far fewer if x and y are swapped: say columns=\{'x': 'y', 'y': 'x'\}"):
         FixationFolder(tmp_path)
     same(FixationFolder(tmp_path, "all", columns={"x": "y", "y": "x"}), content)
 
@@ -87,7 +87,7 @@ def test_explicit_pixels_are_believed(study: tuple[Path, list[Row]]) -> None:
     write(root / "fixations.csv", [{**row, "x": row["x"] / 100, "y": row["y"] / 100} for row in content])
     assert FixationFolder(root, "all", units="pixels").fixations(0).x.max() < 1
     write(root / "fixations.csv", content)
-    with pytest.raises(DataError, match="fractions of the picture, but coordinates go up to"):
+    with pytest.raises(DataError, match="fractions of the image, but coordinates go up to"):
         FixationFolder(root, units="fractions")
 
 
@@ -114,7 +114,7 @@ def test_what_is_missing_is_named(study: tuple[Path, list[Row]], tmp_path: Path)
     with pytest.raises(DatasetNotFoundError, match="there is no folder"):
         FixationFolder(root / "nowhere")
     (root / "images/p05.png").unlink()
-    with pytest.raises(DataError, match=r"1 pictures that are not in .*images, the first is 'p05\.png'"):
+    with pytest.raises(DataError, match=r"1 images that are not in .*images, the first is 'p05\.png'"):
         FixationFolder(root)
     write(root / "fixations.csv", [row for row in content if row["image"] not in ("p05.png", "p06.png")])
     assert FixationFolder(root).study.unseen == ("p06.png",)
@@ -122,26 +122,26 @@ def test_what_is_missing_is_named(study: tuple[Path, list[Row]], tmp_path: Path)
     with pytest.raises(DatasetNotFoundError, match=r"no fixations in .*columns image, x, y, a folder fixations/"):
         FixationFolder(root)
     (root / "images").rename(root / "photos")
-    with pytest.raises(DatasetNotFoundError, match=r"no pictures in .*images, stimuli, pictures"):
+    with pytest.raises(DatasetNotFoundError, match=r"no images in .*images, stimuli, pictures"):
         FixationFolder(root)
 
 
-def test_doubtful_pictures_are_errors(study: tuple[Path, list[Row]]) -> None:
+def test_doubtful_images_are_errors(study: tuple[Path, list[Row]]) -> None:
     root, _ = study
     Image.new("RGB", (5, 5)).save(root / "images/p00.jpg")
-    with pytest.raises(DataError, match=r"p00\.jpg and p00\.png: two pictures must differ"):
+    with pytest.raises(DataError, match=r"p00\.jpg and p00\.png: two images must differ"):
         FixationFolder(root)
     (root / "images/p00.jpg").unlink()
     turned = Image.open(root / "images/p00.png")
     exif = turned.getexif()
     exif[274] = 6
     turned.save(root / "images/p00.png", exif=exif)
-    with pytest.raises(ImageError, match=r"p00\.png is to be turned .*EXIF orientation 6"):
+    with pytest.raises(ImageError, match=r"p00\.png has to be rotated .*EXIF orientation 6"):
         FixationFolder(root)
     (root / "images/p00.png").write_bytes(b"GIF89a?")
-    with pytest.raises(ImageError, match=r"p00\.png cannot be read as a picture"):
+    with pytest.raises(ImageError, match=r"p00\.png cannot be read as an image"):
         FixationFolder(root)
     (root / "stimuli").mkdir()
     Image.new("RGB", (5, 5)).save(root / "stimuli/p00.png")
-    with pytest.raises(SpecError, match="pictures in images and in stimuli"):
+    with pytest.raises(SpecError, match="images in images and in stimuli"):
         FixationFolder(root)

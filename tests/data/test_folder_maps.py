@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.studies import pictures
+from data.studies import images
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,7 +19,7 @@ from salzoo.metrics import functional
 @pytest.fixture
 def mapped(tmp_path: Path) -> tuple[Path, dict[str, NDArray[np.float64]]]:
     """Return a study that has only maps, and their densities."""
-    sizes, maps = pictures(tmp_path / "images"), {}
+    sizes, maps = images(tmp_path / "images"), {}
     (tmp_path / "maps").mkdir()
     for k, (name, (height, width)) in enumerate(sizes.items()):
         y, x = np.mgrid[:height, :width]
@@ -41,7 +41,7 @@ def test_maps_without_fixations(mapped: tuple[Path, dict[str, NDArray[np.float64
         assert item["density"].shape == (30, 40)
         assert float(item["density"].double().sum()) == pytest.approx(1, abs=1e-5)
         column = float((item["density"].sum(0) * torch.arange(40)).sum())
-        assert column > 20, "flipped with its picture: people looked left"
+        assert column > 20, "flipped with its image: people looked left"
     (batch,) = SaliencyDataModule("folder", root, batch_size=18, size=(30, 40)).train_dataloader()
     assert batch["density"].sum((1, 2)).allclose(torch.ones(18))
 
@@ -65,10 +65,10 @@ def test_doubtful_maps_are_errors(mapped: tuple[Path, dict[str, NDArray[np.float
     path = root / "maps/p00.png"
     grey = Image.open(path).copy()
     grey.transpose(Image.Transpose.TRANSPOSE).save(path)
-    with pytest.raises(DataError, match="of another shape than its picture"):
+    with pytest.raises(DataError, match="of another shape than its image"):
         FixationFolder(root, "all")[0]
     Image.merge("RGB", (grey, grey, Image.new("L", grey.size))).save(path)
-    with pytest.raises(DataError, match="is coloured; a map is grey"):
+    with pytest.raises(DataError, match="is coloured; a map must be grey"):
         FixationFolder(root, "all")[0]
     Image.merge("RGB", (grey, grey, grey)).resize((grey.width * 2, grey.height * 2)).save(path)
     assert float(FixationFolder(root, "all")[0]["density"].sum()) == pytest.approx(1, abs=1e-5)

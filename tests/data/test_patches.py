@@ -62,8 +62,8 @@ def test_patches_are_cut_around_the_centre_of_their_pixel(patch: int) -> None:
         assert torch.equal(patches[:, p], around[..., top : top + patch, left : left + patch])
 
 
-def test_the_same_place_in_pictures_of_other_sizes() -> None:
-    """A ramp over the picture has the value of the place in the middle of its patch, at any size."""
+def test_the_same_place_in_images_of_other_sizes() -> None:
+    """A ramp over the image has the value of the place in the middle of its patch, at any size."""
     place = torch.tensor([[[0.31, 0.62]]])
     for size in ((400, 400), (250, 250), (150, 600)):
         ramp = ((torch.arange(size[1]) + 0.5) / size[1]).expand(1, 1, *size)

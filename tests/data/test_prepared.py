@@ -89,9 +89,9 @@ def test_siblings_are_prepared_and_hidden_splits_left_alone(tmp_path, monkeypatc
     forbid_reading(dataset, monkeypatch)
     assert columns(train.fixations(1)) == expected
     assert len(test.fixations(0)) == 0
-    pictures = prepare(MIT300(make_tiny.mit300(tmp_path / "data")), tmp_path / "other")
+    images = prepare(MIT300(make_tiny.mit300(tmp_path / "data")), tmp_path / "other")
     assert not (tmp_path / "other").exists()
-    assert len(pictures.fixations(0)) == 0
+    assert len(images.fixations(0)) == 0
 
 
 def test_a_data_module_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

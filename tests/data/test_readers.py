@@ -73,7 +73,7 @@ def test_splits_beside_the_set_come_first_then_the_shipped_ones(tmp_path: Path) 
     (folder / "splits.json").write_text(json.dumps({"train": [], "val": ["1002.jpg"], "test": []}), encoding="utf-8")
     assert OSIE(folder, "val").names == ["1002.jpg"]
     (folder / "splits.json").unlink()
-    with pytest.raises(DatasetNotFoundError, match=r"450 pictures, such as .* split 'train' missing"):
+    with pytest.raises(DatasetNotFoundError, match=r"450 images, such as .* split 'train' missing"):
         OSIE(folder)
     assert len(OSIE(folder, "all")) == 17
 
@@ -89,7 +89,7 @@ def test_shipped_splits_do_not_overlap(name: str) -> None:
 def test_unknown_split_and_set(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"unknown split 'valid'; accepted: train, val, test, all"):
         OSIE(make_tiny.osie(tmp_path), "valid")  # type: ignore[arg-type]
-    with pytest.raises(SpecError, match=r"unknown data set 'OISE'; did you mean 'osie'\?"):
+    with pytest.raises(SpecError, match=r"unknown dataset 'OISE'; did you mean 'osie'\?"):
         load_dataset("OISE", tmp_path)
     assert isinstance(load_dataset("osie", tmp_path, "val"), OSIE)
 
@@ -103,11 +103,11 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         OSIE(tmp_path)
     folder = make_tiny.osie(tmp_path)
     (folder / "data/stimuli/1003.jpg").unlink()
-    with pytest.raises(DatasetNotFoundError, match=r"1 of 8 pictures, such as 1003\.jpg, of split 'train'"):
+    with pytest.raises(DatasetNotFoundError, match=r"1 of 8 images, such as 1003\.jpg, of split 'train'"):
         OSIE(tmp_path)
     dataset = OSIE(tmp_path, "val")
     dataset.image_path(0).unlink()
-    with pytest.raises(DatasetNotFoundError, match="is gone"):
+    with pytest.raises(DatasetNotFoundError, match="there is no"):
         dataset[0]
     (folder / "data/eye/fixations.mat").unlink()
     with pytest.raises(DatasetNotFoundError, match=r"no data/eye/fixations\.mat in .*osie\. OSIE is"):
@@ -134,23 +134,23 @@ def test_a_damaged_mat_is_an_error(reader: type[FixationDataset], write: Write, 
 
 
 def test_an_unexpected_record_is_an_error(tmp_path: Path) -> None:
-    picture = np.zeros((20, 30, 3), np.uint8)
+    image = np.zeros((20, 30, 3), np.uint8)
     one = [([3.0], [4.0], [100.0])]
     uneven = [([3.0, 5.0], [4.0], [100.0])]
-    make_tiny.write_structs(tmp_path, {"a.png": picture, "b.png": picture}, [one, uneven], {"train": 2})
+    make_tiny.write_structs(tmp_path, {"a.png": image, "b.png": image}, [one, uneven], {"train": 2})
     with pytest.raises(DataError, match="record 2 is not a struct of img and subjects"):
         OSIE(tmp_path)[0]
 
 
-def test_a_picture_without_record_is_an_error(tmp_path: Path) -> None:
+def test_an_image_without_record_is_an_error(tmp_path: Path) -> None:
     folder = make_tiny.scene500(tmp_path)
     Image.new("RGB", (20, 20)).save(folder / "data/stimuli/900.jpg")
     dataset = Scene500(folder, "all")
-    with pytest.raises(DataError, match=r"no fixations record for the picture 900\.jpg"):
+    with pytest.raises(DataError, match=r"no fixations record for the image 900\.jpg"):
         dataset[len(dataset) - 1]
 
 
-def test_one_picture_with_one_observer_and_one_without(tmp_path: Path) -> None:
+def test_one_image_with_one_observer_and_one_without(tmp_path: Path) -> None:
     # MATLAB files do not tell a list of one from its only element.
     one = [([3.0], [4.0], [100.0])]
     make_tiny.write_structs(tmp_path, {"a.png": np.zeros((20, 30, 3), np.uint8)}, [one], {"train": 1})
@@ -161,12 +161,12 @@ def test_one_picture_with_one_observer_and_one_without(tmp_path: Path) -> None:
     assert OSIE(nobody)[0]["density"].eq(0).all()
 
 
-def test_pictures_that_are_not_rgb(tmp_path: Path) -> None:
+def test_images_that_are_not_rgb(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     clear = np.concatenate([rgb, np.zeros((20, 30, 1), np.uint8)], axis=2)
-    pictures = {"clear.png": clear, "grey.png": rgb[..., 0], "rgb.png": rgb}
-    make_tiny.write_structs(tmp_path, pictures, [[], [], []], {"train": 3})
+    images = {"clear.png": clear, "grey.png": rgb[..., 0], "rgb.png": rgb}
+    make_tiny.write_structs(tmp_path, images, [[], [], []], {"train": 3})
     seen_through, grey, colour = (OSIE(tmp_path).image(i).permute(1, 2, 0).numpy() for i in range(3))
     assert (seen_through == 255).all()
     assert (grey == rgb[..., :1]).all()
@@ -182,9 +182,9 @@ def test_pictures_that_are_not_rgb(tmp_path: Path) -> None:
 def test_an_exif_rotation_is_not_followed(tmp_path: Path) -> None:
     folder = make_tiny.osie(tmp_path)
     path = OSIE(folder).image_path(0)
-    with Image.open(path) as picture:
-        exif = picture.getexif()
+    with Image.open(path) as image:
+        exif = image.getexif()
         exif[274] = 6  # "turn by 90 degrees"
-        picture.save(path, exif=exif, quality=95)
+        image.save(path, exif=exif, quality=95)
     dataset = OSIE(folder)
     assert dataset.image(0).shape[1:] == dataset.size(0) == make_tiny.SIZES[0]

@@ -30,7 +30,7 @@ HIDDEN_TEST = pytest.mark.parametrize(
 
 
 def number(name: str) -> int:
-    """Return the place of a SALICON, iSUN or MIT1003 picture in what was drawn."""
+    """Return the place of a SALICON, iSUN or MIT1003 image in what was drawn."""
     digits = {"C": lambda: int(name[-9:-4]) - 5, "s": lambda: int(name[4:-4]), "i": lambda: int(name[1:6])}
     return digits[name[0]]()
 
@@ -68,7 +68,7 @@ def test_items_show_where_people_looked(
 
 
 @HIDDEN_TEST
-def test_a_test_split_has_pictures_only(
+def test_a_test_split_has_images_only(
     reader: type[FixationDataset], write: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     folder = write(tmp_path)
@@ -96,7 +96,7 @@ def test_a_data_module_predicts_a_hidden_split_and_refuses_to_score_it(tmp_path:
 
 
 @HIDDEN_TEST
-def test_a_split_has_the_pictures_of_no_other(
+def test_a_split_has_the_images_of_no_other(
     reader: type[FixationDataset], write: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     folder = write(tmp_path)
@@ -141,7 +141,7 @@ class TestSALICON:
         old, new = (SALICON(tmp_path, edition=edition).fixations(0).x for edition in (2015, 2017))
         assert len(old) != len(new) or not np.allclose(old, new)
 
-    def test_two_editions_of_fixations_on_the_same_pictures(self, tmp_path: Path) -> None:
+    def test_two_editions_of_fixations_on_the_same_images(self, tmp_path: Path) -> None:
         folder = make_tiny.salicon(tmp_path / "a")
         other = make_tiny.salicon(tmp_path / "b", 33, edition=2017)
         (folder / "fixations").rename(folder / "fixations2015")
@@ -173,7 +173,7 @@ class TestSALICON:
             expected = np.asarray(grey, dtype=np.float64)
         np.testing.assert_allclose(dataset.provided_density(2), expected / expected.sum(), rtol=1e-6)
         shutil.rmtree(folder / "maps")
-        with pytest.raises(DatasetNotFoundError, match="is gone"):
+        with pytest.raises(DatasetNotFoundError, match="there is no"):
             dataset.provided_density(2)
 
     def test_swapped_coordinates_are_counted(self, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ class TestSALICON:
         assert dataset.dropped == 3
         assert dataset[2]["fixations"].nonzero().tolist() == [[29, 9]]
 
-    def test_pictures_in_one_folder(self, tmp_path: Path) -> None:
+    def test_images_in_one_folder(self, tmp_path: Path) -> None:
         folder = make_tiny.salicon(tmp_path)
         nested = {split: SALICON(folder, split).names for split in ("train", "val", "test")}
         for path in list((folder / "images").glob("*/*.jpg")):
@@ -205,7 +205,7 @@ class TestSALICON:
         with pytest.raises(DatasetNotFoundError, match=r"1 of 8 files, such as COCO_train2014_000000000007\.mat"):
             SALICON(folder)
         (folder / "images/val/COCO_val2014_000000000014.jpg").unlink()
-        with pytest.raises(DatasetNotFoundError, match=r"1 pictures, such as COCO_val2014_000000000014\.jpg, missing"):
+        with pytest.raises(DatasetNotFoundError, match=r"1 images, such as COCO_val2014_000000000014\.jpg, missing"):
             SALICON(folder, "val")
         shutil.rmtree(folder / "fixations")
         with pytest.raises(DatasetNotFoundError, match=r"no fixations in .*SALICON, .*SALICON is the data of"):
@@ -234,7 +234,7 @@ class TestSALICON:
         with pytest.raises(DataError, match="no variable 'gaze', only other"):
             dataset[2]
         path.unlink()
-        with pytest.raises(DatasetNotFoundError, match="is gone"):
+        with pytest.raises(DatasetNotFoundError, match="there is no"):
             dataset[2]
 
 
@@ -269,11 +269,11 @@ class TestISUN:
         assert names == [f"sun_{i}.jpg" for i in range(8)]
 
 
-def test_a_picture_with_transparency_and_one_that_is_none(tmp_path: Path) -> None:
+def test_an_image_with_transparency_and_one_that_is_none(tmp_path: Path) -> None:
     dataset = SALICON(make_tiny.salicon(tmp_path))
     height, width = dataset.size(0)
     Image.new("RGBA", (width, height), (10, 20, 30, 0)).save(dataset.image_path(0), format="PNG")
     assert dataset.image(0).eq(255).all()
     dataset.image_path(1).write_bytes(b"<html>")
-    with pytest.raises(ImageError, match="cannot be read as a picture"):
+    with pytest.raises(ImageError, match="cannot be read as an image"):
         dataset[1]

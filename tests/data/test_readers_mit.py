@@ -46,9 +46,9 @@ class TestMIT1003:
         folder = make_tiny.mit1003(tmp_path, raw=False)
         Image.new("L", (9, 9)).save(folder / "ALLFIXATIONMAPS/i05june05_static_street_boston_p1010764fixPts.jpg")
         dataset = MIT1003(folder, "all")
-        pictures, people = make_tiny.draw(5)
-        for index, (picture, observers) in enumerate(zip(pictures, people, strict=True)):
-            expected = make_tiny.count(observers, picture.shape) > 0
+        images, people = make_tiny.draw(5)
+        for index, (image, observers) in enumerate(zip(images, people, strict=True)):
+            expected = make_tiny.count(observers, image.shape) > 0
             assert (dataset[index]["fixations"].numpy() == expected).all()
         assert dataset.observers == []
         assert float(dataset.provided_density(0).sum()) == pytest.approx(1)
@@ -79,7 +79,7 @@ class TestMIT1003:
     def test_damaged_records(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"CNG/i00001.*is not a struct with DATA\(1\)\.eyeData"):
             MIT1003(make_tiny.mit1003(tmp_path / "raw", broken=True), "all")[1]
-        with pytest.raises(DataError, match=r"fixPts\.jpg is \(48, 64\) .*its picture \(64, 48\)"):
+        with pytest.raises(DataError, match=r"fixPts\.jpg is \(48, 64\) .*its image \(64, 48\)"):
             MIT1003(make_tiny.mit1003(tmp_path / "maps", raw=False, broken=True), "all")[1]
         (path,) = (tmp_path / "raw").glob("MIT1003/DATA/emb/i00004*.mat")
         path.unlink()
@@ -97,7 +97,7 @@ class TestMIT1003:
 
 
 class TestMIT300:
-    def test_pictures_in_order(self, tmp_path: Path) -> None:
+    def test_images_in_order(self, tmp_path: Path) -> None:
         dataset = MIT300(make_tiny.mit300(tmp_path))
         assert dataset.names == [f"i{i}.jpg" for i in range(1, 18)]
         assert not dataset.has_fixations
@@ -114,18 +114,18 @@ class TestMIT300:
 
 
 def drawn(name: str) -> int:
-    """Return which of the drawn pictures `<category>/NNN.jpg` of the miniature CAT2000 is."""
+    """Return which of the drawn images `<category>/NNN.jpg` of the miniature CAT2000 is."""
     return 2 * (int(name[-7:-4]) - 1) + name.startswith("Social")
 
 
 class TestCAT2000:
     def test_pixels_and_categories(self, tmp_path: Path) -> None:
         dataset = CAT2000(make_tiny.cat2000(tmp_path), "all")
-        pictures, people = make_tiny.draw(7)
+        images, people = make_tiny.draw(7)
         for index, name in enumerate(dataset.names):
             assert dataset.category(index) in ("Action", "Social")
             place = drawn(name)
-            expected = make_tiny.count(people[place], pictures[place].shape) > 0
+            expected = make_tiny.count(people[place], images[place].shape) > 0
             assert (dataset[index]["fixations"].numpy() == expected).all()
         assert dataset.sigma((1080, 1920)) == 40
         assert float(dataset.provided_density(0).sum()) == pytest.approx(1)
@@ -144,7 +144,7 @@ class TestCAT2000:
     def test_damaged_and_missing_files(self, tmp_path: Path) -> None:
         folder = make_tiny.cat2000(tmp_path, broken=True)
         dataset = CAT2000(folder, "all")
-        with pytest.raises(DataError, match=r"Social/001\.mat is \(48, 64\) .*its picture \(64, 48\)"):
+        with pytest.raises(DataError, match=r"Social/001\.mat is \(48, 64\) .*its image \(64, 48\)"):
             dataset[dataset.names.index("Social/001.jpg")]
         (folder / "trainSet/FIXATIONLOCS/Action/005.mat").unlink()
         with pytest.raises(DatasetNotFoundError, match=r"1 of 6 files, such as 005\.mat, .*Action"):
@@ -177,7 +177,7 @@ class TestCAT2000:
         file = folder / "trainSet/allFixData.mat"
         matlab_map.save(file, "allData", {"Action/001.jpg": np.empty((0, 0), object)})
         assert len(dataset.read_points(dataset.names.index("Action/001.jpg"))) == 0
-        with pytest.raises(DataError, match=r"no fixations for the picture Social/001\.jpg"):
+        with pytest.raises(DataError, match=r"no fixations for the image Social/001\.jpg"):
             dataset.read_points(dataset.names.index("Social/001.jpg"))
         savemat(file, {"allData": np.eye(3)})
         with pytest.raises(DataError, match=r"allFixData\.mat does not hold a containers\.Map"):
@@ -189,8 +189,8 @@ class TestCAT2000:
     def test_an_exif_rotation_is_not_followed(self, tmp_path: Path) -> None:
         dataset = CAT2000(make_tiny.cat2000(tmp_path), "test")
         before = dataset.image(0)
-        with Image.open(dataset.image_path(0)) as picture:
-            exif = picture.getexif()
+        with Image.open(dataset.image_path(0)) as image:
+            exif = image.getexif()
             exif[274] = 6
-            picture.save(dataset.image_path(0), exif=exif, quality="keep")
+            image.save(dataset.image_path(0), exif=exif, quality="keep")
         torch.testing.assert_close(dataset.image(0).float(), before.float(), atol=12, rtol=0)  # JPEG, twice

@@ -13,7 +13,7 @@ from salzoo.data import OSIE, EyeCrowd, FixationDataset, Fixations, Scene500
 from salzoo.data.base import Split
 
 ROOT = Path(__file__).parents[3] / "shared" / "data"
-pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="the real data sets are not beside the repository")
+pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="the real datasets are not beside the repository")
 
 every = pytest.mark.parametrize("reader", [OSIE, EyeCrowd, Scene500], ids=lambda reader: reader.name)
 
@@ -23,17 +23,17 @@ def swapped(points: Fixations) -> Fixations:
 
 
 @pytest.mark.parametrize(
-    ("reader", "split", "pictures", "fixations"),
+    ("reader", "split", "images", "fixations"),
     [
         (OSIE, "train", 450, 63067), (OSIE, "val", 50, 7121), (OSIE, "test", 100, 14067), (OSIE, "all", 600, 84255),
         (EyeCrowd, "train", 300, 75906), (EyeCrowd, "val", 40, 10121), (EyeCrowd, "test", 60, 15200),
         (Scene500, "train", 300, 26298), (Scene500, "val", 40, 3521), (Scene500, "test", 60, 5271),
     ],
 )  # fmt: skip
-def test_counts(reader: type[FixationDataset], split: Split, pictures: int, fixations: int) -> None:
+def test_counts(reader: type[FixationDataset], split: Split, images: int, fixations: int) -> None:
     dataset = reader(ROOT, split)
-    assert len(dataset) == pictures
-    assert sum(len(dataset.fixations(index)) for index in range(pictures)) == fixations
+    assert len(dataset) == images
+    assert sum(len(dataset.fixations(index)) for index in range(images)) == fixations
     assert dataset.dropped == 0
 
 
@@ -54,8 +54,8 @@ def test_a_row_is_not_a_column(reader: type[FixationDataset]) -> None:
     assert lost > 0.01 * total
 
 
-def test_a_row_is_not_a_column_in_square_pictures_either() -> None:
-    dataset = Scene500(ROOT, "val")  # half of its pictures are square: no point leaves the frame when swapped
+def test_a_row_is_not_a_column_in_square_images_either() -> None:
+    dataset = Scene500(ROOT, "val")  # half of its images are square: no point leaves the frame when swapped
     right, wrong = [], []
     for index in range(len(dataset)):
         size = dataset.size(index)

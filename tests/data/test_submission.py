@@ -19,7 +19,7 @@ from salzoo.images.saliency_map import SaliencyMap
 
 
 def ramps(dataset: FixationDataset):
-    """Maps that rise from the left by another slope on each picture, in the reverse order."""
+    """Maps that rise from the left by another slope on each image, in the reverse order."""
     for index in reversed(range(len(dataset))):
         height, width = dataset.size(index)
         row = np.linspace(0, 1 + index / 10, width)
@@ -37,15 +37,15 @@ def mit300(tmp_path: Path) -> MIT300:
 
 
 @pytest.mark.parametrize(("reader", "write"), [(MIT300, make_tiny.mit300), (CAT2000, make_tiny.cat2000)])
-def test_pictures_of_the_same_name_and_size(reader, write, tmp_path):
+def test_images_of_the_same_name_and_size(reader, write, tmp_path):
     dataset = reader(write(tmp_path), "test")
     output = write_submission(dataset, ramps(dataset), tmp_path / "out" / "model")
     assert sorted(str(path.relative_to(output)) for path in output.rglob("*.jpg")) == sorted(dataset.names)
     for index, name in enumerate(dataset.names):
-        with Image.open(output / name) as picture:
-            assert (picture.format, picture.mode) == ("JPEG", "L")
-            assert (picture.height, picture.width) == dataset.size(index)
-            np.testing.assert_allclose(np.asarray(picture, dtype=float), expected(dataset, name), atol=3)
+        with Image.open(output / name) as image:
+            assert (image.format, image.mode) == ("JPEG", "L")
+            assert (image.height, image.width) == dataset.size(index)
+            np.testing.assert_allclose(np.asarray(image, dtype=float), expected(dataset, name), atol=3)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model"]
 
 
@@ -56,16 +56,16 @@ def test_salicon_2015_is_json(tmp_path):
     assert path.name == "fixations_test2014_mine_results.json"
     results = {result["image_id"]: result["saliency_map"] for result in json.loads(path.read_text(encoding="utf-8"))}
     assert sorted(results) == [17, 18, 19, 20, 21]
-    with Image.open(io.BytesIO(base64.b64decode(results[18]))) as picture:
-        np.testing.assert_allclose(np.asarray(picture), expected(dataset, dataset.names[1]), atol=0.51)
+    with Image.open(io.BytesIO(base64.b64decode(results[18]))) as image:
+        np.testing.assert_allclose(np.asarray(image), expected(dataset, dataset.names[1]), atol=0.51)
 
 
 def test_lsun_maps_have_the_form_of_the_sets_own(tmp_path):
     salicon = SALICON(make_tiny.salicon(tmp_path), "test", edition=2017)
     output = write_submission(salicon, ramps(salicon), tmp_path / "2017")
     assert sorted(path.name for path in output.iterdir()) == [name.replace("jpg", "png") for name in salicon.names]
-    with Image.open(output / "COCO_test2014_000000000018.png") as picture:
-        np.testing.assert_allclose(np.asarray(picture), expected(salicon, salicon.names[1]), atol=0.51)
+    with Image.open(output / "COCO_test2014_000000000018.png") as image:
+        np.testing.assert_allclose(np.asarray(image), expected(salicon, salicon.names[1]), atol=0.51)
     isun = ISUN(make_tiny.isun(tmp_path), "test")
     output = write_submission(isun, ramps(isun), tmp_path / "isun_maps")
     np.testing.assert_allclose(loadmat(output / "sun_13.mat")["I"] * 255, expected(isun, "sun_13.jpg"), atol=1e-3)
@@ -77,9 +77,9 @@ def test_the_command_predicts_and_writes(mit300, tmp_path, capsys):
     assert f"Wrote 17 maps of mit300 test into {tmp_path / 'mine'}" in capsys.readouterr().out
     model = load("centre_bias")
     for index, name in enumerate(mit300.names):
-        with Image.open(tmp_path / "mine" / name) as picture:
+        with Image.open(tmp_path / "mine" / name) as image:
             saliency = model.predict(mit300.image(index)).saliency
-            np.testing.assert_allclose(np.asarray(picture) / 255, saliency, atol=0.02)
+            np.testing.assert_allclose(np.asarray(image) / 255, saliency, atol=0.02)
     assert main(words) == 2
     assert "exists; name a folder that does not" in capsys.readouterr().err
     assert main([*words[:3], "--data", "osie", "-m", "uniform", "-o", str(tmp_path / "no")]) != 0
@@ -92,7 +92,7 @@ def test_all_or_nothing(mit300, tmp_path):
         (list(maps.items())[1:], r"1 of 17 maps missing, such as that of i17\.jpg"),
         ([*maps.items(), (name, maps[name])], r"i1\.jpg comes twice"),
         ([("x.jpg", maps[name])], r"x\.jpg is not in split 'test'"),
-        ((maps | {name: maps[other]}).items(), r"i1\.jpg is \(64, 48\) \(height, width\), its picture \(48, 64\)"),
+        ((maps | {name: maps[other]}).items(), r"i1\.jpg is \(64, 48\) \(height, width\), its image \(48, 64\)"),
     ):
         with pytest.raises(DataError, match=message):
             write_submission(mit300, wrong, tmp_path / "out")

@@ -16,7 +16,7 @@ from salzoo.data.transforms import ConcatViews
 from salzoo.errors import SpecError
 from salzoo.images.geometry import Fit
 
-CENTRES = ((70.0, 45.0), (55.0, 60.0), (61.5, 50.25))  # x, y of a blob well inside each picture
+CENTRES = ((70.0, 45.0), (55.0, 60.0), (61.5, 50.25))  # x, y of a blob well inside each image
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +26,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> OSIE:
 
 @pytest.fixture(scope="module")
 def blobs(tmp_path_factory: pytest.TempPathFactory) -> OSIE:
-    """Black pictures with one white blob, and two fixations exactly on its centre."""
+    """Black images with one white blob, and two fixations exactly on its centre."""
     folder = tmp_path_factory.mktemp("blobs")
     rows, columns = np.mgrid[:100, :130]
-    pictures, people = {}, []
+    images, people = {}, []
     for number, (x, y) in enumerate(CENTRES):
         blob = 255 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * 4.0**2))
-        pictures[f"{number}.png"] = np.repeat(blob.round().astype(np.uint8)[..., None], 3, axis=2)
+        images[f"{number}.png"] = np.repeat(blob.round().astype(np.uint8)[..., None], 3, axis=2)
         people.append([([x, x], [y, y], [100.0, 100.0])])
-    make_tiny.write_structs(folder, pictures, people, {"train": len(CENTRES)})
+    make_tiny.write_structs(folder, images, people, {"train": len(CENTRES)})
     return OSIE(folder)
 
 
@@ -52,7 +52,7 @@ def centroid(weights: torch.Tensor) -> tuple[float, float]:
 @pytest.mark.parametrize("size", [(100, 130), (48, 64), (150, 150), (64, 37)])
 @pytest.mark.parametrize("fit", ["squash", "pad"])
 @pytest.mark.parametrize("augment", [None, Augment(1.0), Augment(0.0, 0.4), Augment(0.5, 0.4)], ids=str)
-def test_points_stay_on_their_picture_content(
+def test_points_stay_on_their_image_content(
     blobs: OSIE, size: tuple[int, int], fit: Fit, augment: Augment | None
 ) -> None:
     view = TrainingView(blobs, size, fit, augment)
@@ -79,13 +79,13 @@ def test_flip_and_crop_do_something(blobs: OSIE) -> None:
     assert np.ptp([x for x, _ in places]) > 20
 
 
-def test_half_of_the_pictures_are_flipped(blobs: OSIE) -> None:
+def test_half_of_the_images_are_flipped(blobs: OSIE) -> None:
     plain, view = TrainingView(blobs, (25, 32))[0], TrainingView(blobs, (25, 32), augment=Augment(0.5))
     same = sum(torch.equal(at(view, epoch, 0)["image"], plain["image"]) for epoch in range(200))
     assert 70 < same < 130
 
 
-def test_the_blur_is_the_same_on_the_picture(blobs: OSIE) -> None:
+def test_the_blur_is_the_same_on_the_image(blobs: OSIE) -> None:
     def spread(item: Item) -> tuple[float, float]:
         x, y = centroid(item["density"])
         density = item["density"].double()
@@ -169,7 +169,7 @@ def test_a_crop_never_loses_every_fixation(tmp_path: Path) -> None:
     assert all(int(at(view, epoch, 0)["fixations"].sum()) == 1 for epoch in range(50))
 
 
-def test_a_picture_nobody_looked_at(tmp_path: Path) -> None:
+def test_an_image_nobody_looked_at(tmp_path: Path) -> None:
     make_tiny.write_structs(tmp_path, {"a.png": np.zeros((50, 50, 3), np.uint8)}, [[]], {"train": 1})
     item = TrainingView(OSIE(tmp_path), (20, 20), augment=Augment(0.5, 0.5))[0]
     assert int(item["fixations"].sum()) == float(item["density"].sum()) == 0

@@ -1,1 +1,1 @@
-"""Readers of the field's data sets, one file each."""
+"""Readers of published datasets, one file each."""

@@ -1,4 +1,4 @@
-"""CAT2000: twenty categories of pictures, one file of fixations each, or one file with everybody's."""
+"""CAT2000: twenty categories of images, with one file of fixations an image, or one file for all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from salzoo.data._matlab import load_mats, read_mat
-from salzoo.data.base import FixationDataset, Split, hash_decile, list_pictures, read_once, require_files
+from salzoo.data.base import FixationDataset, Split, hash_decile, list_images, read_once, require_files
 from salzoo.data.fixations import Fixations, Floats, join
 from salzoo.errors import DataError
 from salzoo.images.geometry import Size
@@ -20,29 +20,29 @@ _OBJECTS = "__function_workspace__"
 
 
 class CAT2000(FixationDataset):
-    """CAT2000: 4,000 pictures of 1920x1080 in 20 categories; 5 s (Borji and Itti, arXiv:1505.03581, 2015).
+    """CAT2000: 4,000 images of 1920x1080 in 20 categories; 5 s (Borji and Itti, arXiv:1505.03581, 2015).
 
-    `trainSet/Stimuli/<category>/NNN.jpg` with `trainSet/FIXATIONLOCS/<category>/NNN.mat` (a matrix of the picture's
+    `trainSet/Stimuli/<category>/NNN.jpg` with `trainSet/FIXATIONLOCS/<category>/NNN.mat` (a matrix of the image's
     size, not 0 where one of the 18 observers looked) and `FIXATIONMAPS`; `testSet/Stimuli/<category>/NNN.jpg`, 2,000
-    pictures whose fixations are not public. `names` are `<category>/NNN.jpg`; folders `Output` are copies and left out.
-    Train and test share one numbering, so a category's files have gaps.
+    images whose fixations are not public. `names` are `<category>/NNN.jpg`; folders `Output` are copies and left out.
+    Train and test share one numbering, so the numbers of a category have gaps.
 
-    The matrices do not tell who looked, in which order or how often at the same pixel: all are observer 0. The file
-    `trainSet/allFixData.mat` does: a `containers.Map` from `<category>/NNN.jpg` to a cell array with one struct an
-    observer, of `name` and `data` (N x 2 or more, x and y, 1-based: one is subtracted). With `observers` it is read
-    instead, and `name` is `cat2000_observers`, since figures of the two differ; numbers mean nobody in
-    particular across pictures.
+    The matrices do not tell who looked, in which order or how often at the same pixel: all fixations are observer 0's.
+    The file `trainSet/allFixData.mat` does: a `containers.Map` from `<category>/NNN.jpg` to a cell array with one
+    struct an observer, of `name` and `data` (N x 2 or more, x and y, 1-based: one is subtracted). With `observers` it
+    is read instead, and `name` is `cat2000_observers`, as scores on the two differ; the same number on two images need
+    not be the same person.
 
-    `all` is the whole of `trainSet`. It has no validation split: `val` is what `splits.json` beside the set says, else
-    a tenth of the pictures, by a hash of the name (`hash_decile` is 0), and `train` the rest. The usual blur
-    is that of the Tuebingen benchmark, 40 px at 1080 rows.
+    `all` is the whole of `trainSet`, which has no validation split: `val` is the list in `splits.json`, else a tenth of
+    the images, by a hash of the name (`hash_decile` is 0), and `train` the rest. The usual blur is that of the
+    Tuebingen benchmark, 40 px at 1080 rows.
 
     Args:
-        root: As for all sets.
-        split: As for all sets.
-        observers: Read `allFixData.mat`, which keeps observers apart.
-        sigma_px: As for all sets.
-        pixels_per_degree: As for all sets.
+        root: See `FixationDataset`.
+        split: See `FixationDataset`.
+        observers: Read `allFixData.mat`, which tells observers apart.
+        sigma_px: See `FixationDataset`.
+        pixels_per_degree: See `FixationDataset`.
     """
 
     name = "cat2000"
@@ -67,12 +67,12 @@ class CAT2000(FixationDataset):
         super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
     def read_points(self, index: int) -> Fixations:
-        """Read the picture's matrix, or its observers."""
+        """Read the image's matrix, or all observers' points."""
         (path,) = self.annotation_paths(index)
         if self.observers:
             points = read_once(_read_everybody, path)
             if self.names[index] not in points:
-                raise DataError(f"{path} has no fixations for the picture {self.names[index]}")
+                raise DataError(f"{path} has no fixations for the image {self.names[index]}")
             return points[self.names[index]]
         arrays = load_mats(path, None, simplify=False)
         matrices = {name: value for name, value in arrays.items() if value.ndim == 2 and value.dtype.kind in "biuf"}
@@ -81,25 +81,25 @@ class CAT2000(FixationDataset):
             raise DataError(f"{path} must have the matrix fixLocs, it has {', '.join(arrays) or 'nothing'}")
         matrix = matrices[name] if name else next(iter(matrices.values()))
         if matrix.shape != (size := self.size(index)):
-            raise DataError(f"{path} is {matrix.shape} (height, width), its picture {size}")
+            raise DataError(f"{path} is {matrix.shape} (height, width), its image {size}")
         y, x = np.nonzero(matrix)
         return Fixations(x.astype(np.float64), y.astype(np.float64), np.zeros(len(x), np.int64))
 
     def category(self, index: int) -> str:
-        """Return the picture's category."""
+        """Return the image's category."""
         return self.names[index].split("/")[0]
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
-        """Return the picture's .mat file, or everybody's."""
+        """Return the image's .mat file, or the one for all."""
         own = self._set / "FIXATIONLOCS" / Path(self.names[index]).with_suffix(".mat")
         return [self.root / _ALL if self.observers else own]
 
     def map_path(self, index: int) -> Path:
-        """Return where the set's own density is."""
+        """Return where the density that comes with the dataset is."""
         return self._set / "FIXATIONMAPS" / self.names[index]
 
     def image_path(self, index: int) -> Path:
-        """Return where the picture is."""
+        """Return where the image is."""
         return self._set / "Stimuli" / self.names[index]
 
     @property
@@ -119,7 +119,7 @@ class CAT2000(FixationDataset):
 
     def _present(self) -> list[str]:
         categories = sorted(path for path in (self._set / "Stimuli").iterdir() if path.is_dir())
-        return [f"{category.name}/{name}" for category in categories for name in list_pictures(category)]
+        return [f"{category.name}/{name}" for category in categories for name in list_images(category)]
 
     def _read_split(self, present: list[str]) -> list[str]:
         if self.split == "test":
@@ -138,11 +138,11 @@ class CAT2000(FixationDataset):
 
 
 def _read_everybody(path: Path) -> dict[str, Fixations]:
-    """Return the fixations on each picture, by `<category>/NNN.jpg`."""
+    """Return the fixations on each image, by `<category>/NNN.jpg`."""
     try:
         found = {name: join([_person(each) for each in _people(cell)]) for name, cell in _read_map(path).items()}
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        expected = "a containers.Map from pictures to structs of data (N x 2 or more)"
+        expected = "a containers.Map from images to structs of data (N x 2 or more)"
         raise DataError(f"{path} does not hold {expected}: {error!r}") from error
     return {name: Fixations(points.x, points.y, points.observer) for name, points in found.items()}
 
@@ -150,9 +150,9 @@ def _read_everybody(path: Path) -> dict[str, Fixations]:
 def _read_map(path: Path) -> dict[str, Any]:
     """Return the largest `containers.Map` of a MATLAB file.
 
-    SciPy reads no MATLAB object, but it returns the part of the file that holds what objects are made of. That is a
-    MATLAB file in itself, after eight bytes of its own: of a `FileWrapper__`, a cell array with everything that any
-    object has as a property. A map has one, a struct of `keys` and `values`.
+    SciPy reads no MATLAB objects, but it returns the part of the file that holds their properties. After eight bytes,
+    that part is a MATLAB file itself: a `FileWrapper__` with a cell array of all properties of all objects. A map has
+    one property, a struct of `keys` and `values`.
     """
     inside = read_mat(path, path, [_OBJECTS], simplify=False)[_OBJECTS].tobytes()
     length = int.from_bytes(inside[12:16], "little")
@@ -165,12 +165,12 @@ def _read_map(path: Path) -> dict[str, Any]:
 
 
 def _flat(cell: Any) -> list[Any]:
-    """Return the elements of a cell array; a text comes as an array of one."""
+    """Return the elements of a cell array; SciPy wraps each text in an array."""
     return [each.item() if each.dtype.kind == "U" else each for each in cell.ravel()]
 
 
 def _people(value: Any) -> Iterator[Any]:
-    """Yield the structs in a cell array, however deeply they lie in it."""
+    """Yield the structs in a cell array, however deeply they are nested."""
     for each in value.ravel():
         if value.dtype.names:
             yield each
@@ -179,7 +179,7 @@ def _people(value: Any) -> Iterator[Any]:
 
 
 def _person(record: Any) -> tuple[Floats, Floats, Floats]:
-    """Return 0-based x and y; one who did not look is an empty matrix."""
+    """Return 0-based x and y; an observer without fixations is an empty matrix."""
     points = np.asarray(record["data"], dtype=np.float64)
     if points.size and (points.ndim != 2 or points.shape[1] < 2):
         raise ValueError(f"data must be N x 2 or more, got {points.shape}")

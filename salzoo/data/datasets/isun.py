@@ -17,12 +17,12 @@ _FILES = {"train": "training", "val": "validation", "test": "testing"}
 
 
 class ISUN(OneFileDataset):
-    """iSUN: 8,926 pictures of scenes; about 3 observers each, by webcam (Xu et al., arXiv:1504.06755, 2015).
+    """iSUN: 8,926 images of scenes; about 3 observers each, by webcam (Xu et al., arXiv:1504.06755, 2015).
 
-    `images/*.jpg` and `training.mat` (6,000 pictures), `validation.mat` (926) and `testing.mat` (2,000, names only: its
+    `images/*.jpg` and `training.mat` (6,000 images), `validation.mat` (926) and `testing.mat` (2,000, names only: its
     fixations are not public; `all` is train and val). Each has a struct array named like the file, of `image` (the
-    picture's name without .jpg) and `gaze`, a struct array of `fixation` (N x 2, x and y), one element an observer;
-    numbers mean nobody in particular across pictures. Coordinates are taken as they are, as pysaliency does; the set
+    image's name without .jpg) and `gaze`, a struct array of `fixation` (N x 2, x and y), one element an observer; the
+    same number on two images need not be the same person. Coordinates are used unchanged, as in pysaliency; the dataset
     does not say whether they count from 0 or from 1.
     """
 
@@ -47,12 +47,12 @@ class ISUN(OneFileDataset):
                 expected = "a struct of image and gaze.fixation (N x 2)"
                 raise DataError(f"{path}: record {number} is not {expected}: {error!r}") from error
             if name in found:
-                raise DataError(f"{path}: record {number} is a second one for the picture {name}")
+                raise DataError(f"{path}: record {number} is a second one for the image {name}")
             found[name] = Fixations(points.x, points.y, points.observer)
         return found
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
-        """Return the file of the picture's split."""
+        """Return the file of the image's split."""
         return [self._file(self._part_of[self.names[index]])]
 
     def _absent(self, folder: Path) -> list[str]:
@@ -90,11 +90,11 @@ def _records(path: Path) -> list[Any]:
 
 
 def _name(value: Any) -> str:
-    """Unwrap a string that may lie in cells."""
+    """Return the file name from a string that may be nested in cells."""
     while isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     if not isinstance(value, str):
-        raise TypeError(f"image must be the name of a picture, got {type(value).__name__}")
+        raise TypeError(f"image must be the name of an image, got {type(value).__name__}")
     return f"{value.removesuffix('.jpg')}.jpg"
 
 

@@ -1,4 +1,4 @@
-"""MIT1003 and MIT300: the training and the benchmark pictures of the MIT saliency benchmark."""
+"""MIT1003 and MIT300: the training and the benchmark images of the MIT saliency benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from salzoo.data._matlab import load_mat
-from salzoo.data.base import FixationDataset, Split, hash_decile, list_pictures, open_picture, require_files
+from salzoo.data.base import FixationDataset, Split, hash_decile, list_images, open_image, require_files
 from salzoo.data.events import Screen, velocity_events
 from salzoo.data.fixations import Fixations, Floats, join
 from salzoo.errors import DataError, SpecError
@@ -22,31 +22,31 @@ _SCREEN = Screen(width_cm=1, width_px=35, distance_cm=0.5 / math.tan(math.radian
 
 
 class MIT1003(FixationDataset):
-    """MIT1003: 1003 pictures, their longer side 1024; 15 observers, 3 s (Judd et al., ICCV 2009).
+    """MIT1003: 1003 images, their longer side 1024; 15 observers, 3 s (Judd et al., ICCV 2009).
 
-    `ALLSTIMULI/*.jpeg`, and the fixations in one of two forms, as the archives unpack (also twice: `DATA/DATA/`):
+    `ALLSTIMULI/*.jpeg`, and the fixations in one of two forms, as the archives unpack (also nested: `DATA/DATA/`):
 
-    - `DATA/<observer>/<picture>.mat`, raw gaze at 240 Hz, if it is there. Fixations are detected by
-      `salzoo.data.events.velocity_events`, at 35 px a degree and from 100 ms on. The set's own program,
+    - `DATA/<observer>/<image>.mat`, raw gaze at 240 Hz, if it is there. Fixations are detected by
+      `salzoo.data.events.velocity_events`, at 35 px a degree and from 100 ms on. The authors' program,
       `checkFixations.m`, is another algorithm, so their number differs from the published 104,171. `observers` has the
-      names behind the numbers.
-    - `ALLFIXATIONMAPS/<picture>_fixPts.jpg` otherwise: pixels of 128 or more are fixations. Who made them, in which
-      order and how often is not kept: all are observer 0, and `observers` is empty.
+      observers' names in the order of their numbers.
+    - `ALLFIXATIONMAPS/<image>_fixPts.jpg` otherwise: pixels of 128 or more are fixations. Who made them, in which
+      order and how often is lost: all are observer 0's, and `observers` is empty.
 
-    The first fixation of each observer is left out, as the authors do: it is where the cross was. (In the maps it
-    already is.) Coordinates are taken as they are, as pysaliency does. The set has no splits. Asked for one other than
-    `all`, the reader takes `splits.json` beside the set, else a tenth of the pictures as `test` and another as `val`,
-    by a hash of the file name (`hash_decile`: 0 is test, 1 is val). The usual blur is 24 px at 1024.
+    The first fixation of each observer is left out, as by the authors: it is where the fixation cross was. (The maps
+    come without it.) Coordinates are used unchanged, as in pysaliency. The dataset has no splits of its own: they are
+    the lists in `splits.json`, else a tenth of the images is `test` and another tenth `val`, by a hash of the file name
+    (`hash_decile`: 0 is test, 1 is val). The usual blur is 24 px at 1024.
 
     Args:
-        root: As for all sets.
-        split: As for all sets.
+        root: See `FixationDataset`.
+        split: See `FixationDataset`.
         first_fixation: Keep the first fixation of each observer.
-        sigma_px: As for all sets.
-        pixels_per_degree: As for all sets.
+        sigma_px: See `FixationDataset`.
+        pixels_per_degree: See `FixationDataset`.
 
     Raises:
-        SpecError: If `first_fixation` is asked of `ALLFIXATIONMAPS`, which has lost it.
+        SpecError: If `first_fixation` is wanted of `ALLFIXATIONMAPS`, which comes without it.
     """
 
     name = "mit1003"
@@ -69,14 +69,14 @@ class MIT1003(FixationDataset):
         super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
     def read_points(self, index: int) -> Fixations:
-        """Read the raw gaze of each observer, or the picture of points."""
+        """Read the raw gaze of each observer, or the map of points."""
         paths = list(self.annotation_paths(index))
         if not self.observers:
             return _points_of_map(paths[0], self.size(index))
         return join([_fixations(_eye_data(path)) for path in paths]).leading(skip=0 if self.first_fixation else 1)
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
-        """Return the .mat file of each observer, or the picture of points."""
+        """Return the .mat file of each observer, or the map of points."""
         stem = Path(self.names[index]).stem
         if self.observers:
             return [_inner(self.root / "DATA") / observer / f"{stem}.mat" for observer in self.observers]
@@ -87,11 +87,11 @@ class MIT1003(FixationDataset):
         return (self.first_fixation,)
 
     def map_path(self, index: int) -> Path:
-        """Return where the set's own density is."""
+        """Return where the density that comes with the dataset is."""
         return _inner(self.root / "ALLFIXATIONMAPS") / f"{Path(self.names[index]).stem}_fixMap.jpg"
 
     def image_path(self, index: int) -> Path:
-        """Return where the picture is."""
+        """Return where the image is."""
         return _inner(self.root / self.stimuli) / self.names[index]
 
     def _usual_sigma(self, size: Size) -> float:
@@ -102,7 +102,7 @@ class MIT1003(FixationDataset):
         return ["DATA or ALLFIXATIONMAPS"] * (not fixations) + [self.stimuli] * (not (folder / self.stimuli).is_dir())
 
     def _present(self) -> list[str]:
-        return list_pictures(_inner(self.root / self.stimuli))
+        return list_images(_inner(self.root / self.stimuli))
 
     def _read_split(self, present: list[str]) -> list[str]:
         if (self.root / "splits.json").exists():
@@ -124,7 +124,7 @@ class MIT1003(FixationDataset):
 
 
 class MIT300(FixationDataset):
-    """MIT300: the 300 pictures of the MIT/Tuebingen benchmark; the fixations of its 39 observers are not public.
+    """MIT300: the 300 images of the MIT/Tuebingen benchmark; the fixations of its 39 observers are not public.
 
     `BenchmarkIMAGES/i1.jpg ... i300.jpg`, in that order. The only split is `test`, which is also `all`.
     `salzoo.data.write_submission` writes the folder that the benchmark takes.
@@ -147,18 +147,18 @@ class MIT300(FixationDataset):
         super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
     def read_points(self, index: int) -> Fixations:
-        """Return none."""
+        """Return no fixations, as they are not public."""
         return join([])
 
     def _list_names(self) -> list[str]:
         folder = _inner(self.root / self.stimuli)
-        numbers = [int(name[1:-4]) for name in list_pictures(folder) if re.fullmatch(r"i\d+\.jpg", name)]
+        numbers = [int(name[1:-4]) for name in list_images(folder) if re.fullmatch(r"i\d+\.jpg", name)]
         names = [f"i{number}.jpg" for number in range(1, max(numbers, default=1) + 1)]
         require_files(names, folder, self)
         return names
 
     def image_path(self, index: int) -> Path:
-        """Return where the picture is."""
+        """Return where the image is."""
         return _inner(self.root / self.stimuli) / self.names[index]
 
 
@@ -171,7 +171,7 @@ def _fixations(gaze: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _eye_data(path: Path) -> Floats:
-    """Return one observer's gaze on one picture, (N, 2)."""
+    """Return one observer's gaze on one image, (N, 2)."""
     record: Any = load_mat(path, path.stem[:63], simplify=True)  # MATLAB's names end after 63 letters
     try:
         data = record["DATA"]
@@ -182,13 +182,13 @@ def _eye_data(path: Path) -> Floats:
 
 
 def _points_of_map(path: Path, size: Size) -> Fixations:
-    grey = open_picture(path, lambda picture: np.asarray(picture.convert("L")))
+    grey = open_image(path, lambda image: np.asarray(image.convert("L")))
     if grey.shape != size:
-        raise DataError(f"{path} is {grey.shape} (height, width), its picture {size}")
+        raise DataError(f"{path} is {grey.shape} (height, width), its image {size}")
     y, x = np.nonzero(grey >= 128)
     return Fixations(x.astype(np.float64), y.astype(np.float64), np.zeros(len(x), np.int64))
 
 
 def _inner(folder: Path) -> Path:
-    """Return the folder of the same name inside, which unpacking an archive into a folder of its name makes."""
+    """Return the folder of the same name inside, if an archive was unpacked into a folder of its own name."""
     return folder / folder.name if (folder / folder.name).is_dir() else folder

@@ -15,11 +15,11 @@ from salzoo.errors import DataError
 
 
 class OSIE(OneFileDataset):
-    """OSIE: 700 pictures of 800x600, rich in objects; 15 observers, 3 s (Xu et al., Journal of Vision 2014).
+    """OSIE: 700 images of 800x600, rich in objects; 15 observers, 3 s (Xu et al., Journal of Vision 2014).
 
     `data/stimuli/1001.jpg ...` and `data/eye/fixations.mat`, a cell array of structs `img` and
     `subjects{k}.fix_x, .fix_y, .fix_duration` (ms). Coordinates are fractional and 1-based: one is subtracted and the
-    fraction kept. (The set's own code rounds, pysaliency truncates without subtracting.)
+    fraction kept. (The authors' code rounds, pysaliency truncates without subtracting.)
     """
 
     name = "osie"
@@ -41,13 +41,13 @@ class OSIE(OneFileDataset):
                 expected = "a struct of img and subjects{k}.fix_x, fix_y, fix_duration of equal lengths"
                 raise DataError(f"{path}: record {number} is not {expected}: {error!r}") from error
             if name in found:
-                raise DataError(f"{path}: record {number} is a second one for the picture {name}")
+                raise DataError(f"{path}: record {number} is a second one for the image {name}")
             found[name] = points
         return found
 
 
 class EyeCrowd(OSIE):
-    """EyeCrowd: 500 pictures with few to many people in them; 16 observers (Jiang et al., ECCV 2014).
+    """EyeCrowd: 500 images with few to many people in them; 16 observers (Jiang et al., ECCV 2014).
 
     Laid out as OSIE, and 1-based as well: in copies scaled from 1024 to 640 columns, x runs from 0.625 to 640 in
     steps of 0.0625, so the original's ran from 1 to 1024 in steps of 0.1. (In such copies, too, 1 is subtracted, which

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzoo.data._matlab import load_mat
-from salzoo.data.base import FixationDataset, Split, list_pictures, require_files
+from salzoo.data.base import FixationDataset, Split, list_images, require_files
 from salzoo.data.fixations import Fixations, Floats, join
 from salzoo.errors import DataError, DatasetNotFoundError, SpecError
 from salzoo.images.geometry import Size
@@ -23,30 +23,30 @@ _NOBODY = np.empty((0, 2))
 
 
 class SALICON(FixationDataset):
-    """SALICON: 20,000 MS COCO pictures of 640x480; looking stood in for by the mouse (Jiang et al., CVPR 2015).
+    """SALICON: 20,000 MS COCO images of 640x480; mouse movements in place of gaze (Jiang et al., CVPR 2015).
 
     `images/{train,val,test}/COCO_*.jpg` (or all in `images/`), `fixations/{train,val}/COCO_*.mat` and, if there,
-    `maps/{train,val}/COCO_*.png`: 10,000, 5,000 and 5,000 pictures. The fixations of `test` are not public; `all` is
+    `maps/{train,val}/COCO_*.png`: 10,000, 5,000 and 5,000 images. The fixations of `test` are not public; `all` is
     train and val. A .mat has a struct array `gaze`, one element a worker, with `fixations` (N x 2, x and y, 1-based:
     one is subtracted) and the raw mouse track `location`, which is not read as fixations. A worker's number is the
-    position in that array, and means nobody in particular across pictures.
+    position in that array; the same number on two images need not be the same person.
 
-    The editions of 2015 and 2017 have the same pictures and file names, but other fixations; figures of the two must
-    not be compared. So the edition is part of `name`: `salicon2015`, `salicon2017`, or `salicon_of_unknown_year`
-    if neither `edition` nor the folder tells. What tells: a year in the name of the set's folder or of the folder
-    `fixations` (`fixations2017`, say), and mouse tracks that leave the picture, which those of 2015 do not.
+    The editions of 2015 and 2017 have the same images and file names, but different fixations; scores on the two must
+    not be compared. The edition is therefore part of `name`: `salicon2015`, `salicon2017`, or `salicon_of_unknown_year`
+    if neither `edition` nor the folder tells. The folder tells by a year in its name or in that of its folder
+    `fixations` (such as `fixations2017`), or by mouse tracks that leave the image, which those of 2015 do not.
 
-    The usual blur is that of the set's own code, 19 px at 480 rows.
+    The usual blur is that of the authors' code, 19 px at 480 rows.
 
     Args:
-        root: As for all sets; also a folder that holds `SALICON`, `SALICON2015` or `SALICON2017`.
-        split: As for all sets.
+        root: See `FixationDataset`; also a folder that holds `SALICON`, `SALICON2015` or `SALICON2017`.
+        split: See `FixationDataset`.
         edition: 2015 or 2017; None to go by the folder.
-        sigma_px: As for all sets.
-        pixels_per_degree: As for all sets.
+        sigma_px: See `FixationDataset`.
+        pixels_per_degree: See `FixationDataset`.
 
     Raises:
-        DataError: If the folder holds both editions and `edition` names none, or holds another one than `edition`.
+        DataError: If the folder holds both editions and `edition` is not given, or not the edition that is.
     """
 
     name = "salicon"
@@ -73,29 +73,29 @@ class SALICON(FixationDataset):
         super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
     def read_points(self, index: int) -> Fixations:
-        """Read the picture's .mat file."""
+        """Read the image's .mat file."""
         (path,) = self.annotation_paths(index)
         gaze = _gaze(path)
         try:
             people = [_matrix(fixations) - 1 for fixations in gaze["fixations"]]
-            outside = self.edition == 2015 and _leaves_the_picture(gaze, self.size(index))
+            outside = self.edition == 2015 and _leaves_the_image(gaze, self.size(index))
         except (TypeError, ValueError) as error:
             raise DataError(f"{path}: fixations and location must be N x 2 matrices of x and y: {error}") from error
         if outside:
             raise DataError(
-                f"{path} has mouse tracks outside the picture, which the edition of 2015 has not: the folder holds the "
-                "edition of 2017, or both mixed. Unpack one edition into a folder of its own, and give its year"
+                f"{path} has mouse tracks outside the image, which the edition of 2015 does not have: the folder holds "
+                "the edition of 2017, or both mixed. Unpack one edition into a folder of its own, and give its year"
             )
         points = join([(person[:, 0], person[:, 1], person[:, 0]) for person in people])
         return Fixations(points.x, points.y, points.observer)
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
-        """Return the picture's .mat file."""
+        """Return the image's .mat file."""
         name = self.names[index]
         return [self._fixation_folder / _part(name) / f"{Path(name).stem}.mat"]
 
     def map_path(self, index: int) -> Path:
-        """Return where the set's own density is, blurred by 19 px."""
+        """Return where the density that comes with the dataset is, blurred by 19 px."""
         name = self.names[index]
         folders = [self.root / f"maps{self.edition}", self.root / "maps"]
         folder = next((each for each in folders if each.is_dir()), folders[-1]) / _part(name)
@@ -103,7 +103,7 @@ class SALICON(FixationDataset):
         return next((path for path in found if path.exists()), found[0])
 
     def image_path(self, index: int) -> Path:
-        """Return where the picture is."""
+        """Return where the image is."""
         return self._image_folder(_part(self.names[index])) / self.names[index]
 
     def _usual_sigma(self, size: Size) -> float:
@@ -139,8 +139,8 @@ class SALICON(FixationDataset):
         told = {year for year in (_year(folders[0].name), _year(root.name), self._asked) if year is not None}
         if len(told) > 1:
             raise DataError(
-                f"salicon: is {folders[0]} the edition of 2015 or of 2017? Its name, that of the set's folder and the "
-                f"edition that was asked for ({self._asked}) must not contradict each other"
+                f"salicon: is {folders[0]} the edition of 2015 or of 2017? Its name, the name of the dataset's "
+                f"folder and the edition that was asked for ({self._asked}) must not contradict each other"
             )
         if not told and _shows_2017(folders[0]):
             return folders[0], 2017
@@ -151,7 +151,7 @@ class SALICON(FixationDataset):
         names = []
         for part in parts:
             prefix = f"COCO_{part}2014_"
-            names += [name for name in list_pictures(self._image_folder(part)) if name.startswith(prefix)]
+            names += [name for name in list_images(self._image_folder(part)) if name.startswith(prefix)]
         return names
 
     def _read_split(self, present: list[str]) -> list[str]:
@@ -165,7 +165,7 @@ class SALICON(FixationDataset):
             require_files((f"{stem}.mat" for stem in stems), folder, self)
             if more := sorted({path.stem for path in folder.glob("*.mat")} - set(stems)):
                 raise DatasetNotFoundError(
-                    f"{self.name}: {len(more)} pictures, such as {more[0]}.jpg, missing in "
+                    f"{self.name}: {len(more)} images, such as {more[0]}.jpg, missing in "
                     f"{self._image_folder(part)}: {folder} has fixations on them. {self.source}"
                 )
         return names
@@ -176,7 +176,7 @@ class SALICON(FixationDataset):
 
 
 def _part(name: str) -> str:
-    """Return the split that a COCO file name tells."""
+    """Return the split in a COCO file name."""
     return name.removeprefix("COCO_").split("2014_")[0]
 
 
@@ -213,15 +213,15 @@ def _matrix(points: Floats) -> Floats:
     return points
 
 
-def _leaves_the_picture(gaze: NDArray[Any], size: Size) -> bool:
-    """Return whether a 1-based mouse track leaves the picture by more than a pixel, which rounding does not explain."""
+def _leaves_the_image(gaze: NDArray[Any], size: Size) -> bool:
+    """Return whether a 1-based mouse track leaves the image by more than a pixel, which rounding does not explain."""
     tracks: Iterable[Floats] = gaze["location"] if "location" in (gaze.dtype.names or ()) else []
     points = np.concatenate([_NOBODY, *(_matrix(track) for track in tracks)])
     return bool(((points < 0) | (points > (size[1] + 1, size[0] + 1))).any())
 
 
 def _shows_2017(folder: Path) -> bool:
-    """Return whether one of a few files spread over the folder tells that it is of 2017."""
+    """Return whether one of a few files spread over the folder must be of the edition of 2017."""
     files = [path for part in _PARTS for path in sorted((folder / part).glob("*.mat"))]
     some = files[:: max(1, len(files) // 16)]
-    return any(_leaves_the_picture(_gaze(path), (480, 640)) for path in some)
+    return any(_leaves_the_image(_gaze(path), (480, 640)) for path in some)

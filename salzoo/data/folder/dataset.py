@@ -1,4 +1,4 @@
-"""Your own eye-tracking study: a folder of pictures, and who looked where."""
+"""Your own eye-tracking study: a folder of images and the fixations on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from salzoo._schema import from_mapping
 from salzoo.data.base import FixationDataset, Split, hash_decile
 from salzoo.data.density_only import DensityOnly
 from salzoo.data.fixations import Fixations
-from salzoo.data.folder.reader import Study, StudyOptions, find_pictures, find_source, read_options, read_study
+from salzoo.data.folder.reader import Study, StudyOptions, find_image_folder, find_source, read_options, read_study
 from salzoo.data.map_folder import MapFolder
 from salzoo.errors import DataError, DatasetNotFoundError
 from salzoo.images.geometry import Size
@@ -30,7 +30,7 @@ _TENTHS: tuple[Split, ...] = ("train",) * 7 + ("val",) + ("test",) * 2
 
 @dataclass(frozen=True)
 class _Lists:
-    """What `splits.json` holds."""
+    """The content of `splits.json`: file names by split."""
 
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
@@ -38,51 +38,51 @@ class _Lists:
 
 
 class FixationFolder(FixationDataset):
-    """A user's own study: pictures in `images/`, fixations in a table, options in `study.json`.
+    """A user's own study: images in `images/`, fixations in a table, options in `study.json`.
 
-    The pictures are those directly in `root/images` (or `stimuli`, `pictures`, or `root` itself). Their fixations are,
-    in this order:
+    The images are those directly in `root/images` (or `stimuli`, `pictures`, or `root` itself). Their fixations are, in
+    this order:
 
     - a table in `root`, one row a fixation: CSV, TSV or Parquet with columns image, x, y, and if known observer,
-      duration (ms) and timestamp, by which the fixations of a picture are then sorted;
+      duration (ms) and timestamp, by which the fixations of an image are then sorted;
     - `root/fixations/<stem>.mat` or `.npz`, with arrays x, y and the like, or a matrix `fixations` of counts;
-    - `root/maps/<stem>.png` (or any format of `salzoo evaluate --maps`): grey maps, where the points are lost. What
+    - `root/maps/<stem>.png` (or any format of `salzoo evaluate --maps`): grey maps, if the points are lost. What
       needs points (NSS, AUC, information gain, log-likelihood) then refuses them; densities work.
 
-    Rows without coordinates, without duration where there is such a column, and, if there are times to tell them by,
-    duplicates are dropped and counted (`study.dropped`); so are points outside the frame (`dropped`). Pictures without
+    Dropped and counted are rows without coordinates, rows without a duration if there is such a column, and duplicates
+    if there are times to recognise them by (`study.dropped`), and points outside the frame (`dropped`). Images without
     any row are left out (`study.unseen`).
 
     Splits are the lists of `root/splits.json`, else drawn by name: 70 % train, 10 % val, 20 % test, by a hash of the
-    file name without suffix, so that a picture stays in its split whatever is added.
+    file name without suffix, so that an image stays in its split whatever is added.
 
     Args:
         root: The study's folder, or one that holds it under the name `folder`.
         split: See `FixationDataset`.
-        sigma_px: Blur of the density in pixels of each picture.
-        pixels_per_degree: Takes one degree of visual angle as blur instead (`salzoo.data.events.Screen`).
+        sigma_px: Standard deviation of the blur of the density, in pixels of each image.
+        pixels_per_degree: Blurs by one degree of visual angle instead (`salzoo.data.events.Screen`).
         fixations: File or folder with the fixations, relative to `root`, if there are several.
-        columns: Header names by what they mean, as {"x": "FIX_X", "image": "stimulus"}.
-        units: Of x and y: `pixels`, or `fractions` of the picture from 0 to 1.
-        origin: What the first pixel is called, 0 or 1.
-        skip_first: Fixations of each observer left out at the beginning of each picture.
-        first: How many of the others are kept.
+        columns: Names in the header by what they mean, as {"x": "FIX_X", "image": "stimulus"}.
+        units: Units of x and y: `pixels`, or `fractions` of the image from 0 to 1.
+        origin: Coordinate of the first pixel, 0 or 1.
+        skip_first: How many fixations of each observer are left out at the beginning of each image.
+        first: How many of the remaining ones are kept.
         weight: `duration` lets longer fixations weigh more in the density.
 
-    Every option may instead stand in `root/study.json`, where the commands find it; those given here go over it.
+    Every option can instead be in `root/study.json`, where the commands find it; arguments take precedence.
 
     Attributes:
-        study: What was read, with what was dropped and why.
+        study: What was read, and what was dropped and why.
 
     Raises:
-        DatasetNotFoundError: If the pictures or the fixations are missing, or the split is empty.
-        DataError: If a row's picture is missing, or the coordinates cannot be meant so: x and y swapped, fractions
-            or 1-based numbers taken for 0-based pixels.
+        DatasetNotFoundError: If the images or the fixations are missing, or the split is empty.
+        DataError: If a row's image is missing, or the coordinates were misread: x and y swapped, fractions or 1-based
+            numbers taken for 0-based pixels.
         SpecError: If an option is wrong.
     """
 
     name = "folder"
-    source = "A study of your own needs pictures and a table of fixations with columns image, x, y"
+    source = "A study of your own needs images and a table of fixations with columns image, x, y"
 
     def __init__(
         self,
@@ -128,10 +128,10 @@ class FixationFolder(FixationDataset):
         return self.study.has_points
 
     def read_points(self, index: int) -> Fixations:
-        """Return all fixations on one picture, or its map if there are no fixations.
+        """Return all fixations on one image, or its map if there are no fixations.
 
         Raises:
-            DataError: If the map is coloured, or of another shape than its picture.
+            DataError: If the map is coloured, or of another shape than its image.
         """
         name = self.names[index]
         if self._maps is None:
@@ -145,16 +145,16 @@ class FixationFolder(FixationDataset):
         return (self.options,)
 
     def image_path(self, index: int) -> Path:
-        """Return where the picture is."""
-        return self.study.pictures / self.names[index]
+        """Return where the image is."""
+        return self.study.image_folder / self.names[index]
 
     def annotation_paths(self, index: int) -> list[Path]:
-        """Return the file of the picture's fixations, or their common one."""
+        """Return the file of the image's fixations, or their common one."""
         source, stem = self.study.source, Path(self.names[index]).stem
         return [source] if source.is_file() else sorted(source.glob(f"{escape(stem)}.*"))
 
     def size(self, index: int) -> Size:
-        """Return the picture's (height, width), as read with the study."""
+        """Return the image's (height, width), as read with the study."""
         return self.study.sizes[self.names[index]]
 
     def _points(self, index: int) -> Fixations:
@@ -170,7 +170,7 @@ class FixationFolder(FixationDataset):
         return inner if inner.is_dir() else root
 
     def split_of(self, name: str) -> Split | None:
-        """Return the split of a picture; None if `splits.json` leaves it out."""
+        """Return the split of an image; None if `splits.json` leaves it out."""
         if self._lists is None:
             return _TENTHS[hash_decile(Path(name).stem)]
         return next((split for split, names in self._lists.items() if name in names), None)
@@ -186,13 +186,13 @@ class FixationFolder(FixationDataset):
             names = list(self._lists[self.split])
         if absent := sorted(set(names) - set(present)):
             raise DatasetNotFoundError(
-                f"{path}: {len(absent)} pictures of split {self.split!r} have no file or no fixations, the first is "
+                f"{path}: {len(absent)} images of split {self.split!r} have no file or no fixations, the first is "
                 f"{absent[0]}"
             )
         if not names:
-            why = "is empty" if self._lists else f"got none of the {len(present)} pictures, which are drawn by name"
+            why = "is empty" if self._lists else f"got none of the {len(present)} images, which are drawn by name"
             raise DatasetNotFoundError(
-                f"{self.root}: split {self.split!r} {why}; put pictures there in {SPLITS}: "
+                f"{self.root}: split {self.split!r} {why}; put images there in {SPLITS}: "
                 '{"train": [...], "val": [...], "test": [...]} with file names'
             )
         return names
@@ -212,32 +212,32 @@ def _read_lists(path: Path) -> dict[Split, tuple[str, ...]] | None:
     lists = from_mapping(_Lists, content, str(path))
     counts = Counter((*lists.train, *lists.val, *lists.test))
     if twice := sorted(name for name, count in counts.items() if count > 1):
-        raise DataError(f"{path} has {len(twice)} pictures more than once, the first is {twice[0]}")
+        raise DataError(f"{path} has {len(twice)} images more than once, the first is {twice[0]}")
     return {"train": lists.train, "val": lists.val, "test": lists.test}
 
 
 @lru_cache(maxsize=8)
 def _cached(root: Path, options: StudyOptions, _stamp: tuple[int, ...]) -> Study:
-    """Read once a process, as long as no file changes."""
+    """Read a study once a process, and again if a file changes."""
     return read_study(root, options)
 
 
 def _stamp(root: Path, options: StudyOptions) -> tuple[int, ...]:
-    """Return what changes with the files: how many there are, and when the last was written."""
-    pictures, source = find_pictures(root), find_source(root, options.fixations)
+    """Return the number of files and the time of the last change, which tell whether a study must be read again."""
+    images, source = find_image_folder(root), find_source(root, options.fixations)
     files = [source] if source.is_file() else list(source.iterdir())
-    files += [path for path in pictures.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    files += [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     return len(files), max(path.stat().st_mtime_ns for path in files)
 
 
 def _check_map(path: Path, size: Size) -> None:
-    """Raise if a map that is stored as a picture is coloured, or has another shape than its picture."""
+    """Raise if a map that is stored as an image is coloured, or has another shape than its image."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return
     with Image.open(path) as stored:
         width, height = stored.size
         bands = np.asarray(stored.convert("RGB")) if stored.mode in ("RGB", "RGBA", "P") else np.zeros((1, 1, 3))
     if (bands != bands[..., :1]).any():
-        raise DataError(f"{path} is coloured; a map is grey, brighter where people looked more")
+        raise DataError(f"{path} is coloured; a map must be grey, and brighter where people looked more")
     if abs(width * size[0] - height * size[1]) > 0.02 * width * size[0]:
-        raise DataError(f"{path} is {height} x {width} (height, width), of another shape than its picture {size}")
+        raise DataError(f"{path} is {height} x {width} (height, width), of another shape than its image {size}")

@@ -1,4 +1,4 @@
-"""Fixations in files that people keep them in: a table (CSV, TSV, Parquet), or one .mat or .npz a picture."""
+"""Fixations from the usual files: one table (CSV, TSV, Parquet), or one .mat or .npz an image."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TEXT = ("image", "observer")
 TABLES = (".csv", ".tsv", ".parquet")
 ARRAYS = (".mat", ".npz")
 MISSING = frozenset({"", ".", "-", "na", "n/a", "nan", "none", "null"})
-"""How trackers and statistics programs write that there is no number, in lower case."""
+"""What eye trackers and statistics programs write for a missing number, in lower case."""
 
 Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Fixations as a file has them, one a row: coordinates are not converted, nothing is dropped."""
+    """Fixations as in the file, one a row: no coordinate is converted and no row dropped."""
 
     image: NDArray[np.str_]
     x: Floats
@@ -40,15 +40,15 @@ class Rows:
 
 
 def read_table(path: Path, columns: Mapping[str, str]) -> Rows:
-    """Read a table with a header, of which other columns are left alone.
+    """Read a table with a header; further columns are ignored.
 
     Args:
-        path: `.parquet`, or text: `.tsv` is separated by tabs, `.csv` and others by what the header has of tab,
-            semicolon and comma.
-        columns: Header names by what they mean (`NEEDED` and `OPTIONAL`), where they are not called so.
+        path: `.parquet`, or text: `.tsv` is separated by tabs, `.csv` and others by tabs, semicolons or commas,
+            whichever comes first in this list and is in the header.
+        columns: Names in the header by what they mean (`NEEDED` and `OPTIONAL`), where the two differ.
 
     Raises:
-        SpecError: If `columns` names what is not known, or a needed package is missing.
+        SpecError: If `columns` gives one name two meanings, or pyarrow is needed and missing.
         DataError: If the file is damaged, a column is missing, or a cell is neither a number nor `MISSING`.
     """
     read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
@@ -56,17 +56,17 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Rows:
 
 
 def read_arrays(path: Path, columns: Mapping[str, str], image: str, size: tuple[int, int], origin: int) -> Rows:
-    """Read the fixations of one picture from arrays `x` and `y`, or from its matrix `fixations` of counts.
+    """Read the fixations of one image from arrays `x` and `y`, or from its matrix `fixations` of counts.
 
     Args:
         path: `.mat` or `.npz`.
         columns: Names of the variables by what they mean; see `read_table`.
-        image: Name of the picture.
-        size: (height, width) of the picture, which a matrix must have.
-        origin: What the first pixel is called; the places in a matrix are told in the same way.
+        image: Name of the image.
+        size: (height, width) of the image, which a matrix must have.
+        origin: Coordinate of the first pixel, 0 or 1; points from a matrix get it, too.
 
     Raises:
-        DataError: If the file is damaged, or has neither.
+        DataError: If the file is damaged, or has neither arrays nor a matrix of the image's size.
     """
     variables = _variables(path)
     matrix = variables.get(columns.get("fixations", "fixations"))
@@ -88,10 +88,10 @@ def read_arrays(path: Path, columns: Mapping[str, str], image: str, size: tuple[
 
 
 def join(parts: Sequence[Rows]) -> Rows:
-    """Put the rows of several files together.
+    """Concatenate the rows of several files.
 
     Raises:
-        DataError: If an optional column is in some of them only.
+        DataError: If an optional column is in some files only.
     """
     joined = {}
     for role in (*NEEDED, *OPTIONAL):
@@ -106,7 +106,7 @@ def join(parts: Sequence[Rows]) -> Rows:
 def _choose(
     path: Path, header: Sequence[str], columns: Mapping[str, str], needed: Sequence[str] = NEEDED
 ) -> dict[str, str]:
-    """Return the header's name of each role that it has."""
+    """Return the name in the header for each meaning that is there."""
     chosen = {}
     for role in (*needed, *OPTIONAL):
         name = columns.get(role, role)
@@ -119,7 +119,7 @@ def _choose(
                 f'columns={{{role!r}: {near!r}}}, or under "columns" in study.json'
             )
     if len(set(chosen.values())) < len(chosen):
-        raise SpecError(f"columns give one name two meanings: {chosen}")
+        raise SpecError(f"columns gives one name two meanings: {chosen}")
     return chosen
 
 
@@ -147,7 +147,7 @@ def _read_text(path: Path, columns: Mapping[str, str]) -> Columns:
 
 
 def _lines(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and cells of each line that is not empty; all have as many as the first."""
+    """Yield number and cells of each line that is not empty; each must have as many cells as the first."""
     width = 0
     for row in reader:
         if row:
