@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 K      ?=
 ROOT   ?= data
 ROWS   ?=
+CONSTRAINTS ?= constraints.txt
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: predict test test-slow lint map table picture sheets bench
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e ".[dev]"
 	touch $@
 
 predict: $(VENV)/.ready          ## maps and overlays of sample pictures in predictions/
@@ -27,6 +28,12 @@ lint: $(VENV)/.ready             ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+test-docs: $(VENV)/.ready        ## the examples in README, CONTRIBUTING, examples/ and docstrings
+	$(BIN)/python -m pytest tests/test_readme.py tests/test_contributing.py tests/test_examples.py salzoo
+
+constraints-min.txt: pyproject.toml  ## the oldest versions that pyproject.toml declares
+	$(if $(wildcard $(VENV)/.ready),$(BIN)/python,$(PYTHON)) tests/minimum_versions.py
 
 map: $(VENV)/.ready              ## check the floors, write the map of rooms into CONTRIBUTING.md
 	$(BIN)/python tests/architecture.py

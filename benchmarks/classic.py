@@ -30,9 +30,9 @@ import torch
 from PIL import Image
 
 import salzoo
+from salzoo._version import commit
 from salzoo.images.read import find_images
 from salzoo.images.samples import sample_images
-from salzoo.training.fit import commit
 
 BOX = Image.Resampling.BOX
 MODELS = ("bms", "gbvs", "itti", "signature")

@@ -35,8 +35,8 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from salzoo._version import commit
 from salzoo.metrics import FixationPool, functional
-from salzoo.training.fit import commit
 
 HEIGHT, WIDTH = 600, 800
 

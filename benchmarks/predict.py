@@ -31,7 +31,7 @@ from salzoo._malloc import keep_memory
 from salzoo.images.preprocess import as_float
 from salzoo.images.read import find_images, to_tensor
 from salzoo.images.samples import sample_images
-from salzoo.prediction.files import Report, predict_each, predict_files
+from salzoo.prediction.files import PredictionReport, predict_each, predict_files
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def memory(name: str, count: int, size: tuple[int, int]) -> dict[str, object]:
         next(iter(sample_images().values())).resize((64, 48)).save(first)
         for i in range(1, count):
             (folder / f"{i:06d}.jpg").hardlink_to(first)
-        report, paths = Report(), sorted(folder.iterdir())
+        report, paths = PredictionReport(), sorted(folder.iterdir())
         every = predict_each(model, paths, output, formats=("png",), batch_size=8, workers=2)
         for i, outcome in enumerate(every, 1):
             report.written += outcome.files  # as the command does

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from salzoo._io import write_text
-from salzoo.training.fit import commit
+from salzoo._version import commit
 
 RESULTS = Path(__file__).parent / "results"
 COMPARE = {">=": operator.ge, "<=": operator.le, "<": operator.lt}

@@ -17,15 +17,15 @@ from typing import Any
 
 import readme
 
+from salzoo._version import commit
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import Measured
-from salzoo.checkpoint.load import load
+from salzoo.checkpoint.loading import load
 from salzoo.data import load_dataset
 from salzoo.evaluation.baselines import ROWS as BASELINES
 from salzoo.evaluation.scoring import evaluate, predictor
 from salzoo.evaluation.table import Table
 from salzoo.registry import read_spec, spec_names
-from salzoo.training.fit import commit
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import salzoo
+from salzoo._version import commit
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.images.samples import PopOut, pop_out
 from salzoo.registry import read_spec
-from salzoo.training.fit import commit
 
 KINDS: tuple[PopOut, ...] = get_args(PopOut)
 COLUMNS = ROWS = 7  # 49 bars

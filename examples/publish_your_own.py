@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 import salzoo
 from salzoo import losses
+from salzoo._version import commit
 from salzoo.checkpoint import card
-from salzoo.checkpoint.publish import publish
+from salzoo.checkpoint.publishing import publish
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import FixationFolder
 from salzoo.data.base import Batch
@@ -32,7 +33,7 @@ from salzoo.evaluation.scoring import evaluate, predictor
 from salzoo.images.preprocess import Preprocess
 from salzoo.images.samples import pop_out
 from salzoo.registry import read_spec
-from salzoo.training.fit import Run, commit, fit
+from salzoo.training.fit import Run, fit
 
 SPEC = """
 class_path: publish_your_own.Blobs

@@ -1,4 +1,4 @@
-"""salzoo: where do people look in this picture?
+"""salzoo: where do people look in this image?
 
     >>> import salzoo
     >>> "deepgaze2e" in salzoo.list_models()
@@ -7,28 +7,49 @@
 `salzoo.load(name).predict(image)` is the whole of it. Importing the package imports no torch.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from salzoo._version import __version__
 from salzoo.checkpoint.describe import info
-from salzoo.checkpoint.load import load
+from salzoo.checkpoint.loading import load
 from salzoo.registry import list_models, register
 
 if TYPE_CHECKING:
+    from salzoo import data, losses, metrics
+    from salzoo.checkpoint.publishing import publish
     from salzoo.components.saliency_model import SaliencyModel
+    from salzoo.components.training_config import TrainingConfig
+    from salzoo.data import list_datasets, load_dataset
+    from salzoo.images.preprocess import Preprocess
     from salzoo.images.saliency_map import SaliencyMap
 
-__all__ = ["SaliencyMap", "SaliencyModel", "__version__", "info", "list_models", "load", "register"]
+_LAZY = {  # what needs torch, numpy or the Hub's client, imported when it is first used (PEP 562)
+    "Preprocess": "salzoo.images.preprocess",
+    "SaliencyMap": "salzoo.images.saliency_map",
+    "SaliencyModel": "salzoo.components.saliency_model",
+    "TrainingConfig": "salzoo.components.training_config",
+    "data": "",
+    "list_datasets": "salzoo.data",
+    "load_dataset": "salzoo.data",
+    "losses": "",
+    "metrics": "",
+    "publish": "salzoo.checkpoint.publishing",
+}
 
-_LAZY = {"SaliencyModel": "salzoo.components.saliency_model", "SaliencyMap": "salzoo.images.saliency_map"}
+__all__ = [
+    "Preprocess", "SaliencyMap", "SaliencyModel", "TrainingConfig", "__version__", "data", "info", "list_datasets",
+    "list_models", "load", "load_dataset", "losses", "metrics", "publish", "register",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch or numpy when it is first used (PEP 562)."""
-    import importlib
-
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    if name in ("data", "losses", "metrics"):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'salzoo' has no attribute {name!r}")
+    if not _LAZY[name]:
         return importlib.import_module(f"salzoo.{name}")
-    raise AttributeError(f"module 'salzoo' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -89,10 +89,33 @@ def arguments(function: Any, values: dict[str, Any], where: str) -> dict[str, An
     Raises:
         SpecError: On an unknown or missing argument, or a value of the wrong type.
     """
-    parameters = inspect.signature(function).parameters
-    if unknown := sorted(set(map(str, values)) - set(parameters)):
-        raise SpecError(f"{where}: unknown key {unknown[0]!r}; accepted keys are {', '.join(sorted(parameters))}.")
-    if missing := [n for n, p in parameters.items() if p.default is p.empty and n not in values]:
+    accepted = parameters(function)
+    if unknown := sorted(set(map(str, values)) - set(accepted)):
+        raise SpecError(f"{where}: unknown key {unknown[0]!r}; accepted keys are {', '.join(sorted(accepted))}.")
+    if missing := [n for n, p in accepted.items() if p.default is p.empty and n not in values]:
         raise SpecError(f"{where}: missing key {missing[0]!r}.")
-    hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
-    return {k: _build(hints[k], v, f"{where}.{k}") for k, v in values.items()}
+    return {k: _build(accepted[k].annotation, v, f"{where}.{k}") for k, v in values.items()}
+
+
+def parameters(function: Any) -> dict[str, inspect.Parameter]:
+    """Return what a function or a class accepts, by name, with annotations resolved.
+
+    A constructor that takes `**options` hands them on to its base class, one that takes `**network` to the class's
+    `network_class`: what these accept is accepted, too.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    bases = inspect.getmro(function) if inspect.isclass(function) else ()
+    classes = [kind for kind in bases if "__init__" in vars(kind)]
+    for own in [vars(kind)["__init__"] for kind in classes] or [function]:
+        # a dataclass's __init__ also has the annotations of its bases, which their own modules resolve
+        hints, rest = typing.get_type_hints(function if dataclasses.is_dataclass(function) else own), None
+        for name, parameter in inspect.signature(own).parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                rest = name
+            elif name != "self" and parameter.kind is not parameter.VAR_POSITIONAL:  # nn.Module's own has *args
+                found.setdefault(name, parameter.replace(annotation=hints.get(name, Any)))
+        if rest == "network" and function.network_class is not None:
+            return {**found, **parameters(function.network_class)}
+        if rest != "options":
+            break
+    return found

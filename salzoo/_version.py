@@ -1,3 +1,21 @@
-"""The version: a leaf, so that any module can tell it."""
+"""The version and the commit: a leaf, so that any module can tell them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
 
 __version__ = "0.1.0"
+
+
+def commit(package: Path = Path(__file__).parent) -> str:
+    """Return the commit of the repository that salzoo runs from, `+changes` if it is not clean; else its version."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", package, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # not some repository that salzoo is installed inside
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return f"salzoo {__version__}"

@@ -32,37 +32,38 @@ class Paper:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Published weights of a variant.
+class HubPin:
+    """Where on the Hugging Face Hub the weights of a variant are, pinned to their bytes.
 
     Args:
-        sha256: Of `model.safetensors`, 64 hex digits.
-        license: SPDX identifier; there is no default.
-        repo: Hugging Face repository `ORG/REPO`, if it is published there.
+        repo: `ORG/REPO`.
         revision: Commit hash in that repository.
+        sha256: Checksum of `model.safetensors`, 64 hex digits.
     """
 
+    repo: str
+    revision: str
     sha256: str
-    license: str
-    repo: str | None = None
-    revision: str | None = None
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One face of a model: its arguments, how it is trained, and its weights if there are any.
+    """One variant of a model: its network, how it is trained, and where its weights are if they are on the Hub.
 
     Args:
         summary: One line: backbone, data, what it is for.
-        init_args: Arguments of the model's class.
-        recipe: Lightning CLI configuration (`trainer`, `data`, `seed_everything`) that trains it.
-        checkpoint: None if no weights are published.
+        network: Arguments of the model's class but `preprocess`.
+        preprocess: Fields of `Preprocess`; empty for the model's own.
+        recipe: What trains it: `training` (fields of the model's `TrainingConfig`), and Lightning's `trainer`, `data`
+            and `seed_everything`.
+        hub: Weights on the Hub; None for those that ship with salzoo, and where there are none.
     """
 
     summary: str
-    init_args: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+    preprocess: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
-    checkpoint: Checkpoint | None = None
+    hub: HubPin | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class ModelSpec:
         training: `gradient` (by `salzoo fit`), `closed_form` (fitted in one pass) or `none` (nothing to learn).
         default: Tag of the variant that `load(name)` takes.
         variants: Tag to variant.
-        tiny: `init_args` with which the tests build the model in milliseconds, offline.
+        tiny: Options with which the tests build the model in milliseconds, offline.
         reported: Numbers that authors printed: of `zoo_configs/reported/`, and those in the YAML itself.
     """
 
@@ -124,7 +125,11 @@ class ModelSpec:
     @property
     def loadable(self) -> tuple[str, ...]:
         """Tags that `load` can take without training: those with weights, or all if there is nothing to learn."""
-        return tuple(t for t, v in self.variants.items() if v.checkpoint is not None or self.training == "none")
+        return tuple(
+            tag
+            for tag, variant in self.variants.items()
+            if variant.hub is not None or self.training == "none" or shipped_checkpoint(self.name, tag) is not None
+        )
 
 
 @functools.cache
@@ -133,6 +138,12 @@ def shipped(folder: str) -> Path:
     package = Path(__file__).parent
     inside = package / f"_{folder}"
     return inside if inside.is_dir() else package.parent / folder
+
+
+def shipped_checkpoint(name: str, tag: str) -> Path | None:
+    """Return the checkpoint folder that ships with salzoo, None if none of that name does."""
+    folder = shipped("hub") / f"{name}.{tag}"
+    return folder if (folder / "config.json").is_file() else None
 
 
 RECOMMENDED = "deepgaze2e"

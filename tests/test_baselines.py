@@ -32,7 +32,7 @@ def rows(osie: FixationDataset) -> dict[str, dict[str, float]]:
 
 
 def study(root: Path, fixations: list[tuple[str, int, int, int]], splits: dict[str, list[str]]) -> FixationFolder:
-    """Write a study of 40 x 30 pictures and open its `test`."""
+    """Write a study of 40 x 30 images and open its `test`."""
     (root / "images").mkdir(parents=True)
     for name in {name for names in splits.values() for name in names}:
         Image.new("RGB", (40, 30), "grey").save(root / "images" / name)
@@ -69,7 +69,7 @@ def test_one_human_predicts_all_others(osie: FixationDataset, rows: dict[str, di
         assert rows["one_human"][name] == pytest.approx(np.mean(values), rel=1e-5), name
 
 
-def test_the_centre_bias_leaves_its_picture_out(osie: FixationDataset) -> None:
+def test_the_centre_bias_leaves_its_image_out(osie: FixationDataset) -> None:
     baselines = Baselines(osie, ["centre_bias", "centre_bias_train"])
     for i in range(len(osie)):
         others = [(osie.fixations(k), osie.size(k)) for k in range(len(osie)) if k != i]
@@ -82,7 +82,7 @@ def test_the_centre_bias_leaves_its_picture_out(osie: FixationDataset) -> None:
     torch.testing.assert_close(baselines.prior(0, (60, 80)), everybody)
 
 
-def test_the_permutation_is_another_picture(osie: FixationDataset) -> None:
+def test_the_permutation_is_another_image(osie: FixationDataset) -> None:
     one, other = (Baselines(osie, ["permutation"], seed) for seed in (0, 1))
     assert Baselines(osie, ["permutation"])._other == one._other
     assert one._other != other._other
@@ -99,17 +99,17 @@ def test_an_observer_who_is_alone_predicts_nobody(tmp_path: Path) -> None:
     table = evaluate({}, study(tmp_path, looks, {"test": ["a.png", "b.png"], "train": ["c.png"]}), progress=False)
     assert tuple(table.rows) == tuple(row for row in ROWS if row not in ("gold", "one_human"))
     (note,) = {note.split(": ", 1)[1] for note in table.notes if "gold" in note or "one_human" in note}
-    assert note == "no picture has two observers who are told apart."
+    assert note == "no image has two observers who are told apart."
 
 
-def test_a_study_of_one_picture(tmp_path: Path) -> None:
+def test_a_study_of_one_image(tmp_path: Path) -> None:
     looks = [("a.png", 0, 5, 5), ("a.png", 1, 6, 6)]
     table = evaluate({}, study(tmp_path, looks, {"test": ["a.png"]}), progress=False)
     assert tuple(table.rows) == ("gold_joint", "gold", "one_human", "uniform")
     assert "sauc" not in table.rows["uniform"]
     assert table.baseline == "uniform"
     assert table.rows["uniform"]["ig"] == 0
-    assert any(note == "Without sauc: there is no other picture with fixations." for note in table.notes)
+    assert any(note == "Without sauc: there is no other image with fixations." for note in table.notes)
 
 
 def test_maps_without_points(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ def test_command(tiny_data, osie, truth_maps, tmp_path, capsys):
     assert main(["evaluate", "--data", "osie", "--root", str(tiny_data)]) == 2
 
 
-def test_training_pictures_are_told(tiny_data):
+def test_training_images_are_told(tiny_data):
     sets = ("osie:train", "eyecrowd:train")
     assert overlap(sets, load_dataset("osie", tiny_data, "train")) == ["osie:train"]
     assert overlap(sets, load_dataset("osie", tiny_data, "all")) == ["osie:train"]
@@ -175,7 +176,7 @@ def test_training_pictures_are_told(tiny_data):
     assert overlap(sets, load_dataset("scene500", tiny_data, "train")) == []
 
 
-def test_editions_of_a_set_have_the_same_pictures(tmp_path):
+def test_editions_of_a_set_have_the_same_images(tmp_path):
     folder = make_tiny.salicon(tmp_path)
     seen = ("salicon2015:train", "osie:train")
     assert overlap(seen, load_dataset("salicon2017", folder, "train")) == ["salicon2015:train"]
@@ -184,9 +185,74 @@ def test_editions_of_a_set_have_the_same_pictures(tmp_path):
     assert not overlap(("mit1003:all",), load_dataset("mit300", make_tiny.mit300(tmp_path), "test"))
 
 
+@pytest.mark.parametrize("kind", ["array", "tensor", "map", "double"])
+def test_a_predictor_returns_what_it_likes(osie, kind):
+    """Arrays, tensors and a SaliencyMap of the same numbers score alike."""
+    wanted = {"baselines": (), "progress": False}
+    plain = evaluate({"mine": lambda i, item: item["density"] + 1e-5}, osie, **wanted).rows["mine"]
+
+    def foreign(i, item):
+        density = item["density"] + 1e-5
+        match kind:
+            case "array":
+                return density.numpy()
+            case "tensor":
+                return density.requires_grad_()
+            case "map":
+                return salzoo.SaliencyMap((density / density.sum()).log())
+            case _:
+                return density.double().numpy().tolist()
+
+    found = evaluate({"mine": foreign}, osie, **wanted).rows["mine"]
+    assert found == pytest.approx(plain, rel=1e-4, abs=1e-6)
+
+
+def test_a_prediction_of_another_size_is_scaled_as_a_file_is(osie, tmp_path):
+    rng = np.random.default_rng(0)
+    small = {name: rng.random((20, 30)) for name in osie.names}
+    for name, array in small.items():
+        np.save(tmp_path / name.replace(".jpg", ".npy"), array)
+    rows = {"mine": lambda i, item: small[item["name"]], "files": map_predictor(MapFolder(tmp_path, osie.names))}
+    table = evaluate(rows, osie, baselines=(), progress=False)
+    assert table.scores["mine"] == table.scores["files"]
+
+
+@pytest.mark.parametrize(
+    ("prediction", "message"),
+    [
+        (torch.full((4, 4), -1.0), "the map of 'mine' for .* ranges from -1 to -1; .*exponential"),
+        (torch.full((4, 4), torch.nan), "ranges from nan to nan"),
+        (np.ones((4, 4, 3)), r"has shape \(4, 4, 3\)"),
+        ("map.png", "is str, of <U7; a map is one array of real numbers"),
+    ],
+)
+def test_a_prediction_that_is_no_map(osie, prediction, message):
+    with pytest.raises(ImageError, match=message):
+        evaluate({"mine": lambda i, item: prediction}, osie, baselines=(), progress=False)
+
+
+def test_a_table_prints_and_becomes_a_data_frame(osie, truth_maps, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    rows = {"maps": map_predictor(MapFolder(truth_maps, osie.names))}
+    table = evaluate(rows, osie, baselines=("gold", "uniform"), progress=False)
+    assert repr(table) == table.to_markdown() == table._repr_markdown_()
+    means = table.to_pandas()
+    assert list(means.index) == ["maps", "gold", "uniform"]
+    assert means.loc["maps", "nss"] == table.rows["maps"]["nss"]
+    assert np.isnan(means.loc["gold", "cc"])
+    each = table.to_pandas(by_image=True)
+    assert each.loc[("uniform", osie.names[1]), "cc"] == table.scores["uniform"]["cc"][1]
+    pandas.testing.assert_series_equal(
+        each["nss"].groupby("row").mean().loc[means.index], means["nss"], check_names=False
+    )
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(SpecError, match="pip install pandas"):
+        table.to_pandas()
+
+
 def test_a_gain_is_paired():
     rng = np.random.default_rng(0)
-    hard = rng.normal(0, 1, 50)  # pictures differ far more than the models do
+    hard = rng.normal(0, 1, 50)  # images differ far more than the models do
     one, other = (hard + step + rng.normal(0, 0.01, 50) for step in (0.1, 0))
     scores = {"one": {"nss": one.tolist()}, "other": {"nss": other.tolist(), "cc": other.tolist()}}
     table = Table("osie", "test", tuple(map(str, range(50))), "mit", "uniform", scores)

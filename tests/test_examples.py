@@ -46,7 +46,7 @@ def test_finetune_own_data(
     finetune: ModuleType, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
-    options = ["--trainer.max_epochs=2", "--model.lr=0.01", "--trainer.accelerator=cpu"]
+    options = ["--trainer.max_epochs=2", "--training.lr=0.01", "--trainer.accelerator=cpu"]
     (table,) = finetune.main(["-o", str(output), "--model", str(tiny_checkpoint), *options]).tables
     assert list(table.scores)[:2] == ["before", "after"]
     assert table.rows["before"] != table.rows["after"]
@@ -98,7 +98,7 @@ def test_publish_your_own(tmp_path: Path) -> None:
         repo = server.repos["ana/blobs"]
         assert repo.branches["main"] in run.stdout
         load = f"""import sys; sys.path.insert(0, {str(EXAMPLES)!r})
-import salzoo; salzoo.register("runs/blobs/blobs.yaml"); print(salzoo.load("hf://ana/blobs").identity.tag)"""
+import salzoo; salzoo.register("runs/blobs/blobs.yaml"); print(salzoo.load("hf://ana/blobs").config.tag)"""
         run = subprocess.run(
             [sys.executable, "-c", load], cwd=tmp_path, env=environment, capture_output=True, text=True
         )

@@ -15,7 +15,6 @@ from salzoo import losses
 from salzoo.cli import main
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import DataError, SpecError
-from salzoo.images.preprocess import as_float
 
 POINTWISE = [name for name in losses.TERMS if not losses.spaces(name)[0].endswith("features")]
 FEATURES = [name for name in losses.TERMS if name not in POINTWISE]
@@ -128,7 +127,7 @@ def test_finite_on_maps_that_break_naive_formulas(name: str, autocast: bool) -> 
     fixations = torch.zeros(4, 24, 32, dtype=torch.int16)
     fixations[0, 3, 3] = fixations[1, 20, 20] = 1  # one fixation: the density is 0 almost everywhere
     fixations[2] = 1  # a constant truth
-    density = fixations / fixations.sum((1, 2), keepdim=True).clamp_min(1)  # nobody looked at the last picture
+    density = fixations / fixations.sum((1, 2), keepdim=True).clamp_min(1)  # nobody looked at the last image
     weight = torch.ones((), requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         y = (x.to(torch.bfloat16 if autocast else torch.float32) * weight)[:, None]
@@ -142,7 +141,7 @@ def test_finite_on_maps_that_break_naive_formulas(name: str, autocast: bool) -> 
 
 
 @pytest.mark.parametrize("name", losses.TERMS)
-def test_a_picture_that_nobody_looked_at_is_left_out(name: str) -> None:
+def test_an_image_that_nobody_looked_at_is_left_out(name: str) -> None:
     loss, target, x = losses.get(name), truth(n=3), logits(0, n=3)
     empty = {key: maps.clone() for key, maps in target.items()}
     for maps in empty.values():
@@ -284,14 +283,14 @@ def test_one_half_precision_value_is_the_float_one() -> None:
 
 @pytest.mark.parametrize("name", ["deepgaze2", "salgan"])
 def test_a_loss_chosen_on_the_command_line_trains_and_is_recorded(name: str, tiny_data: Path, tmp_path: Path) -> None:
-    words = [*tiny_models.fit_words(name, tiny_data, tmp_path), "--model.loss", "{kl: 1.0, cc: -0.5, nss: learned}"]
+    words = [*tiny_models.fit_words(name, tiny_data, tmp_path), "--training.loss", "{kl: 1.0, cc: -0.5, nss: learned}"]
     assert main(words) == 2  # the weight of nss cannot be learned
     words[-1] = "{kl: 1.0, cc: -0.5, exp_nss: learned}"
     assert main(words) == 0
     folder = next(tmp_path.glob(f"{name}.*"))
-    recorded = json.loads((folder / "config.json").read_text())["init_args"]["loss"]
+    recorded = json.loads((folder / "config.json").read_text())["provenance"]["recipe"]["training"]["loss"]
     assert recorded == {"kl": 1.0, "cc": -0.5, "exp_nss": "learned"}
-    assert salzoo.load(folder).objective is not None
+    assert salzoo.load(folder).criterion is not None
 
 
 @pytest.mark.parametrize("name", tiny_models.GRADIENT)
@@ -303,7 +302,7 @@ def test_any_model_is_trained_with_a_loss_of_every_space(name: str, tiny_data: P
     values = []
     for _ in range(10):
         optimizer.zero_grad()
-        loss = model.training_loss(model(as_float(batch["image"])), batch)  # type: ignore[arg-type,index]
+        loss = model.loss(model(batch["image"]), batch)  # type: ignore[arg-type,index]
         loss.backward()
         optimizer.step()
         values.append(loss.item())

@@ -44,8 +44,8 @@ def test_the_report_says_what_was_measured(folder: Path) -> None:
     assert "## eyecrowd\n" in text
     assert "second architecture: deepgaze2" in text
     assert "| kl - cc | +1 kl -1 cc |" in text
-    for picture in ("auc_osie.png", "auc_eyecrowd.png", "ranks.png"):
-        assert (folder / picture).stat().st_size > 5000
+    for image in ("auc_osie.png", "auc_eyecrowd.png", "ranks.png"):
+        assert (folder / image).stat().st_size > 5000
     results = json.loads((folder / "results.json").read_text())
     nss = [r["test"]["nss"] for r in results if r["trial"]["loss"] == "mse" and r["trial"]["model"] == "quest"][:3:2]
     assert f"{sum(nss) / 2:.3f} ± " in text

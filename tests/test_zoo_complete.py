@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,9 @@ import tiny_models
 import torch
 import yaml
 
-from salzoo._schema import arguments
+from salzoo._schema import arguments, from_mapping, parameters
+from salzoo.checkpoint.config import as_json
+from salzoo.checkpoint.loading import import_class, split_options
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.registry import read_spec, shipped
 from salzoo.training.fit import Run, parse
@@ -20,12 +21,10 @@ every_model = pytest.mark.parametrize("name", tiny_models.NAMES)
 every_variant = pytest.mark.parametrize(
     ("name", "tag"), [(name, tag) for name in tiny_models.NAMES for tag in read_spec(name).variants]
 )
-UNTRAINED = {"pretrained_backbone": False}
 
 
 def model_class(name: str) -> type[SaliencyModel]:
-    module, _, class_name = read_spec(name).class_path.rpartition(".")
-    return getattr(importlib.import_module(module), class_name)
+    return import_class(read_spec(name))
 
 
 @every_model
@@ -65,9 +64,22 @@ def test_every_file_belongs_to_a_model() -> None:
 def test_arguments_fit_the_class(name: str, tag: str) -> None:
     spec = read_spec(name)
     assert tag == tag.lower()
-    arguments(model_class(name), spec.variants[tag].init_args, f"{name}.{tag}")
-    arguments(model_class(name), {**spec.variants[tag].init_args, **spec.tiny}, f"{name}.{tag}")
-    assert spec.tiny.get("pretrained_backbone", False) is False
+    variant = spec.variants[tag]
+    options = {**variant.network, "preprocess": variant.preprocess, **variant.recipe.get("training", {})}
+    cls = model_class(name)
+    for given in (options, {**options, **spec.tiny}):
+        network, preprocess, training = split_options(spec, tag, given)
+        assert set(arguments(cls, {**network, "preprocess": preprocess}, tag)) == {*network, "preprocess"}
+        assert isinstance(from_mapping(cls.training_class, training, tag), cls.training_class)
+
+
+@every_model
+def test_options_have_one_meaning(name: str) -> None:
+    """An option is one of the network or one of training, and the network's are only those that it needs."""
+    cls = model_class(name)
+    network, training = set(parameters(cls)), {field.name for field in fields(cls.training_class)}
+    assert not network & training
+    assert not network & {"lr", "optimizer", "loss", "pretrained_backbone", "weights", "device", "revision", "token"}
 
 
 @every_variant
@@ -78,9 +90,12 @@ def test_recipe_fits_the_command_line(name: str, tag: str, tmp_path: Path) -> No
     if spec.training == "none":
         assert not variant.recipe
         return
-    options = [f"--model.{key}={json.dumps(value)}" for key, value in UNTRAINED.items() if key in variant.init_args]
     with torch.device("meta"):
-        cli = parse(Run(spec, tag, tmp_path, options))
+        cli = parse(Run(spec, tag, tmp_path, ["--training.pretrained_backbone=false"]))
+    expected = {**as_json(variant.recipe.get("training", {})), "pretrained_backbone": False}
+    assert {
+        key: as_json(value) for key, value in vars(cli.model.training_config).items() if key in expected
+    } == expected
     if (epochs := variant.recipe.get("trainer", {}).get("max_epochs")) is not None:
         assert cli.trainer.max_epochs == epochs
     assert cli.datamodule.sets == variant.recipe["data"]["sets"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import salzoo
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import Provenance
 from salzoo.checkpoint.folder import save_checkpoint
+from salzoo.checkpoint.loading import split_options
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.registry import read_spec
 
@@ -35,9 +37,9 @@ FAST = (
 """Options of a fit that takes a second."""
 
 
-def build(name: str, **init_args: object) -> SaliencyModel:
+def build(name: str, **options: object) -> SaliencyModel:
     """Return the miniature with seeded weights, and maps far from flat."""
-    model = salzoo.load(name, weights=None, **{**read_spec(name).tiny, **init_args})
+    model = salzoo.load(name, weights=None, **{**read_spec(name).tiny, **options})
     fill(model.network)
     return model
 
@@ -61,25 +63,29 @@ def fill(network: nn.Module) -> None:
 
 def save(model: SaliencyModel, folder: Path) -> Path:
     """Write a model as `salzoo fit` does, and return the folder."""
-    identity = model.identity
-    assert identity is not None
-    arguments = {**identity.init_args, "preprocess": vars(model.preprocess)}
+    assert model.config is not None
+    training = json.loads(json.dumps(asdict(model.training_config)))
+    recipe = {"training": training, "data": {}}
+    provenance = Provenance("salzoo fit", "0" * 40, 0, ("osie:train",), recipe, {"torch": "2"})
     config = save_checkpoint(
-        model.network,
-        folder,
-        model=identity.name,
-        tag=identity.tag,
-        init_args=json.loads(json.dumps(arguments)),
-        license="apache-2.0",
-        provenance=Provenance("salzoo fit", "0" * 40, 0, ("osie:train",), {"data": {}}, {"torch": "2"}),
+        model.network, replace(model.config, license="apache-2.0", provenance=provenance, measured=()), folder
     )
-    card.write(folder, read_spec(identity.name), config)
+    card.write(folder, read_spec(config.model), config)
     return folder
+
+
+def config_of(name: str) -> dict[str, dict[str, object]]:
+    """Return the miniature's options as groups of `salzoo fit`: `model` and `training`."""
+    spec = read_spec(name)
+    network, preprocess, training = split_options(spec, spec.default, spec.tiny)
+    groups = {"model": {**network, **({"preprocess": preprocess} if preprocess else {})}, "training": training}
+    return {group: options for group, options in groups.items() if options}
 
 
 def fit_words(name: str, root: Path, output: Path) -> list[str]:
     """Return the words after `salzoo` that train a miniature of `name` for two epochs of two batches, into `output`."""
     output.mkdir(parents=True, exist_ok=True)
     config = output / "tiny.yaml"
-    config.write_text(yaml.safe_dump({"model": read_spec(name).tiny}), encoding="utf-8")
+    untrained = {"training": {**config_of(name).get("training", {}), "pretrained_backbone": False}}
+    config.write_text(yaml.safe_dump({**config_of(name), **untrained}), encoding="utf-8")
     return ["fit", name, "--data", "osie", "--root", str(root), "-o", str(output), f"--config={config}", *FAST]

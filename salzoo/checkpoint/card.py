@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from salzoo import _markdown
 from salzoo._io import write_text
 from salzoo.checkpoint.config import CARD, SHEET, Config, Measured, Provenance
-from salzoo.checkpoint.folder import read_config, write_config
+from salzoo.checkpoint.folder import read_config, save_checkpoint, write_config
+from salzoo.errors import SpecError
 from salzoo.metrics import METRICS
 from salzoo.registry import ModelSpec, prose_file, read_spec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SETS = {
     "osie": "OSIE (Xu, Jiang, Wang, Kankanhalli & Zhao, Journal of Vision 2014)",
@@ -69,6 +75,28 @@ def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:
     write_text(folder / CARD, render(spec, config or read_config(folder), sheet=sheet))
 
 
+def save_model(network: nn.Module, config: Config, folder: Path, license: str | None = None) -> None:
+    """Write a whole checkpoint folder: weights, `config.json` and card.
+
+    Args:
+        network: Its tensors are stored.
+        config: Of the model; what made and measured other weights than these is left out.
+        folder: Made if need be.
+        license: SPDX identifier of the weights; None for that of the config.
+
+    Raises:
+        SpecError: If nobody says under which licence the weights may be used.
+        WeightsError: If a tensor is not finite.
+    """
+    if (license or config.license) is None:
+        raise SpecError("no licence is known for these weights: give license='apache-2.0' or another SPDX identifier.")
+    saved = save_checkpoint(network, replace(config, license=license or config.license), folder)
+    if saved.sha256 != config.sha256:
+        saved = replace(saved, provenance=None, measured=())
+        write_config(folder, saved)
+    write(folder, read_spec(config.model), saved)
+
+
 def record(folder: Path, rows: Iterable[Measured]) -> None:
     """Write measured rows into a checkpoint folder's `config.json` and card, over those of the same set and split.
 
@@ -103,22 +131,15 @@ def _measured_table(config: Config) -> str:
     if not config.measured:
         return ""
     names = [name for name in METRICS if any(name in row.scores for row in config.measured)]
-    head = (
-        "| data set | split | images | "
-        + " | ".join(f"{n} {'↑' if METRICS[n].higher_is_better else '↓'}" for n in names)
-        + " |"
-    )
-    rule = "|---" * (3 + len(names)) + "|"
+    header = ["data set", "split", "images", *(METRICS[n].heading() for n in names)]
     rows = [
-        f"| {row.dataset} | {row.split} | {row.images} | "
-        + " | ".join(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names)
-        + " |"
+        [row.dataset, row.split, str(row.images), *(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names)]
         for row in config.measured
     ]
     first = config.measured[0]
     note = f"Convention `{first.convention}`, measured by `make table` at commit `{first.commit[:12]}`. "
     note += "Information gain in bits a fixation over the centre bias of the set's training split."
-    return "\n".join(["## Measured", "", head, rule, *rows, "", note])
+    return "\n".join(["## Measured", "", *_markdown.table(header, rows), "", note])
 
 
 def _training(config: Config) -> str:

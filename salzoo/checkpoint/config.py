@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,11 @@ from salzoo.errors import SpecError
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
-
 SHEET = "sheet.jpg"
-"""Overlays of the model on free pictures, which the card shows if the folder has it; `benchmarks/sheets.py`."""
+"""Overlays of the model on free images, which the card shows if the folder has it; `benchmarks/sheets.py`."""
+
+FORMAT = 1
+"""Version of the layout of `config.json`; RELEASES.md says when it changes."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,12 @@ class Provenance:
     """What made a checkpoint: enough to make it again.
 
     Args:
-        command: As typed.
-        commit: Of the repository; `+changes` if the tree was not clean.
-        seed: Of the run.
+        command: The command as it was typed.
+        commit: Commit of the repository; `+changes` if the tree was not clean.
+        seed: Seed of the run.
         data: Data sets and splits, as `osie:train`; of a fine-tuned checkpoint its parent's too.
-        recipe: The whole configuration of the run.
-        versions: Of the libraries that matter.
+        recipe: The whole configuration of the run: `training`, `trainer` and `data`.
+        versions: Versions of the libraries that matter.
         halved: What half precision cost; None if nobody measured it.
         parent: What was fine-tuned; None for what was trained from scratch or from ImageNet weights.
     """
@@ -71,32 +74,58 @@ class Measured:
 
 @dataclass(frozen=True)
 class Config:
-    """A checkpoint's `config.json`: typed, so that an unknown key or a wrong type is an error.
+    """Who a model is and where it comes from; it travels with the model, and is a checkpoint's `config.json`.
+
+    Typed, so that an unknown key or a wrong type in a file is an error.
 
     Args:
         model: Name in the registry; the class is looked up there, never imported by path.
-        tag: Of the checkpoint.
-        init_args: Arguments of the class, `preprocess` resolved.
-        sha256: Of `model.safetensors`.
-        license: SPDX identifier of the weights.
+        tag: Variant or name of the checkpoint.
+        network: Arguments of the class, JSON types, but `preprocess`.
+        preprocess: Fields of `Preprocess`, with `mean` and `std` as numbers.
+        sha256: Checksum of `model.safetensors`; None for a network without published weights.
+        license: SPDX identifier of the weights; likewise.
         provenance: None for weights of unknown origin.
         measured: Evaluation results.
+        format: Layout of the file.
     """
 
     model: str
     tag: str
-    init_args: dict[str, Any]
-    sha256: str
-    license: str
+    network: dict[str, Any]
+    preprocess: dict[str, Any]
+    sha256: str | None = None
+    license: str | None = None
     provenance: Provenance | None = None
     measured: tuple[Measured, ...] = ()
+    format: int = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse what is no name: names become parts of paths.
+        """Refuse what is no name, since names become parts of paths, and layouts of the future.
 
         Raises:
-            SpecError: If `model` or `tag` has other characters than letters, digits, `_` and `-`.
+            SpecError: If `model` or `tag` has other characters than letters, digits, `_` and `-`, or `format` is
+                another one.
         """
         for value in (self.model, self.tag):
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
                 raise SpecError(f"config.json: {value!r} is not the name of a model or tag (letters, digits, _ and -).")
+        if self.format != FORMAT:
+            raise SpecError(
+                f"config.json: format is {self.format}, this salzoo reads {FORMAT}: pip install --upgrade salzoo."
+            )
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Data sets and splits that the weights have seen, as `osie:train`."""
+        return () if self.provenance is None else self.provenance.data
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """Training settings of the run that made the weights; empty if they are not known."""
+        return {} if self.provenance is None else dict(self.provenance.recipe.get("training", {}))
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as JSON types: tuples as lists."""
+    return json.loads(json.dumps(value))

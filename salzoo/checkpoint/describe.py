@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from salzoo.checkpoint.folder import (
-    find_checkpoint,
-    read_config,
-)
-from salzoo.registry import resolve
+from salzoo.checkpoint.folder import find_checkpoint, read_config
+from salzoo.registry import ModelSpec, resolve
 
 
 def info(name: str) -> dict[str, Any]:
@@ -24,12 +21,23 @@ def info(name: str) -> dict[str, Any]:
     spec, tag = resolve(name)
     content = asdict(spec) | {"reported": [asdict(row) for row in spec.reported]}
     del content["tiny"]
-    variant = spec.variants[tag]
-    preprocess, backbone = variant.init_args.get("preprocess"), variant.init_args.get("backbone")
-    content |= {"tag": tag, "backbone": backbone, "preprocess": preprocess, "license": None, "measured": []}
-    content["checkpoints"] = {t: asdict(v.checkpoint) for t, v in spec.variants.items() if v.checkpoint is not None}
-    if variant.checkpoint is not None and (folder := find_checkpoint(spec.name, tag)) is not None:
+    variant, checkpoints = spec.variants[tag], _checkpoints(spec)
+    content |= {"tag": tag, "backbone": variant.network.get("backbone"), "preprocess": variant.preprocess or None}
+    content |= {"checkpoints": checkpoints, "license": checkpoints.get(tag, {}).get("license"), "measured": []}
+    if (folder := find_checkpoint(spec.name, tag)) is not None:
         config = read_config(folder)
-        content |= {"license": config.license, "preprocess": config.init_args.get("preprocess")}
-        content["measured"] = [asdict(row) for row in config.measured]
+        content |= {"preprocess": config.preprocess, "measured": [asdict(row) for row in config.measured]}
     return content
+
+
+def _checkpoints(spec: ModelSpec) -> dict[str, Any]:
+    """Return checksum, licence and place on the Hub of each variant with weights."""
+    found: dict[str, Any] = {}
+    for tag, variant in spec.variants.items():
+        folder = find_checkpoint(spec.name, tag)
+        config = None if folder is None else read_config(folder)
+        if config is not None or variant.hub is not None:
+            pin = {"sha256": None, "repo": None, "revision": None} if variant.hub is None else asdict(variant.hub)
+            known = {} if config is None else {"sha256": config.sha256, "license": config.license}
+            found[tag] = {"license": None, **pin, **known}
+    return found

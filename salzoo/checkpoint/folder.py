@@ -1,7 +1,5 @@
 """Checkpoint folders: find, verify, read, write. Laid out as a Hugging Face repository.
 
-`remote` fetches them from the Hub, `hub.publish` (`salzoo.checkpoint.publish`) puts them there.
-
 `model.safetensors` is `network.state_dict()`, `config.json` says how to build the network, `README.md` is the card.
 """
 
@@ -10,21 +8,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from salzoo._io import hash_file, write_text
 from salzoo._schema import from_mapping
-from salzoo.checkpoint.config import CONFIG, WEIGHTS, Config, Provenance
+from salzoo.checkpoint.config import CONFIG, WEIGHTS, Config
 from salzoo.errors import SpecError, WeightsError
-from salzoo.registry import shipped
+from salzoo.registry import shipped, shipped_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-MOST_BYTES = 1 << 32
-"""Of a network that is built by a `config.json` that nobody vouches for."""
 
 
 def user_checkpoint(name: str, tag: str) -> Path | None:
@@ -35,9 +30,8 @@ def user_checkpoint(name: str, tag: str) -> Path | None:
 
 
 def find_checkpoint(name: str, tag: str) -> Path | None:
-    """Return the folder of a published checkpoint on this machine: the user's own, or the one shipped with salzoo."""
-    folder = user_checkpoint(name, tag) or shipped("hub") / f"{name}.{tag}"
-    return folder if folder.is_dir() else None
+    """Return the folder of a checkpoint on this machine: the user's own, or the one shipped with salzoo."""
+    return user_checkpoint(name, tag) or shipped_checkpoint(name, tag)
 
 
 def searched() -> str:
@@ -50,8 +44,8 @@ def read_config(folder: Path) -> Config:
     """Read and check `config.json`.
 
     Raises:
-        WeightsError: If the folder or the file is missing, the file is not valid JSON, or has an unknown key or a wrong
-            type.
+        WeightsError: If the folder or the file is missing, the file is not valid JSON, has an unknown key or a wrong
+            type, or does not say what the weights are.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -61,9 +55,12 @@ def read_config(folder: Path) -> Config:
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not valid JSON: {error}. Copy the folder again.") from error
     try:
-        return from_mapping(Config, content, str(path))
+        config = from_mapping(Config, content, str(path))
     except SpecError as error:
         raise WeightsError(str(error)) from error
+    if config.sha256 is None or config.license is None:
+        raise WeightsError(f"{path}: sha256 and license of the weights are missing.")
+    return config
 
 
 def load_weights(network: nn.Module, folder: Path, sha256: str) -> None:
@@ -72,7 +69,7 @@ def load_weights(network: nn.Module, folder: Path, sha256: str) -> None:
     Args:
         network: Built as `config.json` says.
         folder: The checkpoint.
-        sha256: Expected of the file.
+        sha256: Expected checksum of the file.
 
     Raises:
         WeightsError: If the file is missing or not the expected one, or a tensor is missing, unknown or misshapen.
@@ -103,8 +100,8 @@ def read_tensors(network: nn.Module, path: Path) -> dict[str, Tensor]:
             misshapen = sorted(k for k in set(own) & set(shapes) if tuple(own[k].shape) != shapes[k])
             if missing or unknown or misshapen:
                 raise WeightsError(
-                    f"{path} does not fit the network: missing {missing[:3]} ({len(missing)}), unknown {unknown[:3]} "
-                    f"({len(unknown)}), misshapen {misshapen[:3]} ({len(misshapen)}). config.json is another's."
+                    f"{path} does not fit the network that {CONFIG} describes: missing {missing[:3]} ({len(missing)}), "
+                    f"unknown {unknown[:3]} ({len(unknown)}), misshapen {misshapen[:3]} ({len(misshapen)})."
                 )
             return {name: file.get_tensor(name) for name in shapes}
     except SafetensorError as error:
@@ -116,27 +113,13 @@ def count_bytes(network: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
 
 
-def save_checkpoint(
-    network: nn.Module,
-    folder: Path,
-    *,
-    model: str,
-    tag: str,
-    init_args: dict[str, Any],
-    license: str,
-    provenance: Provenance | None,
-    half: bool = True,
-) -> Config:
+def save_checkpoint(network: nn.Module, config: Config, folder: Path, *, half: bool = True) -> Config:
     """Write `model.safetensors` and `config.json`; a failure leaves the folder as it was.
 
     Args:
         network: Its `state_dict` is what is stored.
+        config: What `config.json` says, but for the checksum.
         folder: Made if need be.
-        model: Name in the registry.
-        tag: Of the checkpoint.
-        init_args: Arguments of the model's class; JSON types only.
-        license: SPDX identifier.
-        provenance: What made the weights.
         half: Store floating-point parameters as float16; buffers (statistics, priors) stay float32.
 
     Returns:
@@ -161,7 +144,7 @@ def save_checkpoint(
         weights = Path(scratch) / WEIGHTS
         save_file(tensors, weights)
         weights.chmod(0o644)  # safetensors keeps its files to their owner
-        config = Config(model, tag, init_args, hash_file(weights), license, provenance)
+        config = replace(config, sha256=hash_file(weights))
         write_config(Path(scratch), config)
         for name in (WEIGHTS, CONFIG):
             os.replace(Path(scratch) / name, folder / name)
@@ -169,5 +152,6 @@ def save_checkpoint(
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Write `config.json` in one step."""
-    write_text(folder / CONFIG, json.dumps(asdict(config), indent=2) + "\n")
+    """Write `config.json` in one step; the format comes first."""
+    content = asdict(config)
+    write_text(folder / CONFIG, json.dumps({"format": content.pop("format"), **content}, indent=2) + "\n")

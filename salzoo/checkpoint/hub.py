@@ -78,6 +78,11 @@ def parse(text: str) -> HubRef:
     return HubRef(found["repo"], found["revision"])
 
 
+def is_repository(text: str) -> bool:
+    """Return whether a text looks like `ORG/REPO` or `ORG/REPO@REVISION`."""
+    return _ADDRESS.fullmatch(text) is not None and ".." not in text
+
+
 def fetch_config(address: HubRef, access: HubOptions) -> Path:
     """Return the folder in the client's cache that holds `config.json` of that revision; its name is the commit.
 

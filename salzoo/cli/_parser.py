@@ -88,9 +88,9 @@ def load_model(arguments: argparse.Namespace) -> SaliencyModel:
     Raises:
         SpecError: If there is no such device.
     """
-    from salzoo.prediction.files import load_on
+    from salzoo.checkpoint.loading import load
 
-    return load_on(arguments.model, arguments.device)
+    return load(arguments.model, device=arguments.device)
 
 
 def lightning_options(arguments: argparse.Namespace) -> list[str]:

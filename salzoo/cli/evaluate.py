@@ -98,8 +98,8 @@ def _show(table: Table, arguments: argparse.Namespace) -> None:
     if arguments.csv is not None:
         write_text(arguments.csv, table.to_csv())
     if arguments.record:
+        from salzoo._version import commit
         from salzoo.checkpoint import card
-        from salzoo.training.fit import commit
 
         for name in arguments.name:
             card.record(Path(name), [table.measured(name, commit())])

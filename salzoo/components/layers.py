@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
-from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.backbones import TimmBackbone
 from salzoo.data.fixations import Fixations
+from salzoo.data.statistics import TrainingStatistics
 
 UNIFORM = 1e-3
 """Share of a uniform density in every centre bias, so that no place is impossible."""
@@ -58,10 +60,14 @@ class CentreBias(nn.Module):
         self.register_buffer("log_density", torch.zeros(1, 1, *grid))
         self.weight = nn.Parameter(torch.ones(()))
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(height, width) of the stored log density."""
+        return self.log_density.shape[-2], self.log_density.shape[-1]
+
     def fit(self, fixations: Iterable[tuple[Fixations, tuple[int, int]]], bandwidth: float) -> None:
         """Set the log density to the kernel density estimate of `kernel_density`."""
-        grid = (self.log_density.shape[-2], self.log_density.shape[-1])
-        self.log_density.copy_(kernel_density(fixations, grid, bandwidth).log())
+        self.log_density.copy_(kernel_density(fixations, self.grid, bandwidth).log())
 
     def forward(self, size: tuple[int, int]) -> Tensor:
         """Return weight * log density, interpolated to `size`."""
@@ -142,39 +148,68 @@ class Standardise(nn.Module):
         return (maps - self.mean[:, None, None]) / self.std[:, None, None]
 
 
-def fit_standardise(layers: Sequence[Standardise], batches: Iterable[Sequence[Tensor]]) -> None:
-    """Measure the channel statistics of several taps in one pass.
-
-    A channel that hardly moved on these pictures may on others: its deviation counts as at least a hundredth of the
-    tap's median.
+def fit_centre_biases(network: nn.Module, data: TrainingStatistics, bandwidth: float = 0.03) -> None:
+    """Fit every centre bias in a network to the training fixations.
 
     Args:
-        layers: One a tap.
-        batches: For each batch, the maps (N, C, H, W) of all taps.
+        network: Has any number of `CentreBias` layers.
+        data: Whose training fixations.
+        bandwidth: Standard deviation of the Gaussian kernel, as a share of each side.
     """
-    first = [torch.zeros_like(layer.mean, dtype=torch.float64) for layer in layers]
-    second = [torch.zeros_like(total) for total in first]
-    pixels = [0] * len(layers)
-    for taps in batches:
-        for i, maps in enumerate(taps):
-            first[i] += maps.double().sum((0, 2, 3))
-            second[i] += maps.double().square().sum((0, 2, 3))
-            pixels[i] += maps.numel() // maps.shape[1]
-    for layer, total, squares, count in zip(layers, first, second, pixels, strict=True):
-        mean = total / count
+    layers = [module for module in network.modules() if isinstance(module, CentreBias)]
+    points = list(data.train_points()) if layers else []
+    for grid in {layer.grid for layer in layers}:
+        log_density = kernel_density(points, grid, bandwidth).log()
+        for layer in layers:
+            if layer.grid == grid:
+                layer.log_density.copy_(log_density)
+
+
+def fit_standardise(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Measure the channel statistics of every `Standardise` layer in a network in one pass.
+
+    A channel that hardly moved on these images may on others: its deviation counts as at least a hundredth of the
+    layer's median.
+
+    Args:
+        network: Its `Standardise` layers follow frozen layers, so none depends on another.
+        batches: (N, 3, h, w) normalised images.
+    """
+    layers = [module for module in network.modules() if isinstance(module, Standardise)]
+    if not layers:
+        return
+    first = {layer: torch.zeros_like(layer.mean, dtype=torch.float64) for layer in layers}
+    second = {layer: torch.zeros_like(total) for layer, total in first.items()}
+    pixels = dict.fromkeys(layers, 0)
+
+    def measure(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        own, maps = cast("Standardise", layer), inputs[0]
+        first[own] += maps.double().sum((0, 2, 3))
+        second[own] += maps.double().square().sum((0, 2, 3))
+        pixels[own] += maps.numel() // maps.shape[1]
+
+    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
+    try:
+        for batch in batches:
+            network(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for layer in layers:
+        mean = first[layer] / pixels[layer]
         layer.mean.copy_(mean)
-        std = (squares / count - mean.square()).clamp_min(1e-12).sqrt()
+        std = (second[layer] / pixels[layer] - mean.square()).clamp_min(1e-12).sqrt()
         layer.std.copy_(std.clamp_min(0.01 * std.median().item()))
 
 
-class StackedTaps(nn.Module):
-    """The maps of a trunk's taps as one map: standardised if the trunk is frozen, brought to one stride, concatenated.
+class StackedFeatures(nn.Module):
+    """The maps of a backbone as one map: standardised if it is frozen as a whole, brought to one stride, concatenated.
 
-    Shape: (N, 3, H, W) normalised image to (N, channels, h, w), h and w those of the tap with the given stride.
+    Shape: (N, 3, H, W) normalised image to (N, channels, h, w), h and w those of the map with the given stride.
 
     Args:
-        backbone: The trunk.
-        stride: Of the result, that of one of the taps; finer maps are averaged, coarser ones interpolated.
+        backbone: Whose maps.
+        stride: Stride of the result, that of one of the maps; finer maps are averaged, coarser ones interpolated.
     """
 
     def __init__(self, backbone: TimmBackbone, stride: int) -> None:
@@ -186,14 +221,8 @@ class StackedTaps(nn.Module):
             Standardise(c) if backbone.trunk in backbone.frozen else nn.Identity() for c in backbone.channels
         )
 
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Measure the channel statistics on (N, 3, H, W) normalised pictures; a trunk that is trained needs none."""
-        layers = [layer for layer in self.standardise if isinstance(layer, Standardise)]
-        if layers:
-            fit_standardise(layers, (self.backbone(image) for image in images))
-
     def forward(self, image: Tensor) -> Tensor:
-        """Run the trunk and stack its maps."""
+        """Run the backbone and stack its maps."""
         maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
         size = (maps[self.reference].shape[-2], maps[self.reference].shape[-1])
         return torch.cat([resize_map(m, size) for m in maps], dim=1)

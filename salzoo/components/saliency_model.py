@@ -2,149 +2,231 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, cast, final, overload
 
-import lightning.pytorch as L
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from salzoo import losses
-from salzoo.backbones.pretrained import pixel_statistics
-from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.backbones import TimmBackbone, pixel_statistics
+from salzoo.components.checkpointing import CheckpointModule
+from salzoo.components.layers import fit_centre_biases, fit_standardise
+from salzoo.components.training_config import TrainingConfig
+from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, column
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.images.geometry import scaled_size
+from salzoo.images.preprocess import Preprocess
 from salzoo.images.read import ImageLike, to_list, to_tensor
 from salzoo.images.saliency_map import SaliencyMap
 from salzoo.metrics import METRICS, saliency_metrics
 
 if TYPE_CHECKING:
-    from salzoo.checkpoint.config import Config
-    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch, EvalBatch
 
 # Computed after every epoch; InfoGain needs a baseline and is part of `salzoo evaluate`.
 VALIDATION_METRICS = ("nss", "auc_judd", "cc", "sim", "kld")
 
-
-@dataclass(frozen=True)
-class Identity:
-    """Which model of the registry this is, and with which arguments it was built: what a checkpoint folder records."""
-
-    name: str
-    tag: str
-    init_args: dict[str, Any]
+View = tuple[float, bool]
+"""What test-time augmentation shows the network: the input at this share of its sides, mirrored or not."""
 
 
-class SaliencyModel(L.LightningModule):
+class SaliencyModel(CheckpointModule):
     """Predicts where people look.
 
-    A paper sets `network`, and overrides `loss`, and `to_log_density` if its maps do not end in a softmax.
-    The published weights are exactly `network.state_dict()`.
+    A paper names its `network_class`, whose arguments are those of the model, and overrides `default_loss`, and
+    `to_log_density` if its maps do not end in a softmax. What only training needs is `training_config`. The published
+    weights are exactly `network.state_dict()`.
 
     Args:
-        preprocess: What the network expects; its `mean` and `std` default to the backbone's own.
-        backbone: timm name that they are taken from.
-        loss: What to train with instead of the paper's own loss, as `salzoo.losses.get` takes it; None for that.
-        mirror: In eval mode, average the logits of the picture and, mirrored back, of its mirror image; twice the work.
+        preprocess: What the network expects, with the backbone's own `mean` and `std` unless it has some. None takes
+            `default_preprocess`.
+        tta: Test-time augmentation: the views whose maps are averaged in eval mode, the first at the size of the
+            result. `((1.0, False), (1.0, True))` adds the mirror image, at twice the work.
+        network: Arguments of `network_class`.
     """
 
     network: nn.Module
-    lr: float
-    backbone_rate: float = 1.0
-    """Learning rate of the trunk's parameters as a share of `lr`; below 1 to fine-tune ImageNet weights gently."""
-    identity: Identity | None = None
-    sigmoid = False
+    network_class: ClassVar[type[nn.Module] | None] = None
+    """Built from the constructor's arguments; a model without one sets `network` in a constructor of its own."""
+    training_class: ClassVar[type[TrainingConfig]] = TrainingConfig
+    default_preprocess: ClassVar[Preprocess] = Preprocess()
+    sigmoid: ClassVar[bool] = False
     """Whether the sigmoid of the logits is the map; if not, losses on maps see the density scaled to a maximum of 1."""
-    calibrated = False
-    """Whether the network came with fitted statistics, on which its weights rely; `load` of a checkpoint sets it."""
-    accumulate = 1
-    """Batches to a step of a model that steps its optimisers itself, as `salzoo fit` sets it."""
-    trained_on: tuple[str, ...] = ()
-    """Data sets and splits as `osie:train`; `load` of a checkpoint sets it."""
-    origin: Config | None = None
-    """The checkpoint's `config.json`; `load` of a checkpoint sets it."""
+    statistics_images: ClassVar[int] = 256
+    """Training images on which `fit_statistics` measures channels."""
 
     def __init__(
-        self,
-        preprocess: Preprocess,
-        *,
-        backbone: str | None = None,
-        loss: losses.LossSpec | None = None,
-        mirror: bool = False,
+        self, preprocess: Preprocess | None = None, *, tta: tuple[View, ...] = ((1.0, False),), **network: Any
     ) -> None:
         super().__init__()
-        self.mirror = mirror
-        self.objective = None if loss is None else losses.get(loss)
-        if backbone is not None and preprocess.mean is None:
-            mean, std = pixel_statistics(backbone)
-            if preprocess.channel_order == "bgr":
-                mean, std = (mean[2], mean[1], mean[0]), (std[2], std[1], std[0])
-            preprocess = replace(preprocess, mean=mean, std=std)
-        self.preprocess = preprocess
+        self.tta = tta
+        if self.network_class is not None:
+            self.network = self.network_class(**network)
+        elif network:
+            raise TypeError(f"{type(self).__name__} got unknown arguments: {', '.join(network)}.")
+        self._preprocess = preprocess or self.default_preprocess
+        self.training_config = self.training_class()
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """Input size, fit and normalisation of the network, as a checkpoint's `config.json` keeps them."""
+        if self._preprocess.mean is None and (backbones := self.backbones()):
+            self._preprocess = self._preprocess.with_statistics(*pixel_statistics(backbones[0].name))
+        return self._preprocess
+
+    @property
+    def transform(self) -> Preprocess:
+        """The preprocessing as a callable: any image to a (3, h, w) float tensor in [0, 1] for `model(x[None])`."""
+        return self.preprocess
+
+    @property
+    def training_config(self) -> TrainingConfig:
+        """What only training needs: learning rate, optimiser, criterion."""
+        return self._training_config
+
+    @training_config.setter
+    def training_config(self, config: TrainingConfig) -> None:
+        if not isinstance(config, self.training_class):
+            raise SpecError(
+                f"training_config of {type(self).__name__} is a {self.training_class.__name__}, got {config!r}."
+            )
+        before = self.__dict__.get("_training_config")
+        self._training_config = config
+        if before is None or before.loss != config.loss:  # learned weights of a criterion stay
+            self.criterion = None if config.loss is None else losses.get(config.loss)
 
     # What a paper overrides.
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Scalar training loss: the paper's, or here the one given as `loss`, at the resolution of the logits.
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Scalar training loss of the paper.
 
         Args:
-            logits: (N, 1, h, w) output of the network, at any stride.
-            batch: Pictures and truth at `preprocess.size`.
+            logits: (N, 1, h, w) output of `forward`, at any stride.
+            batch: Images and truth at the network's size.
         """
-        if self.objective is None:
-            raise NotImplementedError(f"{type(self).__name__} has no gradient training.")
-        log_density = self.to_log_density(logits.float())
-        loss: Tensor = self.objective(log_density, batch, logits[:, 0].float() if self.sigmoid else None)
-        return loss
+        raise SpecError(f"{type(self).__name__} has no gradient training.")
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """(N, 1, H, W) logits to (N, H, W) natural-log density; the exp of each map sums to 1."""
         return normalise_log(logits)
 
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit what no gradient trains (a centre bias, channel statistics) to the training pictures, before training."""
+    def average_views(self, maps: Sequence[Tensor]) -> Tensor:
+        """Average what the network returns for each view, upright, to (N, 1, h, w) logits of the first view's size."""
+        size = (maps[0].shape[-2], maps[0].shape[-1])
+        alike = [m if m.shape[-2:] == size else F.interpolate(m, size, mode="bilinear") for m in maps]
+        return alike[0] if len(alike) == 1 else sum(alike[1:], alike[0]) / len(alike)
+
+    def fit_statistics(self, data: TrainingStatistics) -> None:
+        """Fit what no gradient trains, before training: every centre bias, and the statistics of every channel."""
+        fit_centre_biases(self.network, data)
+        images = (image.to(self.device) for image in data.sample_images(self.statistics_images))
+        fit_standardise(self.network, map(self._pixels, images))
+
+    def configure_sgd(self) -> Any:
+        """Return what `optimizer="sgd"` means: the paper's own optimiser and schedule.
+
+        Raises:
+            SpecError: If the paper has none.
+        """
+        raise SpecError(f"optimizer='sgd': {type(self).__name__} has no SGD of its own; accepted is 'adamw'.")
+
+    # Training.
+
+    @final
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Scalar loss that training minimises: the criterion given as `training_config.loss`, else the paper's.
+
+        Args:
+            logits: (N, K, h, w) output of `forward` in train mode, at any stride; several maps an image are trained as
+                if each were alone.
+            batch: Images and truth at the network's size.
+        """
+        if self.criterion is None:
+            return self.default_loss(logits, batch)
+        each = [
+            self.criterion(self.to_log_density(one), batch, one[:, 0] if self.sigmoid else None)
+            for one in torch.split(logits.float(), 1, dim=1)
+        ]
+        return torch.stack(each).mean()
 
     def configure_optimizers(self) -> Any:
-        """AdamW under a one-cycle schedule at the rate `lr`; papers with a recipe of their own override it."""
+        """AdamW under a one-cycle schedule, or the paper's own SGD."""
+        if self.training_config.optimizer != "adamw":
+            return self.configure_sgd()
         groups = self.parameter_groups()
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(groups, lr=self.training_config.lr, weight_decay=1e-2)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [g["lr"] for g in groups], total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Trainable parameters as groups for an optimiser: the network's own at `lr`, the trunks' at their share."""
-        trunks = [module for module in self.network.modules() if isinstance(module, TimmBackbone)]
-        inside = {p for trunk in trunks for p in trunk.parameters() if p.requires_grad}
+        """Trainable parameters as groups for an optimiser: the network's own at `lr`, the backbones' at their share."""
+        lr = self.training_config.lr
+        inside = {p for backbone in self.backbones() for p in backbone.parameters() if p.requires_grad}
         own = [p for p in self.parameters() if p.requires_grad and p not in inside]
-        groups = [(own, self.lr), ([p for p in self.parameters() if p in inside], self.lr * self.backbone_rate)]
-        return [{"params": parameters, "lr": lr} for parameters, lr in groups if parameters]
+        backbones = [p for p in self.parameters() if p in inside]
+        groups = [(own, lr), (backbones, lr * self.training_config.backbone_lr_scale)]
+        return [{"params": parameters, "lr": rate} for parameters, rate in groups if parameters]
 
-    def training_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return the loss that was given, else the paper's."""
-        return self.loss(logits, batch) if self.objective is None else SaliencyModel.loss(self, logits, batch)
+    def backbones(self) -> list[TimmBackbone]:
+        """Return the backbones of the network; none before there is a network."""
+        network = getattr(self, "network", None)
+        return [] if network is None else [m for m in network.modules() if isinstance(m, TimmBackbone)]
+
+    def load_pretrained_backbone(self) -> None:
+        """Load ImageNet weights into every backbone.
+
+        Raises:
+            WeightsError: If they cannot be had.
+        """
+        for backbone in self.backbones():
+            backbone.load_pretrained()
 
     # The one path from pixels to a map.
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, h, w) RGB in [0, 1], at `preprocess.size`, to (N, 1, h', w') logits."""
-        pixels = self.preprocess.normalize(image)
-        if self.mirror and not self.training:
-            seen, mirrored = self.network(torch.cat([pixels, pixels.flip(-1)])).chunk(2)
-            return cast("Tensor", seen + mirrored.flip(-1)) / 2
-        logits: Tensor = self.network(pixels)
-        return logits
+        """Predict logits.
+
+        Args:
+            image: (N, 3, h, w) RGB at the network's size, uint8 from 0 to 255 or float in [0, 1]; same values for both.
+
+        Returns:
+            (N, 1, h', w') logits at the network's stride. In train mode those of the network, of the image as it is.
+        """
+        pixels = self._pixels(image)
+        if self.training:
+            return cast("Tensor", self.network(pixels))
+        scales = dict.fromkeys(scale for scale, _ in self.tta)
+        return self.average_views([view for scale in scales for view in self._views(pixels, scale)])
+
+    def _views(self, pixels: Tensor, scale: float) -> list[Tensor]:
+        """Return what the network says of the views of one scale, upright."""
+        flips = [flip for s, flip in self.tta if s == scale]
+        if scale != 1:
+            size = scaled_size((pixels.shape[-2], pixels.shape[-1]), scale)
+            pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+        views = [pixels.flip(-1) if flip else pixels for flip in flips]
+        maps = self.network(views[0] if len(views) == 1 else torch.cat(views)).chunk(len(views))
+        return [m.flip(-1) if flip else m for m, flip in zip(maps, flips, strict=True)]
+
+    def _pixels(self, image: Tensor) -> Tensor:
+        """Normalise, in the floating-point type of the network."""
+        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
+        kinds = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
+        return self.preprocess.normalize(image).to(next(kinds, torch.float32))
 
     def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Pictures of any sizes to log densities, each at its picture's own size.
+        """Images of any sizes to log densities, each at its image's own size; differentiable where the network is.
 
-        Each picture is resized as `preprocess` says, those of one input size go through the network as one batch, each
-        map is brought back and normalised by itself: what else is in the batch makes no difference.
+        Each image is resized as `preprocess` says, those of one input size go through the network as one batch, each
+        map is brought back and normalised by itself: what else is in the batch makes no difference. In the mode that
+        the model is in; `log_densities` is for prediction.
 
         Args:
             images: (3, H, W) RGB each, uint8 or float in [0, 1].
@@ -152,18 +234,21 @@ class SaliencyModel(L.LightningModule):
         Returns:
             (H, W) natural-log densities.
         """
-        inputs = [self.preprocess.resize(as_float(image)[None]) for image in images]
+        inputs = [self.preprocess.resize(image[None]) for image in images]
         maps: dict[int, Tensor] = {}
         for size in dict.fromkeys(x.shape for x in inputs):
             alike = [i for i, x in enumerate(inputs) if x.shape == size]
             logits = self(torch.cat([inputs[i] for i in alike])).float()
-            with torch.autocast(
-                self.device.type, enabled=False
-            ):  # half precision is for the network, not for densities
+            with torch.autocast(self.device.type, enabled=False):  # half precision is for the network alone
                 for i, one in zip(alike, logits, strict=True):
                     restored = self.preprocess.restore(one[None], (images[i].shape[-2], images[i].shape[-1]))
                     maps[i] = self.to_log_density(restored)[0]
         return [maps[i] for i in range(len(images))]
+
+    def log_densities(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """`infer` in eval mode and without gradients, on the model's device; the mode is left as it was."""
+        with evaluating(self), torch.inference_mode():
+            return self.infer([image.to(self.device) for image in images])
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a Sequence, but a path
@@ -180,55 +265,62 @@ class SaliencyModel(L.LightningModule):
         batch_size: int = 8,
         device: str | torch.device | None = None,
     ) -> SaliencyMap | list[SaliencyMap]:
-        """Predict where people look in one picture or in many; the model's mode is left as it was.
+        """Predict where people look in one image or in many; the model's mode is left as it was.
 
         Safe in several threads at once for a model in eval mode, as `load` returns it.
 
         Args:
-            image: A path, a PIL image, an array or a tensor as `to_tensor` takes them, a list of
+            image: A path, a PIL image, an array or a tensor as `salzoo.images.read.to_tensor` takes them, a list of
                 any of these of mixed sizes, or a tensor (N, 3, H, W).
-            batch_size: Pictures that go through the network at once.
+            batch_size: Images that go through the network at once.
             device: Where to run; the model moves there and stays. None: where it is.
 
         Returns:
-            One `SaliencyMap` at the picture's own size; for a list or a batch, a list of them.
+            One `SaliencyMap` at the image's own size; for a list or a batch, a list of them.
 
         Raises:
-            ImageError: If a picture cannot be read, or its shape, type or range is not accepted.
+            ImageError: If an image cannot be read, or its shape, type or range is not accepted.
         """
         if batch_size < 1:
             raise SpecError(f"batch_size={batch_size} is not accepted: at least 1.")
         if device is not None:
             self.to(device)
-        pictures, many = to_list(image)
+        images, many = to_list(image)
         maps: list[SaliencyMap] = []
-        with evaluating(self), torch.inference_mode():
-            for start in range(0, len(pictures), batch_size):
-                chunk = [to_tensor(picture).to(self.device) for picture in pictures[start : start + batch_size]]
-                maps += [SaliencyMap(log_density) for log_density in self.infer(chunk)]
+        for start in range(0, len(images), batch_size):
+            chunk = [to_tensor(one) for one in images[start : start + batch_size]]
+            maps += [SaliencyMap(log_density) for log_density in self.log_densities(chunk)]
         return maps if many else maps[0]
 
     # Lightning hooks.
 
     def setup(self, stage: str) -> None:
         """Make the metrics: those of densities alone if there are maps without points."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        points = data is None or stage == "predict" or data.has_points("test" if stage == "test" else "val")
+        has_points = getattr(self.trainer.datamodule, "has_points", None)  # type: ignore[attr-defined]
+        points = has_points is None or stage == "predict" or has_points("test" if stage == "test" else "val")
         metrics = saliency_metrics(include=[m for m in VALIDATION_METRICS if points or not METRICS[m].over_fixations])
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
+        for backbone in self.backbones() if stage == "fit" else ():
+            backbone.cache_features = self.training_config.cache_features
 
     def on_fit_start(self) -> None:
-        """Train in train mode, whatever `load` left; calibrate a new network, not a resumed or a published one."""
+        """Train in train mode, whatever `load` left."""
         self.train()
-        if self.trainer.ckpt_path is None and not self.calibrated:
-            data = self.trainer.datamodule  # type: ignore[attr-defined]
-            if data is None:
-                raise SpecError(
-                    "trainer.fit needs datamodule=SaliencyDataModule(...): a new network is fitted to it first."
-                )
-            with evaluating(self), torch.no_grad():
-                self.calibrate(data)
+
+    def on_train_start(self) -> None:
+        """Fit the statistics of a new network, not of a resumed or a published one."""
+        if self.statistics_fitted or self.trainer.ckpt_path is not None:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        source = (
+            data
+            if isinstance(data, TrainingStatistics)
+            else LoaderStatistics(cast("Any", self.trainer.train_dataloader))
+        )
+        with evaluating(self), torch.no_grad():
+            self.fit_statistics(source)
+        self.statistics_fitted = True
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make a step's dropout depend on nothing before it: the same whether or not the run was resumed."""
@@ -240,31 +332,33 @@ class SaliencyModel(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One step on a stacked batch."""
-        loss = self.training_loss(self(as_float(batch["image"])), batch)
+        loss = self.loss(self(column(batch, "image")), batch)
         self.log("train/loss", loss, batch_size=len(batch["image"]), prog_bar=True)
         return loss
 
     def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
-        """Score pictures at their own sizes."""
+        """Score images at their own sizes."""
         self.score(batch, self.val_metrics)
         self.log_dict(cast("dict[str, Any]", self.val_metrics), batch_size=len(batch["image"]), prog_bar=True)
 
     def test_step(self, batch: EvalBatch, batch_idx: int) -> None:
-        """Score pictures at their own sizes."""
+        """Score images at their own sizes."""
         self.score(batch, self.test_metrics)
         self.log_dict(cast("dict[str, Any]", self.test_metrics), batch_size=len(batch["image"]), prog_bar=True)
 
-    def predict_step(self, batch: EvalBatch, batch_idx: int) -> list[SaliencyMap]:
-        """Return one map a picture."""
-        return [SaliencyMap(log_density) for log_density in self.infer(batch["image"])]
+    def predict_step(self, batch: EvalBatch | Tensor, batch_idx: int) -> list[SaliencyMap]:
+        """Return one map an image."""
+        images = batch["image"] if isinstance(batch, Mapping) else batch
+        return [SaliencyMap(log_density) for log_density in self.log_densities(list(images))]
 
     def score(self, batch: EvalBatch, metrics: MetricCollection) -> None:
-        """Update metrics with pictures at their own sizes.
+        """Update metrics with images at their own sizes.
 
-        One picture at a time: in a batch its last bits would depend on the others, and so on who shares the work.
+        One image at a time: in a batch its last bits would depend on the others, and so on who shares the work.
         """
-        for image, fixations, density in zip(batch["image"], batch["fixations"], batch["density"], strict=True):
-            (log_density,) = self.infer([image])
+        columns = (column(batch, key) for key in ("image", "fixations", "density"))
+        for image, fixations, density in zip(*columns, strict=True):
+            (log_density,) = self.log_densities([image])
             metrics.update(log_density.exp()[None], fixations=fixations[None], density=density[None])
 
 

@@ -1,4 +1,4 @@
-"""Models, baselines and other tools' maps by metrics on a data set."""
+"""Scores of models, baselines and other tools' maps on a dataset."""
 
 from salzoo.evaluation.scoring import evaluate, load_predictors, map_predictor, predictor
 from salzoo.evaluation.table import Table

@@ -1,22 +1,23 @@
-"""The rows that a table has beside the models: from chance to what people reach on each other.
+"""The baselines of a table, from chance to how well people predict each other.
 
-Blurs are those of the data set's densities, and pictures differ in nothing but who with_fixations at them.
+Fixations are blurred as in the dataset's densities.
 
-- `gold_joint`: the density of everybody's fixations on the picture, those that it is scored on among them. Its CC and
-  SIM are 1, its KL and EMD 0, and its NSS, AUC and information gain are too high for any model to reach: an upper bound
-  with a bias, the more so the fewer observers there are (Kuemmerer et al. 2015, PNAS: the joint gold standard; Judd et
-  al. 2012: infinitely many humans).
-- `gold`: each observer's fixations are predicted by the density of all others', averaged over observers. This is the
-  upper limit without that bias (Kuemmerer et al. 2015; Wilming et al. 2011, PLoS ONE: consistency between subjects).
-- `one_human`: one observer's density predicts the fixations and the density of all others, averaged over observers
-  (Judd et al. 2012, MIT-CSAIL-TR-2012-001). It ends where that person did not look: KL and information gain suffer.
-- `centre_bias`: a kernel density of the fixations on all *other* pictures of the split, in relative coordinates
+- `gold_joint`: the density of all observers' fixations on the image, including those that it is scored on. Its CC and
+  SIM are 1, its KL and EMD 0, and its NSS, AUC and information gain are higher than any model can reach: an upper bound
+  with a bias, which grows as observers become fewer (Kuemmerer et al. 2015, PNAS: the joint gold standard; Judd et al.
+  2012: infinitely many humans).
+- `gold`: the fixations of each observer under the density of all others, averaged over observers. This is the upper
+  limit without that bias (Kuemmerer et al. 2015; Wilming et al. 2011, PLoS ONE: consistency between subjects).
+- `one_human`: the fixations and the density of all other observers under the density of one, averaged over observers
+  (Judd et al. 2012, MIT-CSAIL-TR-2012-001). It is almost 0 where that one did not look, which KL and information gain
+  punish.
+- `centre_bias`: a kernel density of the fixations on all *other* images of the split, in relative coordinates
   (Kuemmerer et al. 2015; their bandwidth is cross-validated, this one is 3 % of the sides, with 0.1 % of a uniform
-  density). It knows how this split was with_fixations at, and nothing of the picture.
-- `centre_bias_train`: the same of the set's training split, as a model could learn it; what information gain is
-  measured against.
-- `permutation`: the density of the fixations on one other picture of the split, drawn once by a seed: as clumped as the
-  truth, and wrong (Wilming et al. 2011: the lower limit; the permutation control of Judd et al. 2012).
+  density). It knows where people looked in this split, and nothing of the image.
+- `centre_bias_train`: the same for the training split, as a model could learn it; information gain is measured against
+  it.
+- `permutation`: the density of the fixations on one other image of the split, drawn once by a seed: as clustered as the
+  truth, but in the wrong places (Wilming et al. 2011: the lower limit; the permutation control of Judd et al. 2012).
 - `uniform`: chance.
 """
 
@@ -37,7 +38,7 @@ from salzoo.images.preprocess import resize_density
 ROWS = ("gold_joint", "gold", "one_human", "centre_bias", "centre_bias_train", "permutation", "uniform")
 BETWEEN_PEOPLE = ("gold", "one_human")
 DENSITIES = ("centre_bias", "centre_bias_train")
-"""Those that are meant as the density of fixations, of which other maps can be derived."""
+"""Baselines that are densities of fixations, from which the best map for each metric can be derived."""
 
 _GRID, _BANDWIDTH, _UNIFORM = (60, 80), 0.03, 1e-3
 
@@ -48,13 +49,13 @@ class Baselines:
     Args:
         dataset: The split.
         wanted: Names from `ROWS`.
-        seed: Of `permutation`.
+        seed: Seed of `permutation`.
 
     Attributes:
-        rows: Names of those of the wanted baselines that the split can have.
-        absent: Why not, by name of the others.
-        with_fixations: Indices of the pictures with fixations, or with a map that is not empty.
-        mean: Mean number of fixations a picture, at least 1.
+        rows: Names of the wanted baselines that the split can have.
+        absent: The reason for each of the others, by name.
+        with_fixations: Indices of the images with fixations, or with a map that is not empty.
+        mean: Mean number of fixations an image, rounded, at least 1.
 
     Raises:
         SpecError: If a name is unknown.
@@ -70,13 +71,13 @@ class Baselines:
         self._count, self._together = sum(counts), _density(dataset)
         self._train = _trained(dataset)
         cycle = np.random.default_rng(seed).permutation(self.with_fixations).tolist()
-        self._other = dict(zip(cycle, [*cycle[1:], *cycle[:1]], strict=True))  # never the picture itself
+        self._other = dict(zip(cycle, [*cycle[1:], *cycle[:1]], strict=True))  # never the image itself
         missing = self._missing()
         self.absent = {row: missing[row] for row in ROWS if row in wanted and row in missing}
         self.rows = tuple(row for row in ROWS if row in wanted and row not in missing)
 
     def maps(self, index: int, item: Item) -> dict[str, Tensor]:
-        """Return the (H, W) map of each row but those between people."""
+        """Return the (H, W) map of each row except those between observers."""
         size = (item["image"].shape[-2], item["image"].shape[-1])
         make: dict[str, Callable[[], Tensor]] = {
             "gold_joint": lambda: item["density"],
@@ -89,11 +90,11 @@ class Baselines:
 
     @property
     def baseline_name(self) -> str:
-        """What `prior` is."""
+        """What `prior` is, in words."""
         if self._train is not None:
             return f"the centre bias of {self.dataset.name}:train"
         return (
-            f"the centre bias of the other pictures of {self.dataset.split}"
+            f"the centre bias of the other images of {self.dataset.split}"
             if len(self.with_fixations) > 1
             else "uniform"
         )
@@ -101,14 +102,14 @@ class Baselines:
     def prior(self, index: int, size: Size) -> Tensor:
         """Return the (H, W) density that information gain is measured against.
 
-        It is `centre_bias_train`; without a training split `centre_bias`; without other pictures `uniform`.
+        It is `centre_bias_train`; without a training split `centre_bias`; without other images `uniform`.
         """
         if self._train is not None:
             return resize_density(self._train, size)
         return self._centre_bias(index, size) if len(self.with_fixations) > 1 else _uniform(size)
 
     def _centre_bias(self, index: int, size: Size) -> Tensor:
-        """Return the (H, W) density of all fixations but those on the picture itself, which is of that size."""
+        """Return the (H, W) density of all fixations except those on the image itself, which has that size."""
         own = self.dataset.fixations(index)
         alone = kernel_density([(own, size)], _GRID, _BANDWIDTH, _UNIFORM).double()
         rest = (self._count * self._together.double() - len(own) * alone) / (self._count - len(own))
@@ -120,14 +121,14 @@ class Baselines:
         return points.density(size, self.dataset.sigma(size))
 
     def _missing(self) -> dict[str, str]:
-        """Return why a row cannot be had."""
+        """Return why rows cannot be made, by name."""
         missing: dict[str, str] = {}
         if not self.dataset.has_points:
             missing |= dict.fromkeys(BETWEEN_PEOPLE, "there are maps and no fixation points")
         elif not any(len(set(points.observer.tolist())) > 1 for points, _ in _looks(self.dataset)):
-            missing |= dict.fromkeys(BETWEEN_PEOPLE, "no picture has two observers who are told apart")
+            missing |= dict.fromkeys(BETWEEN_PEOPLE, "no image has two observers who are told apart")
         if len(self.with_fixations) < 2:
-            missing |= dict.fromkeys(("centre_bias", "permutation"), "there is no other picture with fixations")
+            missing |= dict.fromkeys(("centre_bias", "permutation"), "there is no other image with fixations")
         if self._train is None:
             missing["centre_bias_train"] = "there is no split 'train'"
         return missing
@@ -152,7 +153,7 @@ def _density(dataset: FixationDataset) -> Tensor:
 
 
 def _trained(dataset: FixationDataset) -> Tensor | None:
-    """Return the density of the training split, None if there is none: a study may have no pictures to train on."""
+    """Return the density of the training split; None if there is none, as in a study with nothing to train on."""
     try:
         return _density(dataset.sibling("train"))
     except DatasetNotFoundError:

@@ -1,4 +1,4 @@
-"""Models, baselines and other tools' maps by metrics on a data set: the job behind `salzoo evaluate`."""
+"""Scores of models, baselines and other tools' maps on a dataset: the job behind `salzoo evaluate`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from tqdm import tqdm
 
 from salzoo._distributed import all_gather_object
-from salzoo.components.saliency_model import SaliencyModel, evaluating
+from salzoo.checkpoint.loading import load
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import FixationDataset, Item
 from salzoo.data.map_folder import MapFolder, to_map
-from salzoo.data.registry import pictures_of
+from salzoo.data.registry import images_of
 from salzoo.errors import SpecError
 from salzoo.evaluation.baselines import BETWEEN_PEOPLE, DENSITIES, ROWS, Baselines, leave_one_out
 from salzoo.evaluation.table import TRUTH, Table
 from salzoo.metrics import METRICS, FixationPool, metric_maps
-from salzoo.prediction.files import load_on
 
 T = TypeVar("T")
 Convention = Literal["mit", "pysaliency"]
@@ -31,7 +30,7 @@ Predictor = Callable[[int, Item], Tensor | ArrayLike]
 """Index and item of an image to its map (h, w): a density, or any map that is not negative; see `to_map`."""
 
 GOLD_METRICS = ("auc_judd", "nss")
-"""What the row `gold` has: the others are defined against all observers' fixations, not against one's."""
+"""The metrics of the row `gold`; the others are not defined on the fixations of a single observer."""
 
 
 def evaluate(
@@ -46,28 +45,30 @@ def evaluate(
     progress: bool | None = None,
     shared: bool = False,
 ) -> Table:
-    """Score predictions beside the baselines of `salzoo.evaluation.baselines` on every picture at its own size.
+    """Score predictions and the baselines of `salzoo.evaluation.baselines` on every image, at its own size.
 
-    Information gain is measured against the centre bias of the set's training split. The negatives of shuffled AUC are
-    the fixations of all other pictures of the split. What the set cannot have (rows between observers that it does not
-    tell apart, metrics of points where there are only maps) is left out with a note. A predictor named like a baseline
-    takes its row.
+    Information gain is measured against the centre bias of the training split. The negatives of shuffled AUC are the
+    fixations on all other images of the split. What the dataset does not allow (rows between observers if it does not
+    tell them apart, metrics of points if there are only maps) is left out with a note. A predictor named like a
+    baseline replaces it.
 
     Args:
-        predictors: Row name to predictor.
-        dataset: One split of a set.
-        baselines: Which, from `salzoo.evaluation.baselines.ROWS`.
-        convention: Of all metrics.
-        metric_specific: Score, of each prediction taken as a density, the map that is best for each metric
+        predictors: Predictor by the name of its row: called with an image's index and item, it returns the image's map,
+            a tensor, an array or a `SaliencyMap`. A map of another size is scaled as the MIT benchmark does.
+        dataset: One split of a dataset.
+        baselines: Names from `salzoo.evaluation.baselines.ROWS`.
+        convention: Convention of all metrics.
+        metric_specific: Take each prediction as a density, and score for each metric the map that is best for it
             (`salzoo.metrics.metric_maps`; derived for the `mit` convention), as Kuemmerer et al. (ECCV 2018) propose.
-        seed: Of the baseline `permutation`.
+        seed: Seed of the baseline `permutation`.
         notes: Warnings to print with the table.
-        progress: Show a bar; None: if a person is watching.
-        shared: Share the pictures among the processes that torchrun started; each returns the whole table.
+        progress: Whether to show a progress bar; None shows it on a terminal.
+        shared: Share the images among the processes that torchrun started; each returns the whole table.
 
     Raises:
         DataError: If the fixations of the split are not public.
-        SpecError: If there is no such baseline, or `metric_specific` with another convention than `mit`.
+        ImageError: If a prediction is not a map of finite, non-negative numbers.
+        SpecError: If there is no such baseline, or `metric_specific` is set with another convention than `mit`.
     """
     if metric_specific and convention != "mit":
         raise SpecError(f"metric-specific maps are derived for the convention 'mit', not for {convention!r}.")
@@ -77,7 +78,7 @@ def evaluate(
     pool = _pool(dataset) if dataset.has_points else None
 
     def score(i: int) -> dict[str, dict[str, float]]:
-        """Score every row on one picture."""
+        """Score every row on one image."""
         item = dataset[i]
         size = (item["image"].shape[-2], item["image"].shape[-1])
         prior = beside.prior(i, size)
@@ -95,10 +96,10 @@ def evaluate(
             found[name] = _score(best, truth, metrics, convention)
         return found | _between_people(dataset, i, truth, beside.rows, metrics, convention)
 
-    pictures = _each(score, len(dataset), None if progress is None else not progress, shared=shared)
+    images = _each(score, len(dataset), None if progress is None else not progress, shared=shared)
     scores: dict[str, dict[str, list[float]]] = {row: {} for row in (*predictors, *beside.rows)}
-    for picture in pictures:
-        for name, values in picture.items():
+    for image in images:
+        for name, values in image.items():
             _append(scores[name], values)
     return Table(
         dataset=dataset.name,
@@ -113,9 +114,9 @@ def evaluate(
 
 
 def _each(score: Callable[[int], T], count: int, disable: bool | None, *, shared: bool) -> list[T]:
-    """Return the score of each picture in their order; of those of the other processes, what they found."""
+    """Return the scores of all images in their order, whichever process computed them."""
     rank, world = (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if shared else (0, 1)
-    own = tqdm(range(rank, count, world), unit="picture", disable=disable if rank == 0 else True)
+    own = tqdm(range(rank, count, world), unit="image", disable=disable if rank == 0 else True)
     found = {i: score(i) for i in own}
     if shared:
         found = {i: one for part in all_gather_object(found) for i, one in part.items()}
@@ -123,23 +124,23 @@ def _each(score: Callable[[int], T], count: int, disable: bool | None, *, shared
 
 
 def predictor(model: SaliencyModel) -> Predictor:
-    """Return a model as a predictor of densities."""
+    """Return a predictor of the model's densities."""
 
     def predict(_: int, item: Item) -> Tensor:
-        with evaluating(model), torch.inference_mode():
-            return model.infer([item["image"].to(model.device)])[0].exp().cpu()
+        (log_density,) = model.log_densities([item["image"]])
+        return log_density.exp().cpu()
 
     return predict
 
 
 def overlap(trained_on: tuple[str, ...], dataset: FixationDataset) -> list[str]:
-    """Return those training sets and splits that hold pictures of the evaluated split.
+    """Return those of the training datasets and splits that hold images of the evaluated split.
 
-    Names of the same pictures (`salzoo.data.registry.pictures_of`) count as the same set.
+    Names of the same images (`salzoo.data.registry.images_of`) count as the same dataset.
     """
 
     def same(name: str, split: str) -> bool:
-        return pictures_of(name) == pictures_of(dataset.name) and (
+        return images_of(name) == images_of(dataset.name) and (
             split == dataset.split or "all" in (split, dataset.split)
         )
 
@@ -149,13 +150,13 @@ def overlap(trained_on: tuple[str, ...], dataset: FixationDataset) -> list[str]:
 def load_predictors(
     names: Iterable[str], folders: Iterable[Path], dataset: FixationDataset, device: str = "auto"
 ) -> tuple[dict[str, Predictor], tuple[str, ...]]:
-    """Load models and other tools' maps as predictors, with the warnings that belong to their numbers.
+    """Return predictors of models and of other tools' maps, and the warnings that belong to their scores.
 
     Args:
         names: Models, model.tags or checkpoint folders.
-        folders: Of maps, one for each picture of the set.
-        dataset: That they are to be scored on.
-        device: Of the models: `auto`, `cpu` or `cuda`.
+        folders: Folders with one map for each image of the dataset.
+        dataset: The split that they are to be scored on.
+        device: Device of the models: `auto`, `cpu` or `cuda`.
     """
     predictors, notes = dict[str, Predictor](), []
     for folder in folders:
@@ -164,20 +165,20 @@ def load_predictors(
         if maps.eight_bit:
             notes.append(f"Warning: {folder} has 8-bit maps; their rounding changes kld, ig and the AUCs.")
     for name in names:
-        model = load_on(name, device)
+        model = load(name, device=device)
         predictors[name] = predictor(model)
-        if seen := overlap(model.trained_on, dataset):
+        if seen := overlap(() if model.config is None else model.config.trained_on, dataset):
             notes.append(f"Warning: {name} was trained on {', '.join(seen)}: its row is no test.")
     return predictors, tuple(notes)
 
 
 def map_predictor(folder: MapFolder) -> Predictor:
-    """Return another tool's maps as a predictor."""
+    """Return a predictor that reads another tool's maps."""
     return lambda index, item: folder.read(index, (item["image"].shape[-2], item["image"].shape[-1]))
 
 
 def _metrics(dataset: FixationDataset, beside: Baselines) -> tuple[list[str], tuple[str, ...]]:
-    """Return the metrics that the set allows, and notes on the others."""
+    """Return the metrics that the dataset allows, and notes on the others."""
     left_out = {}
     if "emd" not in TRUTH:
         left_out["emd"] = 'its solver comes with `pip install "salzoo[emd]"`'
@@ -185,7 +186,7 @@ def _metrics(dataset: FixationDataset, beside: Baselines) -> tuple[list[str], tu
         pointless = [name for name, truth in TRUTH.items() if "fixations" in truth]
         left_out[", ".join(pointless)] = "there are maps and no fixation points"
     elif len(beside.with_fixations) < 2:
-        left_out["sauc"] = "there is no other picture with fixations"
+        left_out["sauc"] = "there is no other image with fixations"
     gone = ", ".join(left_out).split(", ")
     notes = {**left_out, **beside.absent}
     return [name for name in TRUTH if name not in gone], tuple(f"Without {name}: {why}." for name, why in notes.items())
@@ -198,7 +199,7 @@ def _pool(dataset: FixationDataset) -> FixationPool:
 def _score(
     maps: dict[str, Tensor], truth: Mapping[str, Any], metrics: Iterable[str], convention: Convention
 ) -> dict[str, float]:
-    """Score one picture; `maps` has the (H, W) prediction for each metric, `truth` what they are compared with."""
+    """Score one image; `maps` has the (H, W) prediction for each metric, `truth` what they are compared with."""
     batch = {name: each[None] if isinstance(each, Tensor) else each for name, each in truth.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*constant.*")  # the row `uniform` is
@@ -225,14 +226,14 @@ def _between_people(
     size = dataset.size(index)
     sigma = dataset.sigma(size)
     scores: dict[str, list[dict[str, float]]] = {row: [] for row in wanted}
-    rivals = truth["other"].counts(*size) - truth["fixations"]  # those of nobody on this picture
+    elsewhere = truth["other"].counts(*size) - truth["fixations"]  # fixations on other images
     for own, rest in leave_one_out(dataset.fixations(index)):
         density, one = rest.density(size, sigma), own.counts(size)
         if "gold" in scores:
             gold = [name for name in metrics if name in GOLD_METRICS]
             scores["gold"].append(_score(dict.fromkeys(gold, density), {**truth, "fixations": one}, gold, convention))
         if "one_human" in scores:
-            seen = {**truth, "fixations": rest.counts(size), "density": density, "other": rivals}
+            seen = {**truth, "fixations": rest.counts(size), "density": density, "other": elsewhere}
             alone = dict.fromkeys(metrics, own.density(size, sigma))
             scores["one_human"].append(_score(alone, seen, metrics, convention))
     names = {"gold": GOLD_METRICS, "one_human": metrics}

@@ -9,7 +9,7 @@ What a function compares is in the names of its first two parameters, and `Examp
 - `predicted_features` with `target_features`, of a backbone: deep_features, gram.
 
 `get({"kl": 1.0, "cc": -0.5, "nss": -0.1})` is the plain sum of weight times function, as papers print it; it is
-minimised, so it raises CC and NSS. `get("nss")` is `-nss`. All are averaged over pictures, and zero or minimal
+minimised, so it raises CC and NSS. `get("nss")` is `-nss`. All are averaged over images, and zero or minimal
 (similarities: maximal) at the truth.
 """
 

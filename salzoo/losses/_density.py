@@ -1,4 +1,4 @@
-"""Losses between two densities. All leave pictures out whose true density is all 0: nobody looked at them."""
+"""Losses between two densities. All leave images out whose true density is all 0: nobody looked at them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EPSILON = 2.2e-16
 
 
 def kl(log_density: Tensor, density: Tensor) -> Tensor:
-    """Kullback-Leibler divergence from the prediction to the truth, in nats, averaged over pictures.
+    """Kullback-Leibler divergence from the prediction to the truth, in nats, averaged over images.
 
     sum_x g(x) (ln g(x) - ln p(x)), with 0 ln 0 = 0 (Jetley et al. 2016, Table 1). 0 at the truth.
 
@@ -28,7 +28,7 @@ def kl(log_density: Tensor, density: Tensor) -> Tensor:
 
 
 def chi_square(log_density: Tensor, density: Tensor) -> Tensor:
-    """Chi-square distance, averaged over pictures.
+    """Chi-square distance, averaged over images.
 
     sum_x g(x)^2 / p(x) - 1 (Jetley et al. 2016, Table 1). 0 at the truth.
 
@@ -45,7 +45,7 @@ def chi_square(log_density: Tensor, density: Tensor) -> Tensor:
 
 
 def total_variation(log_density: Tensor, density: Tensor) -> Tensor:
-    """Total variation distance, averaged over pictures.
+    """Total variation distance, averaged over images.
 
     1/2 sum_x |g(x) - p(x)| (Jetley et al. 2016, Table 1). 0 at the truth, at most 1.
 
@@ -61,7 +61,7 @@ def total_variation(log_density: Tensor, density: Tensor) -> Tensor:
 
 
 def cosine(log_density: Tensor, density: Tensor) -> Tensor:
-    """Cosine distance, averaged over pictures.
+    """Cosine distance, averaged over images.
 
     1 - sum_x p(x) g(x) / (|p| |g|) (Jetley et al. 2016, Table 1). 0 at the truth.
 
@@ -78,7 +78,7 @@ def cosine(log_density: Tensor, density: Tensor) -> Tensor:
 
 
 def bhattacharyya(log_density: Tensor, density: Tensor, alpha: float = 0.5) -> Tensor:
-    """Bhattacharyya distance, averaged over pictures.
+    """Bhattacharyya distance, averaged over images.
 
     -ln sum_x p(x)^alpha g(x)^(1 - alpha): at 1/2 the distance of Jetley et al. (2016, Table 1), at other exponents
     Chernoff's generalisation of it. 0 at the truth.
@@ -98,7 +98,7 @@ def bhattacharyya(log_density: Tensor, density: Tensor, alpha: float = 0.5) -> T
 
 
 def cc(log_density: Tensor, density: Tensor) -> Tensor:
-    """Pearson's correlation coefficient, averaged over pictures. A similarity: higher is better, 1 at the truth.
+    """Pearson's correlation coefficient, averaged over images. A similarity: higher is better, 1 at the truth.
 
     cov(p, g) / (std p std g), as in the losses of SAM (Cornia et al. 2018, Eq. 12) and others; its weight in a
     combination is negative. 0 for a constant map.
@@ -116,7 +116,7 @@ def cc(log_density: Tensor, density: Tensor) -> Tensor:
 
 
 def sim(log_density: Tensor, density: Tensor) -> Tensor:
-    """Histogram intersection, averaged over pictures. A similarity: higher is better, 1 at the truth.
+    """Histogram intersection, averaged over images. A similarity: higher is better, 1 at the truth.
 
     sum_x min(p(x), g(x)), as in the loss of TranSalNet (Lou et al. 2022); its weight in a combination is negative.
 

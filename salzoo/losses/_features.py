@@ -17,7 +17,7 @@ def deep_features(predicted_features: Sequence[Tensor], target_features: Sequenc
     For saliency after Bruckert et al. (2021), who take five layers of VGG-16. 0 at the truth.
 
     Args:
-        predicted_features: For each layer (N, C, h, w), of the predicted map given as a grey picture.
+        predicted_features: For each layer (N, C, h, w), of the predicted map given as a grey image.
         target_features: Likewise of the true one.
 
     Returns:
@@ -28,13 +28,13 @@ def deep_features(predicted_features: Sequence[Tensor], target_features: Sequenc
 
 
 def gram(predicted_features: Sequence[Tensor], target_features: Sequence[Tensor]) -> Tensor:
-    """Squared difference of the Gram matrices of a backbone's maps, summed over layers, averaged over pictures.
+    """Squared difference of the Gram matrices of a backbone's maps, summed over layers, averaged over images.
 
     |F F^T - G G^T|^2 / (4 C^2 (h w)^2) for maps F and G of C channels (Gatys et al., CVPR 2016, Eq. 3 and 4). For
     saliency after Bruckert et al. (2021). 0 at the truth.
 
     Args:
-        predicted_features: For each layer (N, C, h, w), of the predicted map given as a grey picture.
+        predicted_features: For each layer (N, C, h, w), of the predicted map given as a grey image.
         target_features: Likewise of the true one.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Losses at the fixation points. All leave pictures without fixations out, and refuse maps whose points are unknown."""
+"""Losses at the fixation points. All leave images without fixations out, and refuse maps whose points are unknown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from salzoo.losses._reduce import as_log, as_map, at_fixations, mean_of_seen, st
 
 
 def nll(log_density: Tensor, fixations: Tensor) -> Tensor:
-    """Negative log-likelihood of the fixations, in nats a fixation, averaged over pictures.
+    """Negative log-likelihood of the fixations, in nats a fixation, averaged over images.
 
     -1/|F| sum_{f in F} ln p(f); the loss of the DeepGaze family (Kuemmerer et al. 2016, Sec. 2.2).
 
@@ -20,14 +20,14 @@ def nll(log_density: Tensor, fixations: Tensor) -> Tensor:
         Scalar.
 
     Raises:
-        DataError: If a picture has a map only (counts of -1).
+        DataError: If an image has a map only (counts of -1).
     """
     per_image, total = at_fixations(as_log(log_density), fixations)
     return mean_of_seen(-per_image, total)
 
 
 def nss(log_density: Tensor, fixations: Tensor) -> Tensor:
-    """Normalised scanpath saliency, averaged over pictures. A similarity: higher is better.
+    """Normalised scanpath saliency, averaged over images. A similarity: higher is better.
 
     1/|F| sum_{f in F} (p(f) - mean p) / std p; the loss of DSCLRCN (Liu & Han 2018, Sec. III-E) is its negative, and
     its weight in a combination is negative. 0 for a constant map.
@@ -40,13 +40,13 @@ def nss(log_density: Tensor, fixations: Tensor) -> Tensor:
         Scalar.
 
     Raises:
-        DataError: If a picture has a map only (counts of -1).
+        DataError: If an image has a map only (counts of -1).
     """
     return mean_of_seen(*at_fixations(standardised(as_map(log_density)), fixations))
 
 
 def exp_nss(log_density: Tensor, fixations: Tensor) -> Tensor:
-    """exp(-NSS), averaged over pictures: falls with NSS, and never below 0 (the code of WebSal, Tavakoli et al.).
+    """exp(-NSS), averaged over images: falls with NSS, and never below 0 (the code of WebSal, Tavakoli et al.).
 
     Args:
         log_density: (N, H, W) logarithm of a density or of any map in [0, 1]; the scale makes no difference.
@@ -56,7 +56,7 @@ def exp_nss(log_density: Tensor, fixations: Tensor) -> Tensor:
         Scalar.
 
     Raises:
-        DataError: If a picture has a map only (counts of -1).
+        DataError: If an image has a map only (counts of -1).
     """
     per_image, total = at_fixations(standardised(as_map(log_density)), fixations)
     return mean_of_seen((-per_image).exp(), total)

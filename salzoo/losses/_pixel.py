@@ -1,4 +1,4 @@
-"""Losses pixel by pixel between maps, averaged over pixels and pictures; `saliency` and `target` have one scale.
+"""Losses pixel by pixel between maps, averaged over pixels and images; `saliency` and `target` have one scale.
 
 The cross-entropies take `logits`, whose sigmoid is the map, because only from these are they exact near 0 and 1.
 """
@@ -67,7 +67,7 @@ def ead(saliency: Tensor, target: Tensor) -> Tensor:
 def weighted_mse(saliency: Tensor, target: Tensor, alpha: float = 1.1) -> Tensor:
     """Squared error that weighs salient pixels more. 0 at the truth.
 
-    mean (s / max s - g)^2 / (alpha - g), the maximum over each picture (ML-Net, Cornia et al. 2016, Eq. 2).
+    mean (s / max s - g)^2 / (alpha - g), the maximum over each image (ML-Net, Cornia et al. 2016, Eq. 2).
 
     Args:
         saliency: (N, H, W), not negative.
@@ -110,7 +110,7 @@ def weighted_bce(logits: Tensor, target: Tensor, weight: float | None = None) ->
     Args:
         logits: (N, H, W) before the sigmoid.
         target: (N, H, W) in [0, 1].
-        weight: w; None takes the share of the other pixels, 1 - mean g, of each picture (Xie & Tu, ICCV 2015, Eq. 2).
+        weight: w; None takes the share of the other pixels, 1 - mean g, of each image (Xie & Tu, ICCV 2015, Eq. 2).
 
     Returns:
         Scalar.

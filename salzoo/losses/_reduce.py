@@ -1,4 +1,4 @@
-"""What the losses share: precision, and the mean over the pictures that somebody looked at."""
+"""What the losses share: precision, and the mean over the images that somebody looked at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLOOR = -1e4
 
 
 def precise(values: Tensor) -> Tensor:
-    """Return half-precision values as float32: sums over a picture need the digits."""
+    """Return half-precision values as float32: sums over an image need the digits."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
@@ -48,14 +48,14 @@ def standardised(maps: Tensor, least: float = 1e-2) -> Tensor:
 
 
 def at_fixations(values: Tensor, fixations: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean of (N, H, W) `values` over the fixations of each picture, and the number of these.
+    """Return the mean of (N, H, W) `values` over the fixations of each image, and the number of these.
 
     Raises:
-        DataError: If a picture has a map only (counts of -1).
+        DataError: If an image has a map only (counts of -1).
     """
     if (fixations < 0).any():
         raise DataError(
-            "this loss needs fixation points, and the data set has maps only: train with a loss on densities."
+            "this loss needs fixation points, and the dataset has maps only: train with a loss on densities."
         )
     counts = fixations.to(values.dtype).flatten(1)
     total = counts.sum(1)
@@ -63,6 +63,6 @@ def at_fixations(values: Tensor, fixations: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mean_of_seen(per_image: Tensor, total: Tensor) -> Tensor:
-    """Average over the pictures whose ground truth is not empty; 0 if there is none."""
+    """Average over the images whose ground truth is not empty; 0 if there is none."""
     seen = (total > 0).to(per_image.dtype)
     return (per_image * seen).sum() / seen.sum().clamp_min(1)

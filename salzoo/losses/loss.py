@@ -13,8 +13,7 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from salzoo.backbones.pretrained import pixel_statistics
-from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.errors import DataError, SpecError
 from salzoo.losses import _density, _features, _fixated, _pixel
 from salzoo.losses._reduce import as_log
@@ -97,7 +96,7 @@ class Loss(nn.Module):
         self.log_variances = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in learned})
 
     def forward(self, log_density: Tensor, target: Mapping[str, Any] | Tensor, logits: Tensor | None = None) -> Tensor:
-        """Compare predictions with the truth; pictures that nobody looked at are left out, 0 if there are no others.
+        """Compare predictions with the truth; images that nobody looked at are left out, 0 if there are no others.
 
         Args:
             log_density: (N, h, w) natural-log densities.
@@ -145,7 +144,7 @@ class Example:
 
     What a term is given is named by its parameters: `log_density`, `logits` (whose sigmoid is the map), `saliency`
     (that map, in [0, 1]) or `predicted_features`; and `density` (sums to 1), `target` (the density scaled to a maximum
-    of 1), `fixations` (counts) or `target_features`. The truth is brought to the size of the prediction, and pictures
+    of 1), `fixations` (counts) or `target_features`. The truth is brought to the size of the prediction, and images
     without any are left out.
 
     Args:
@@ -244,7 +243,7 @@ def _check(name: str, weight: object) -> None:
 
 
 def _features_of(maps: Tensor) -> list[Tensor]:
-    """Return the feature backbone's five stages for (N, h, w) maps, given as grey pictures with a short side of 48.
+    """Return the feature backbone's five stages for (N, h, w) maps, given as grey images with a short side of 48.
 
     Bruckert et al. take VGG-16; EfficientNet-Lite0 is what can be had without a network.
     """
@@ -260,6 +259,7 @@ def _features_of(maps: Tensor) -> list[Tensor]:
 @cache
 def _feature_backbone() -> TimmBackbone:
     """Outside any model, because it is in no checkpoint."""
-    backbone = TimmBackbone(FEATURE_BACKBONE, (2, 4, 8, 16, 32), pretrained=True)
+    backbone = TimmBackbone(FEATURE_BACKBONE, (2, 4, 8, 16, 32))
+    backbone.load_pretrained()
     backbone.freeze()
     return backbone.eval()

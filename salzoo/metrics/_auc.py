@@ -158,7 +158,7 @@ def shuffled_auc(
         preds: (N, H, W).
         fixations: (N, H, W) integer counts.
         other: (N, H, W) or (H, W) integer counts of fixations in other images, at this image's size; or the pool of
-            the whole data set, from which each image's own fixations are taken away.
+            the whole dataset, from which each image's own fixations are taken away.
         convention: "mit" has thresholds 0.1 apart on the min-max scaled map and counts each pixel once; the score is
             the expectation over its random splits. "pysaliency" is exact (Mann-Whitney, ties count half) and counts
             every fixation.

@@ -19,7 +19,7 @@ from salzoo.metrics._checks import Array, any_true, weighted_mean
 from salzoo.metrics._fixations import Counts, nonzero
 from salzoo.metrics.pool import FixationPool
 
-LACKS = "the pool lacks fixations of an image; make it from the data set that is evaluated"
+LACKS = "the pool lacks fixations of an image; make it from the dataset that is evaluated"
 BINS = 1 << 14
 """Of the histogram that ranks many values; fewer than these are sorted."""
 Ranks = tuple[Tensor, Tensor]

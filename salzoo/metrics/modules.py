@@ -57,6 +57,11 @@ class ImageMeanMetric(Metric):
         for name in ("sum", "count", "skipped"):
             self.add_state(f"{self.key}_{name}", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
+    @classmethod
+    def heading(cls) -> str:
+        """Return the metric's key with an arrow to the better side, for the head of a table: `nss ↑`."""
+        return f"{cls.key} {'↑' if cls.higher_is_better else '↓'}"
+
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ()) -> Self:
         """Keep the sums in double precision when a model is cast to half: 256 + 1 is 256 in bfloat16."""
         super()._apply(fn, exclude_state)
@@ -160,7 +165,7 @@ class ShuffledAUC(ImageMeanMetric):
     """Mean of `functional.shuffled_auc`, which describes the options. Higher is better, 0 to 1; chance is 0.5.
 
     Args:
-        pool: Fixations of the whole data set; then `update` takes no `other`, and each
+        pool: Fixations of the whole dataset; then `update` takes no `other`, and each
             image's own fixations are left out.
         average: As in `ImageMeanMetric`.
         **options: As in `ImageMeanMetric`.

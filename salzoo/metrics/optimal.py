@@ -50,14 +50,14 @@ def metric_maps(
     * kld: the expected truth, that is the density blurred as fixations are; exact, and no uniform floor improves it.
     * cc: the same, exact but for the fluctuation of the truth's variance.
     * emd: the same, as a proposal: it is not known to be best.
-    * sim: at each pixel one quantile of what the truth may be there, the same quantile in the whole picture, such that
+    * sim: at each pixel one quantile of what the truth may be there, the same quantile in the whole image, such that
       the map sums to 1; from sampled truths at a lower resolution.
 
     Args:
         density: (H, W) of any positive scale, finite and not negative.
         centre_bias: (H, W) density of the fixations in other images, the negatives of the shuffled AUC; any scale.
         sigma_px: Standard deviation of the Gaussian by which fixations become the truth of CC, SIM, KL and EMD.
-        n_fixations: Expected number of fixations in the picture.
+        n_fixations: Expected number of fixations in the image.
         metrics: Keys of the maps wanted; all by default.
         seed: Of the truths sampled for SIM; nothing else is random.
 

@@ -1,4 +1,4 @@
-"""The fixations of a whole data set, from which ShuffledAUC takes its negatives."""
+"""The fixations of a whole dataset, from which ShuffledAUC takes its negatives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from salzoo.metrics._fixations import Counts
 
 
 class FixationPool:
-    """All fixations of a data set, to be had at any image size.
+    """All fixations of a dataset, to be had at any image size.
 
     ShuffledAUC takes the fixations of the image itself away.
 
@@ -22,7 +22,7 @@ class FixationPool:
     number of processes.
 
     Args:
-        maps: The fixation counts (H, W) of each image of the data set, once, in any order.
+        maps: The fixation counts (H, W) of each image of the dataset, once, in any order.
 
     Example:
         >>> maps = [torch.tensor([[1, 0, 0]]), torch.tensor([[0, 2, 0, 0, 0, 1]])]
@@ -44,7 +44,7 @@ class FixationPool:
         """Return the sorted flat indices of all fixated pixels at that size, and the counts there in float64."""
         size = (height, width)
         if size not in self._latest:
-            if len(self._latest) == 8:  # a data set may have hundreds of sizes
+            if len(self._latest) == 8:  # a dataset may have hundreds of sizes
                 del self._latest[next(iter(self._latest))]
             y, x, heights, widths, count = self._points
             y, x = y * height // heights, x * width // widths  # whole numbers: 197 * (1 / 197) is below 1

@@ -1,1 +1,1 @@
-"""One file a paper. Files here do not import each other; `salzoo.checkpoint.load` finds them through `zoo_configs/`."""
+"""The papers, one file each. Files here do not import each other; the registry finds them by their class path."""

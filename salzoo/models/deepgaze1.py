@@ -2,10 +2,10 @@
 
 Differences from the paper:
 - The paper variant is the authors' re-issue in PyTorch, which is what their released weights need: torchvision's
-  AlexNet instead of Caffe's with its two groups, its last convolution before the ReLU as the only tap, no sparsity
+  AlexNet instead of Caffe's with its two groups, its last convolution before the ReLU as the only feature, no sparsity
   penalty (here it is an option), nearest resizing inside the network.
-- The picture is halved by an antialiased resize in front of the network, not by dropping every other pixel, and the map
-  is brought back to the picture's size bilinearly.
+- The image is halved by an antialiased resize in front of the network, not by dropping every other pixel, and the map
+  is brought back to the image's size bilinearly.
 - AdamW with a one-cycle rate instead of the paper's SFO and the re-issue's Adam, whose rate is not published.
 - The lite variant reads many layers of EfficientNet-Lite0 linearly, as the paper reads many of AlexNet, up-samples them
   bilinearly, and is trained on the three sets at once.
@@ -13,54 +13,51 @@ Differences from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
+from salzoo.backbones import TimmBackbone
+from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
 from salzoo.components.saliency_model import SaliencyModel
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.components.training_config import TrainingConfig
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
 
 
 class DeepGazeINetwork(nn.Module):
-    """Frozen taps, one weight a channel, a learned blur and a weighted centre bias (Sec. 2).
+    """Features of a frozen backbone, one weight a channel, a learned blur and a weighted centre bias (Sec. 2).
 
     Shape: (N, 3, H, W) normalised image to (N, 1, H / stride, W / stride) unnormalised log density.
 
     Args:
-        backbone: timm name, or `torchvision/alexnet`.
-        taps: See `TimmBackbone`.
-        readout_stride: Of the map at which the taps are added up.
-        stride: Of the map at which the blur and the centre bias work.
-        resize: How maps get there.
-        sigma_px: First width of the blur in pixels of that map.
-        remember: Keep the maps of the training pictures in memory; see `TimmBackbone`.
-        pretrained_backbone: Start from ImageNet weights.
+        backbone: timm name, or `torchvision/alexnet`; frozen.
+        feature_nodes: Strides or module names; the default is the re-issue's, conv5 before its ReLU.
+        readout_stride: Stride of the map at which the features are added up; the re-issue's is 8, 4 after halving the
+            image.
+        stride: Stride of the map at which the blur and the centre bias work; the re-issue's is 4, 2 after halving.
+        resize: How maps are brought to these strides.
+        sigma_px: First width of the blur in pixels of that map; the re-issue's is 8.
     """
 
     def __init__(
         self,
-        backbone: str,
-        taps: Sequence[int | str],
-        readout_stride: int,
-        stride: int,
-        resize: Literal["nearest", "bilinear"],
-        sigma_px: float,
-        remember: bool,
-        pretrained_backbone: bool,
+        backbone: str = "torchvision/alexnet",
+        feature_nodes: tuple[int | str, ...] = ("features.10",),
+        readout_stride: int = 4,
+        stride: int = 2,
+        resize: Literal["nearest", "bilinear"] = "nearest",
+        sigma_px: float = 8.0,
     ) -> None:
         super().__init__()
         self.readout_stride, self.stride, self.resize = readout_stride, stride, resize
-        self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=remember)
+        self.backbone = TimmBackbone(backbone, feature_nodes)
         self.backbone.freeze()
         self.standardise = nn.ModuleList(Standardise(c) for c in self.backbone.channels)
         self.readout = nn.Conv2d(sum(self.backbone.channels), 1, 1, bias=False)
@@ -68,7 +65,7 @@ class DeepGazeINetwork(nn.Module):
         self.centre_bias = CentreBias()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Under autocast only the trunk runs in half precision, log densities need more."""
+        """Under autocast only the backbone runs in half precision, log densities need more."""
         features = [m.float() for m in self.backbone(image)]
         height, width = image.shape[-2:]
         with torch.autocast(image.device.type, enabled=False):
@@ -88,58 +85,34 @@ class DeepGazeINetwork(nn.Module):
         return total
 
 
-class DeepGazeI(SaliencyModel):
-    """DeepGaze I: log-likelihood training of a linear read-out on frozen features.
+@dataclass(frozen=True)
+class DeepGazeITraining(TrainingConfig):
+    """Training of DeepGaze I.
 
     Args:
-        backbone: timm name, or `torchvision/alexnet`; frozen.
-        taps: Strides or module names; the default is the re-issue's, conv5 before its ReLU.
-        readout_stride: Of the map at which the taps are added up; the re-issue's is 8, 4 after halving the picture.
-        stride: Of the map at which the blur and the centre bias work; the re-issue's is 4, 2 after halving.
-        resize: How maps are brought to these strides.
-        sigma_px: First width of the blur in pixels of that map; the re-issue's is 8.
         sparsity: Weight of the penalty |w|_1 / |w|_2 on the read-out; 0 in the re-issue.
-        remember: Keep the maps of the training pictures in memory; see `TimmBackbone`.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the network expects; 384 x 512 is half of the 768 x 1024 of the paper's pictures.
-        lr: Peak learning rate.
-        loss: Instead of the paper's, see `salzoo.losses.get`.
+    """
+
+    sparsity: float = 0.0
+
+
+class DeepGazeI(SaliencyModel):
+    """DeepGaze I: log-likelihood training of a linear read-out on frozen features; arguments as `DeepGazeINetwork`.
+
+    384 x 512 is half of the 768 x 1024 of the paper's images.
     """
 
     network: DeepGazeINetwork
+    network_class = DeepGazeINetwork
+    training_config: DeepGazeITraining
+    training_class = DeepGazeITraining
+    default_preprocess = Preprocess((384, 512))
 
-    def __init__(
-        self,
-        backbone: str = "torchvision/alexnet",
-        taps: tuple[int | str, ...] = ("features.10",),
-        readout_stride: int = 4,
-        stride: int = 2,
-        resize: Literal["nearest", "bilinear"] = "nearest",
-        sigma_px: float = 8.0,
-        sparsity: float = 0.0,
-        remember: bool = False,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((384, 512)),
-        lr: float = 1e-3,
-        loss: losses.LossSpec | None = None,
-    ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss)
-        self.sparsity, self.lr = sparsity, lr
-        self.network = DeepGazeINetwork(
-            backbone, taps, readout_stride, stride, resize, sigma_px, remember, pretrained_backbone
-        )
-
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Negative log-likelihood of the fixations, and the penalty that leaves few weights (Sec. 2)."""
         size = (batch["fixations"].shape[-2], batch["fixations"].shape[-1])
         resized = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         weight = self.network.readout.weight
         penalty: Tensor = weight.abs().sum() / weight.square().sum().sqrt()
-        return losses.nll(self.to_log_density(resized), batch["fixations"]) + self.sparsity * penalty
-
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit the centre bias to the training fixations and the channel statistics to 256 training pictures."""
-        self.network.centre_bias.fit(data.train_points(), bandwidth=0.03)
-        images = (as_float(image).to(self.device) for image in data.calibration_images(256))
-        features = (self.network.backbone(self.preprocess.normalize(image)) for image in images)
-        fit_standardise(cast("list[Standardise]", list(self.network.standardise)), features)
+        likelihood = losses.nll(self.to_log_density(resized), batch["fixations"])
+        return likelihood + self.training_config.sparsity * penalty

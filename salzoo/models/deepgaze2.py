@@ -1,19 +1,18 @@
 """DeepGaze II (Kuemmerer, Wallis, Gatys & Bethge, ICCV 2017; arXiv:1610.01563).
 
 Differences from the paper:
-- The trunk's weights are timm's ImageNet weights, not the rescaled "normalised VGG-19" of Gatys et al.: channel
-  statistics measured on the training pictures (`Standardise`) take the place of the rescaling.
+- The backbone's weights are timm's ImageNet weights, not the rescaled "normalised VGG-19" of Gatys et al.: channel
+  statistics measured on the training images (`Standardise`) take the place of the rescaling.
 - AdamW with a one-cycle rate instead of the SFO optimiser.
 - The lite variant reads five stages of EfficientNet-Lite instead of five layers of VGG-19, with softplus
   (as DeepGaze IIE) instead of ReLU, and is trained on the three sets at once. It averages the log densities of the
-  picture and its mirror image.
+  image and its mirror image.
 - One read-out instead of a mixture of ten cross-validated ones.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
@@ -21,49 +20,45 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
+from salzoo.backbones import TimmBackbone
+from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
 from salzoo.components.saliency_model import SaliencyModel
-from salzoo.images.preprocess import Preprocess, as_float
+from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
     from salzoo.data.base import Batch
 
-VGG19_TAPS = ("features.28", "features.29", "features.31", "features.32", "features.35")
+VGG19_NODES = ("features.28", "features.29", "features.31", "features.32", "features.35")
 """conv5_1, relu5_1, relu5_2, conv5_3, relu5_4 in timm's VGG-19 (Sec. 2.1)."""
 
 
 class DeepGazeIINetwork(nn.Module):
-    """Frozen taps, a point-wise read-out, a learned blur and a weighted centre bias (Sec. 2.1, Fig. 1).
+    """Frozen features, a point-wise read-out, a learned blur and a weighted centre bias (Sec. 2.1, Fig. 1).
 
     Shape: (N, 3, H, W) normalised image to (N, 1, H / stride, W / stride) unnormalised log density.
 
     Args:
-        backbone: timm name.
-        taps: See `TimmBackbone`.
-        hidden: Channels of the read-out's hidden layers; the paper's are 16, 32, 2.
+        backbone: timm name; frozen.
+        feature_nodes: Strides or module names; the default is the paper's.
+        hidden: Channels of the read-out's hidden layers.
         activation: Between the layers; the paper's is `relu`, also after the last one.
-        stride: Of the map at which the read-out's later layers, the blur and the centre bias work.
+        stride: Stride of the map on which the read-out's later layers, the blur and the centre bias work; the paper's
+            is 4 (2 after halving the image).
         dropout: Share of the read-out's hidden channels left out in training.
-        pretrained_backbone: Start from ImageNet weights.
-        remember: See `TimmBackbone`.
     """
 
     def __init__(
         self,
-        backbone: str,
-        taps: Sequence[int | str],
-        hidden: Sequence[int],
-        activation: Literal["relu", "softplus"],
-        stride: int,
-        dropout: float,
-        pretrained_backbone: bool,
-        remember: bool = False,
+        backbone: str = "vgg19.tv_in1k",
+        feature_nodes: tuple[int | str, ...] = VGG19_NODES,
+        hidden: tuple[int, ...] = (16, 32, 2),
+        activation: Literal["relu", "softplus"] = "relu",
+        stride: int = 2,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.stride = stride
-        self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=remember)
+        self.backbone = TimmBackbone(backbone, feature_nodes)
         self.backbone.freeze()
         self.standardise = nn.ModuleList(Standardise(c) for c in self.backbone.channels)
         widths = (sum(self.backbone.channels), *hidden, 1)
@@ -74,7 +69,7 @@ class DeepGazeIINetwork(nn.Module):
         self.centre_bias = CentreBias()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Read the taps out; under autocast only the trunk runs in half precision, log densities need more."""
+        """Read the features out; under autocast only the backbone runs in half precision, log densities need more."""
         features = [m.float() for m in self.backbone(image)]
         with torch.autocast(image.device.type, enabled=False):
             return self._read(features, (image.shape[-2] // self.stride, image.shape[-1] // self.stride))
@@ -102,56 +97,17 @@ class DeepGazeIINetwork(nn.Module):
 
 
 class DeepGazeII(SaliencyModel):
-    """DeepGaze II: log-likelihood training of a read-out on frozen features.
+    """DeepGaze II: log-likelihood training of a read-out on frozen features; arguments as `DeepGazeIINetwork`.
 
-    Args:
-        backbone: timm name; frozen.
-        taps: Strides or module names; the default is the paper's.
-        hidden: Channels of the read-out's hidden layers.
-        activation: Between the layers.
-        stride: Of the map on which read-out, blur and centre bias work; the paper's is 4 (2 after halving the image).
-        dropout: Share of the read-out's hidden channels left out in training.
-        mirror: Predict the average of the log densities of the picture and of its mirror image; twice the work.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the network expects; the paper halves the picture, 384 x 512 for MIT1003's 768 x 1024.
-        lr: Peak learning rate.
-        remember: In training, run the frozen trunk once a picture (and once its mirror image) and keep the maps in
-            memory: epochs after the first two cost a fraction. Needs room for them, and `--data.augment.crop 0`.
-        loss: Instead of the log-likelihood, see `salzoo.losses.get`.
+    The paper halves the image, to 384 x 512 for MIT1003's 768 x 1024.
     """
 
     network: DeepGazeIINetwork
+    network_class = DeepGazeIINetwork
+    default_preprocess = Preprocess((384, 512))
 
-    def __init__(
-        self,
-        backbone: str = "vgg19.tv_in1k",
-        taps: tuple[int | str, ...] = VGG19_TAPS,
-        hidden: tuple[int, ...] = (16, 32, 2),
-        activation: Literal["relu", "softplus"] = "relu",
-        stride: int = 2,
-        dropout: float = 0.0,
-        mirror: bool = False,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((384, 512)),
-        lr: float = 1e-3,
-        remember: bool = False,
-        loss: losses.LossSpec | None = None,
-    ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss, mirror=mirror)
-        self.lr = lr
-        self.network = DeepGazeIINetwork(
-            backbone, taps, hidden, activation, stride, dropout, pretrained_backbone, remember
-        )
-
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Negative log-likelihood of the fixations (Sec. 2.2)."""
         size = (batch["fixations"].shape[-2], batch["fixations"].shape[-1])
         resized = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         return losses.nll(self.to_log_density(resized), batch["fixations"])
-
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit the centre bias to the training fixations and the channel statistics to 256 training pictures."""
-        self.network.centre_bias.fit(data.train_points(), bandwidth=0.03)
-        images = (as_float(image).to(self.device) for image in data.calibration_images(256))
-        features = (self.network.backbone(self.preprocess.normalize(image)) for image in images)
-        fit_standardise(cast("list[Standardise]", list(self.network.standardise)), features)

@@ -1,14 +1,14 @@
 """DeepGaze IIE (Linardos, Kuemmerer, Press & Bethge, ICCV 2021; arXiv:2105.12441).
 
 Differences from the paper:
-- timm's ResNet-50 with ImageNet weights stands in for the one trained on stylised pictures ("ShapeNet-C"), whose
-  weights neither timm nor torchvision has; DenseNet-201 is torchvision's: timm's has no tap before that ReLU.
-- The picture is halved by an antialiased resize in front of the network, not by dropping every other pixel, and the map
-  is brought back to the picture's size bilinearly.
-- All components are trained at once, on all training pictures, instead of three times on each of ten folds, by AdamW
+- timm's ResNet-50 with ImageNet weights stands in for the one trained on stylised images ("ShapeNet-C"), whose
+  weights neither timm nor torchvision has; DenseNet-201 is torchvision's: timm's cannot be cut before that ReLU.
+- The image is halved by an antialiased resize in front of the network, not by dropping every other pixel, and the map
+  is brought back to the image's size bilinearly.
+- All components are trained at once, on all training images, instead of three times on each of ten folds, by AdamW
   with a one-cycle rate instead of Adam with steps.
-- The lite variant reads several stages of three EfficientNet-Lite at two resolutions of the picture, with components
-  whose first layer is wider, without layer norm (channels are standardised by statistics of the training pictures).
+- The lite variant reads several stages of three EfficientNet-Lite at two resolutions of the image, with components
+  whose first layer is wider, without layer norm (channels are standardised by statistics of the training images).
 """
 
 from __future__ import annotations
@@ -16,28 +16,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.pretrained import pixel_statistics
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.components.layers import CentreBias, GaussianBlur, Standardise, fit_standardise
+from salzoo.backbones import TimmBackbone, pixel_statistics
+from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
 from salzoo.components.saliency_model import SaliencyModel
+from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
-from salzoo.images.geometry import MULTIPLE
-from salzoo.images.preprocess import Preprocess, as_float
-
-if TYPE_CHECKING:
-    from salzoo.data import SaliencyDataModule
-    from salzoo.data.base import Batch
+from salzoo.images.preprocess import Preprocess
 
 BACKBONES = ("resnet50.tv_in1k", "tf_efficientnet_b5.in1k", "torchvision/densenet201", "resnext50_32x4d.tv_in1k")
 """In place of the paper's ShapeNet-C, EfficientNet-B5, DenseNet-201 and ResNeXt-50."""
-TAPS: tuple[tuple[int | str, ...], ...] = (
+NODES: tuple[tuple[int | str, ...], ...] = (
     ("layer3.0.conv2", "layer3.3.conv2", "layer3.5.conv1", "layer3.5.conv2", "layer4.1.conv2", "layer4.2.conv2"),
     ("blocks.4.4.conv_dw", "blocks.4.6.conv_dw", "blocks.5.8.conv_pwl"),
     (
@@ -50,38 +46,42 @@ TAPS: tuple[tuple[int | str, ...], ...] = (
 """Those of the authors' code, `deepgaze_pytorch/deepgaze2e.py`, before the ReLU: 2048, 2416, 2048, 2560 channels."""
 
 
+@dataclass(frozen=True)
+class Readout:
+    """The arguments of `DeepGazeIIENetwork` that all members and their components share."""
+
+    scales: tuple[float, ...]
+    components: int
+    hidden: tuple[int, ...]
+    layer_norm: bool
+    dropout: float
+    readout_stride: int
+    stride: int
+    resize: Literal["nearest", "bilinear"]
+    sigma_px: float
+
+
 class Component(nn.Module):
     """One read-out: point-wise layers, a blur and a centre bias of its own.
 
     Shape: maps (N, channels[i], any, any) to (N, 1, *size) unnormalised log density.
 
     Args:
-        channels: Of the maps.
-        hidden: Channels of the hidden layers, each behind a softplus; the paper's are those of its saliency network
-            (8, 16, 1) and its fixation selection network (128, 16).
-        layer_norm: Normalise before every hidden layer over channels and space; there is one map then.
-        dropout: Share of hidden channels left out in training.
-        resize: How maps are brought to another size.
-        sigma_px: First width of the blur.
+        channels: Channels of each map; with `layer_norm` there is one map.
+        options: Of the network; see there.
     """
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        hidden: Sequence[int],
-        layer_norm: bool,
-        dropout: float,
-        resize: Literal["nearest", "bilinear"],
-        sigma_px: float,
-    ) -> None:
+    def __init__(self, channels: Sequence[int], options: Readout) -> None:
         super().__init__()
-        widths = (sum(channels), *hidden)
-        self.channels, self.resize = list(channels), resize
-        self.norms = nn.ModuleList(nn.GroupNorm(1, c, eps=1e-12) if layer_norm else nn.Identity() for c in widths[:-1])
+        widths = (sum(channels), *options.hidden)
+        self.channels, self.resize = list(channels), options.resize
+        self.norms = nn.ModuleList(
+            nn.GroupNorm(1, c, eps=1e-12) if options.layer_norm else nn.Identity() for c in widths[:-1]
+        )
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in itertools.pairwise(widths))
         self.last = nn.Conv2d(widths[-1], 1, 1, bias=False)
-        self.dropout = nn.Dropout2d(dropout)
-        self.blur = GaussianBlur(sigma_px, max_sigma_px=None)
+        self.dropout = nn.Dropout2d(options.dropout)
+        self.blur = GaussianBlur(options.sigma_px, max_sigma_px=None)
         self.centre_bias = CentreBias()
 
     def forward(self, maps: Sequence[Tensor], readout_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -116,65 +116,31 @@ class Member(nn.Module):
 
     Args:
         backbone: timm name, or `torchvision/...`.
-        taps: See `TimmBackbone`.
-        scales: Shares of the picture's sides at which the backbone sees it.
-        components: Number of read-outs.
-        hidden: See `Component`.
-        layer_norm: See `Component`; if not, channels are standardised by statistics of the training pictures.
-        dropout: See `Component`.
-        readout_stride: Of the map at which the point-wise layers work.
-        stride: Of the map at which the blur and the centre bias work.
-        resize: See `Component`.
-        sigma_px: See `Component`.
-        remember: See `TimmBackbone`.
-        pretrained_backbone: Start from ImageNet weights.
+        feature_nodes: Strides or module names.
+        options: The other arguments of `DeepGazeIIENetwork`.
     """
 
-    def __init__(
-        self,
-        backbone: str,
-        taps: Sequence[int | str],
-        *,
-        scales: Sequence[float],
-        components: int,
-        hidden: Sequence[int],
-        layer_norm: bool,
-        dropout: float,
-        readout_stride: int,
-        stride: int,
-        resize: Literal["nearest", "bilinear"],
-        sigma_px: float,
-        remember: bool,
-        pretrained_backbone: bool,
-    ) -> None:
+    def __init__(self, backbone: str, feature_nodes: tuple[int | str, ...], options: Readout) -> None:
         super().__init__()
-        self.scales, self.layer_norm, self.resize = tuple(scales), layer_norm, resize
-        self.readout_stride, self.stride = readout_stride, stride
-        self.backbone = TimmBackbone(backbone, taps, pretrained=pretrained_backbone, remember=remember)
+        self.scales, self.layer_norm, self.resize = options.scales, options.layer_norm, options.resize
+        self.readout_stride, self.stride = options.readout_stride, options.stride
+        self.backbone = TimmBackbone(backbone, feature_nodes)
         self.backbone.freeze()
         channels = self.backbone.channels * len(self.scales)
-        self.standardise = nn.ModuleList(() if layer_norm else (Standardise(c) for c in channels))
-        stacked = (sum(channels),) if layer_norm else channels
-        self.components = nn.ModuleList(
-            Component(stacked, hidden, layer_norm, dropout, resize, sigma_px) for _ in range(components)
-        )
+        self.standardise = nn.ModuleList(() if self.layer_norm else (Standardise(c) for c in channels))
+        stacked = (sum(channels),) if self.layer_norm else channels
+        self.components = nn.ModuleList(Component(stacked, options) for _ in range(options.components))
 
     def features(self, seen: Sequence[Tensor]) -> list[Tensor]:
-        """Return the taps of the picture at every scale; under autocast only they are in half precision."""
+        """Return the maps of the image at every scale; under autocast only they are in half precision."""
         return [m.float() for one in seen for m in self.backbone(one)]
 
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Measure the channel statistics on (N, 3, H, W) normalised pictures."""
-        if not self.layer_norm:
-            maps = (self.features(pyramid(image, self.scales)) for image in images)
-            fit_standardise(cast("list[Standardise]", list(self.standardise)), maps)
-
     def forward(self, seen: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Read the taps out by every component.
+        """Read the maps out by every component.
 
         Args:
-            seen: The picture at each scale.
-            size: (height, width) of the picture.
+            seen: The image at each scale.
+            size: (height, width) of the image.
         """
         maps = self.features(seen)
         readout_size = (math.ceil(size[0] / self.readout_stride), math.ceil(size[1] / self.readout_stride))
@@ -189,71 +155,34 @@ class Member(nn.Module):
 
 
 class DeepGazeIIENetwork(nn.Module):
-    """The mixture: the densities of all components of all members in all views, averaged with equal weights.
+    """The components of all members side by side; `DeepGazeIIE` averages their densities.
 
-    Shape: (N, 3, H, W) normalised image to (N, 1, H / stride, W / stride) log density; in train mode to
-    (N, members * components, H / stride, W / stride), the components side by side, of the picture as it is.
-
-    Args:
-        members: One a backbone, with equally many components and the same scales each.
-        views: What the members see in eval mode: the picture at these shares of its sides, mirrored or not.
-    """
-
-    def __init__(self, members: Iterable[Member], views: Sequence[tuple[float, bool]]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.views = tuple(views)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Predict by every component; average them over all views in eval mode."""
-        if self.training:
-            return self._components(image)
-        seen = [self._view(image, scale, mirrored) for scale, mirrored in self.views]
-        size = (seen[0].shape[-2], seen[0].shape[-1])
-        components = torch.cat([_normalised(F.interpolate(one, size, mode="bilinear")) for one in seen], dim=1)
-        return components.logsumexp(1, keepdim=True) - math.log(components.shape[1])
-
-    def _components(self, image: Tensor) -> Tensor:
-        members = cast("list[Member]", list(self.members))
-        seen = pyramid(image, members[0].scales)
-        return torch.cat([member(seen, (image.shape[-2], image.shape[-1])) for member in members], dim=1)
-
-    def _view(self, image: Tensor, scale: float, mirrored: bool) -> Tensor:
-        """Return the components' log densities of a view, mirrored back; sides are multiples of 32 as the picture's."""
-        height, width = (max(MULTIPLE, round(scale * side / MULTIPLE) * MULTIPLE) for side in image.shape[-2:])
-        view = image if scale == 1 else _resized(image, (height, width))
-        return self._components(view.flip(-1)).flip(-1) if mirrored else self._components(view)
-
-
-class DeepGazeIIE(SaliencyModel):
-    """DeepGaze IIE: a mixture of read-outs of several frozen backbones, each trained by log-likelihood.
+    Shape: (N, 3, H, W) normalised image to (N, members * components, H / stride, W / stride) log densities, each
+    normalised.
 
     Args:
         backbones: timm names, or `torchvision/...`; frozen. They must expect pixels normalised alike.
-        taps: Strides or module names for each backbone.
-        scales: Shares of the input's sides at which each backbone sees the picture.
-        components: Read-outs a backbone; the paper has three times ten, for ten folds of the training pictures.
-        hidden: Channels of a read-out's hidden layers; see `Component`.
-        layer_norm: Normalise before every hidden layer, as the paper does; if not, standardise the backbones' channels.
+        feature_nodes: Strides or module names for each backbone.
+        scales: Shares of the input's sides at which each backbone sees the image.
+        components: Read-outs a backbone; the paper has three times ten, for ten folds of the training images.
+        hidden: Channels of a read-out's hidden layers, each behind a softplus; the paper's are those of its saliency
+            network (8, 16, 1) and its fixation selection network (128, 16).
+        layer_norm: Normalise before every hidden layer over channels and space, as the paper does; if not, channels
+            are standardised by statistics of the training images.
         dropout: Share of the read-outs' hidden channels left out in training.
-        readout_stride: Of the map at which the read-outs' layers work.
-        stride: Of the map at which blur and centre bias work; the paper's is 2, 1 after halving the picture.
+        readout_stride: Stride of the map at which the read-outs' layers work.
+        stride: Stride of the map at which blur and centre bias work; the paper's is 2, 1 after halving the image.
         resize: How maps are brought to these strides.
         sigma_px: First width of the blur in pixels of that map.
-        views: What predictions are averaged over: the input at these shares of its sides, mirrored or not.
-        remember: In training, run the frozen backbones once a picture and keep the maps in memory; see `TimmBackbone`.
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the network expects; 384 x 512 is half of the 768 x 1024 of MIT1003's pictures.
-        lr: Peak learning rate.
-        loss: Of each component, see `salzoo.losses.get`; the paper's is the log-likelihood.
-    """
 
-    network: DeepGazeIIENetwork
+    Raises:
+        SpecError: If backbones do not expect pixels normalised alike, or a list of nodes is missing.
+    """
 
     def __init__(
         self,
         backbones: tuple[str, ...] = BACKBONES,
-        taps: tuple[tuple[int | str, ...], ...] = TAPS,
+        feature_nodes: tuple[tuple[int | str, ...], ...] = NODES,
         scales: tuple[float, ...] = (1.0,),
         components: int = 30,
         hidden: tuple[int, ...] = (8, 16, 1, 128, 16),
@@ -263,62 +192,52 @@ class DeepGazeIIE(SaliencyModel):
         stride: int = 1,
         resize: Literal["nearest", "bilinear"] = "nearest",
         sigma_px: float = 8.0,
-        views: tuple[tuple[float, bool], ...] = ((1.0, False),),
-        remember: bool = False,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((384, 512)),
-        lr: float = 1e-3,
-        loss: losses.LossSpec = "nll",
     ) -> None:
-        if len(backbones) != len(taps) or len({pixel_statistics(name) for name in backbones}) != 1:
+        if len(backbones) != len(feature_nodes) or len({pixel_statistics(name) for name in backbones}) != 1:
             raise SpecError(
-                f"backbones must expect pixels normalised alike, and each needs its taps; got {list(backbones)} and "
-                f"{len(taps)} lists of taps."
+                f"backbones must expect pixels normalised alike, and each needs its feature nodes; got "
+                f"{list(backbones)} and {len(feature_nodes)} lists of nodes."
             )
-        super().__init__(preprocess, backbone=backbones[0], loss=loss)
-        self.lr = lr
-        members = (
-            Member(
-                backbone,
-                own_taps,
-                scales=scales,
-                components=components,
-                hidden=hidden,
-                layer_norm=layer_norm,
-                dropout=dropout,
-                readout_stride=readout_stride,
-                stride=stride,
-                resize=resize,
-                sigma_px=sigma_px,
-                remember=remember,
-                pretrained_backbone=pretrained_backbone,
-            )
-            for backbone, own_taps in zip(backbones, taps, strict=True)
-        )
-        self.network = DeepGazeIIENetwork(members, views)
+        super().__init__()
+        options = Readout(scales, components, hidden, layer_norm, dropout, readout_stride, stride, resize, sigma_px)
+        members = zip(backbones, feature_nodes, strict=True)
+        self.members = nn.ModuleList(Member(name, nodes, options) for name, nodes in members)
+        self.scales = scales
 
-    def training_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return the loss: that of the paper is one by name, too."""
-        return self.loss(logits, batch)
+    def forward(self, image: Tensor) -> Tensor:
+        """Predict by every component."""
+        seen = pyramid(image, self.scales)
+        return torch.cat([member(seen, (image.shape[-2], image.shape[-1])) for member in self.members], dim=1)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Average over components (N, components, h, w), each trained as if it were alone."""
-        each = [super(DeepGazeIIE, self).loss(one, batch) for one in torch.split(logits, 1, dim=1)]
-        return torch.stack(each).mean()
 
-    def calibrate(self, data: SaliencyDataModule) -> None:
-        """Fit the centre bias to the training fixations and the channel statistics to 96 training pictures."""
-        biases = [module for module in self.network.modules() if isinstance(module, CentreBias)]
-        biases[0].fit(data.train_points(), bandwidth=0.03)
-        for bias in biases[1:]:
-            bias.log_density.copy_(biases[0].log_density)
-        for member in self.network.members:
-            images = (as_float(image).to(self.device) for image in data.calibration_images(96))
-            cast("Member", member).fit(map(self.preprocess.normalize, images))
+@dataclass(frozen=True)
+class DeepGazeIIETraining(TrainingConfig):
+    """Training of DeepGaze IIE: `loss` is that of each component, the paper's the log-likelihood."""
+
+    loss: losses.LossSpec | None = "nll"
+
+
+class DeepGazeIIE(SaliencyModel):
+    """DeepGaze IIE: a mixture of read-outs of several frozen backbones, each trained by log-likelihood.
+
+    Its arguments are those of `DeepGazeIIENetwork`. 384 x 512 is half of the 768 x 1024 of MIT1003's images.
+    """
+
+    network: DeepGazeIIENetwork
+    network_class = DeepGazeIIENetwork
+    training_class = DeepGazeIIETraining
+    default_preprocess = Preprocess((384, 512))
+    statistics_images = 96
+
+    def average_views(self, maps: Sequence[Tensor]) -> Tensor:
+        """Average the densities of all components in all views, with equal weights, to (N, 1, h, w) log density."""
+        size = (maps[0].shape[-2], maps[0].shape[-1])
+        components = torch.cat([_normalised(F.interpolate(one, size, mode="bilinear")) for one in maps], dim=1)
+        return components.logsumexp(1, keepdim=True) - math.log(components.shape[1])
 
 
 def pyramid(image: Tensor, scales: Iterable[float]) -> list[Tensor]:
-    """Return (N, 3, H, W) pictures at these shares of their sides."""
+    """Return (N, 3, H, W) images at these shares of their sides."""
     size = image.shape[-2:]
     return [image if s == 1 else _resized(image, (round(s * size[0]), round(s * size[1]))) for s in scales]
 

@@ -7,14 +7,14 @@ Differences from the paper:
 - One run holds both stages: `bootstrap_epochs` of cross-entropy, then the adversarial game.
 - The lite variant decodes EfficientNet-Lite0 (stride 16, its last stage dilated) with a narrower decoder, which stops
   at stride 4: the loss averages over 4 x 4 pixels anyway. Both of its stages use AdamW; AdaGrad and plain SGD would
-  need the 120 epochs over 10,000 pictures of the paper.
-- The lite variant is trained on pictures of 288 x 384 and predicts at 384 x 512, where small objects count for more.
+  need the 120 epochs over 10,000 images of the paper.
+- The lite variant is trained on images of 288 x 384 and predicts at 384 x 512, where small objects count for more.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -23,8 +23,10 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.backbones import TimmBackbone
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.components.training_config import TrainingConfig
+from salzoo.data.statistics import column
 from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
@@ -44,23 +46,23 @@ class SalGANNetwork(nn.Module):
     paper's five blocks, (N, 1, H / 4, W / 4) with three.
 
     Args:
-        backbone: timm name.
+        backbone: timm name with a map of stride 16.
         frozen: Names of the encoder's modules that are not trained.
-        output_stride: 16 if the backbone must be dilated to keep it; None for VGG-16.
-        decoder: Channels of the 3x3 convolutions, one tuple a block; x2 nearest up-sampling between blocks.
-        pretrained_backbone: Start from ImageNet weights.
+        output_stride: 16 to dilate a backbone that goes deeper; None for VGG-16.
+        decoder: Channels of the 3x3 convolutions, one tuple a block; x2 nearest up-sampling between blocks. Five blocks
+            bring stride 16 back to 1, three to 4.
     """
 
     def __init__(
         self,
-        backbone: str,
-        frozen: Sequence[str],
-        output_stride: int | None,
-        decoder: Sequence[Sequence[int]],
-        pretrained_backbone: bool,
+        backbone: str = "vgg16.tv_in1k",
+        frozen: tuple[str, ...] = VGG16_FROZEN,
+        output_stride: int | None = None,
+        decoder: tuple[tuple[int, ...], ...] = VGG16_DECODER,
     ) -> None:
         super().__init__()
-        self.backbone = TimmBackbone(backbone, (16,), pretrained=pretrained_backbone, output_stride=output_stride)
+        self.stride = 2 ** (5 - len(decoder))
+        self.backbone = TimmBackbone(backbone, (16,), output_stride=output_stride)
         self.backbone.freeze(*frozen)
         channels, layers = self.backbone.channels[0], list[nn.Module]()
         for i, block in enumerate(decoder):
@@ -82,9 +84,9 @@ class SalGANNetwork(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Tells true maps from generated ones, given the picture (Sec. 3.2; sizes of the released code).
+    """Tells true maps from generated ones, given the image (Sec. 3.2; sizes of the released code).
 
-    Shape: map (N, 1, H, W) in [0, 1] and picture (N, 3, H, W) in [0, 1] to (N, 1) logits.
+    Shape: map (N, 1, H, W) in [0, 1] and image (N, 3, H, W) in [0, 1] to (N, 1) logits.
 
     Args:
         size: (height, width), both divisible by 16.
@@ -106,109 +108,105 @@ class Discriminator(nn.Module):
         return logits
 
 
+@dataclass(frozen=True)
+class SalGANTraining(TrainingConfig):
+    """Training of SalGAN in two stages; `sgd` is SGD with momentum 0.5, then AdaGrad (Sec. 4 and code).
+
+    Args:
+        lr: Learning rate of the first stage.
+        bootstrap_epochs: Epochs of cross-entropy alone before the adversarial game (Sec. 4: 15).
+        content_weight: Alpha of Eq. 4, the weight of the content loss in the game (0.05; the code: 1/20).
+        adversarial_lr: Learning rate of both networks in the second stage (3e-4).
+        training_size: (height, width) of the training images, if it is not `preprocess.size`: the discriminator's
+            fully connected layer takes no other. To be given to the data module as well (`--data.size`).
+    """
+
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    bootstrap_epochs: int = 15
+    content_weight: float = 0.05
+    adversarial_lr: float = 3e-4
+    training_size: tuple[int, int] | None = None
+
+
 class SalGAN(SaliencyModel):
     """SalGAN: cross-entropy on 4x down-sampled maps, then the same against a discriminator.
 
-    Args:
-        backbone: timm name with a map of stride 16.
-        frozen: Names of the encoder's modules that are not trained.
-        output_stride: 16 to dilate a backbone that goes deeper; None for VGG-16.
-        decoder: Channels of the decoder's blocks; five of them bring stride 16 back to 1, three to 4.
-        bootstrap_epochs: Epochs of cross-entropy alone before the adversarial game (Sec. 4: 15).
-        content_weight: Alpha of Eq. 4, the weight of the cross-entropy in the game (0.05; the code: 1/20).
-        optimizer: `paper` (SGD with momentum 0.5, then AdaGrad; Sec. 4 and code) or `adamw` with a one-cycle rate.
-        lr: Rate of the first stage.
-        adversarial_lr: Rate of both networks in the second stage (3e-4).
-        training_size: (height, width) of the training pictures, if it is not `preprocess.size`: the discriminator's
-            fully connected layer takes no other. To be given to the data module as well (`--data.size`).
-        pretrained_backbone: Start from ImageNet weights; `salzoo.load` of a checkpoint never does.
-        preprocess: What the network expects; the paper's size is 192 x 256.
-        loss: Instead of cross-entropy as content loss, see `salzoo.losses.get`.
+    Its arguments are those of `SalGANNetwork`; the paper's size is 192 x 256.
     """
 
     network: SalGANNetwork
+    network_class = SalGANNetwork
+    training_config: SalGANTraining
+    training_class = SalGANTraining
+    default_preprocess = Preprocess((192, 256))
     sigmoid = True
 
-    def __init__(
-        self,
-        backbone: str = "vgg16.tv_in1k",
-        frozen: tuple[str, ...] = VGG16_FROZEN,
-        output_stride: int | None = None,
-        decoder: tuple[tuple[int, ...], ...] = VGG16_DECODER,
-        bootstrap_epochs: int = 15,
-        content_weight: float = 0.05,
-        optimizer: Literal["paper", "adamw"] = "paper",
-        lr: float = 1e-3,
-        adversarial_lr: float = 3e-4,
-        training_size: tuple[int, int] | None = None,
-        pretrained_backbone: bool = False,
-        preprocess: Preprocess = Preprocess((192, 256)),
-        loss: losses.LossSpec | None = None,
-    ) -> None:
-        super().__init__(preprocess, backbone=backbone, loss=loss)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.automatic_optimization = False  # two networks take turns
-        self.bootstrap_epochs, self.content_weight = bootstrap_epochs, content_weight
-        self.optimizer, self.lr, self.adversarial_lr = optimizer, lr, adversarial_lr
-        self.network = SalGANNetwork(backbone, frozen, output_stride, decoder, pretrained_backbone)
-        self.stride = 2 ** (5 - len(decoder))
-        height, width = training_size or preprocess.size
-        self.discriminator = Discriminator((height // self.stride, width // self.stride))
+
+    def configure_model(self) -> None:
+        """Make the discriminator, which only training needs."""
+        if not hasattr(self, "discriminator"):
+            height, width = self.training_config.training_size or self.preprocess.size
+            self.discriminator = Discriminator((height // self.network.stride, width // self.network.stride))
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Sigmoid, the released 5x5 Gaussian, then the map divided by its sum."""
         blurred = gaussian_blur2d(logits.sigmoid(), (5, 5), (1.1, 1.1), "replicate")
         return normalise_log(blurred.clamp_min(1e-12).log())
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Binary cross-entropy on maps averaged over 4x4 pixels of the input (Eq. 2, Sec. 4.1)."""
-        return losses.bce(logits[:, 0], self._target(batch), pool=max(4 // self.stride, 1))
+        return losses.bce(logits[:, 0], self._target(batch), pool=max(4 // self.network.stride, 1))
 
     def _target(self, batch: Batch) -> Tensor:
         """Return the true map (N, h, w), scaled to a maximum of 1, at the resolution of the decoder."""
-        pooled = F.avg_pool2d(batch["density"], self.stride)
+        pooled = F.avg_pool2d(batch["density"], self.network.stride)
         return pooled / pooled.amax((-2, -1), keepdim=True).clamp_min(1e-20)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of the first stage, or the discriminator's or the generator's turn in the second."""
         bootstrap, discriminator, generator = cast("list[Any]", self.optimizers())
-        image = as_float(batch["image"])
-        picture, truth = F.avg_pool2d(image, self.stride), self._target(batch)[:, None]
-        turn = batch_idx // self.accumulate % 2
-        if self.current_epoch < self.bootstrap_epochs:
-            name, loss = "bootstrap", self.training_loss(self(image), batch)
+        config, image = self.training_config, as_float(column(batch, "image"))
+        small, truth = F.avg_pool2d(image, self.network.stride), self._target(batch)[:, None]
+        turn = batch_idx // config.accumulate % 2
+        if self.current_epoch < config.bootstrap_epochs:
+            name, loss = "bootstrap", self.loss(self(image), batch)
             if self._step(bootstrap, loss, batch_idx, idle=self.discriminator):
                 self._schedule()
         elif turn == 0:
             with torch.no_grad():
                 generated = self(image).sigmoid()
-            real, fake = self.discriminator(truth, picture), self.discriminator(generated, picture)
+            real, fake = self.discriminator(truth, small), self.discriminator(generated, small)
             name, loss = "discriminator", losses.adversarial_discriminator(real, fake)
             self._step(discriminator, loss, batch_idx, idle=self.network)
         else:
             logits = self(image)
-            fooled = losses.adversarial_generator(self.discriminator(logits.sigmoid(), picture))
-            name, loss = "generator", self.content_weight * self.training_loss(logits, batch) + fooled  # Eq. 4
+            fooled = losses.adversarial_generator(self.discriminator(logits.sigmoid(), small))
+            name, loss = "generator", config.content_weight * self.loss(logits, batch) + fooled  # Eq. 4
             self._step(generator, loss, batch_idx)
         self.log(f"train/{name}_loss", loss, batch_size=len(image), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """Three optimisers: the first stage's, the discriminator's and the generator's."""
+        config = self.training_config
         generator = [p for p in self.network.parameters() if p.requires_grad]
         discriminator = list(self.discriminator.parameters())
-        if self.optimizer == "paper":
+        if config.optimizer == "sgd":
             return [
-                torch.optim.SGD(generator, lr=self.lr, momentum=0.5, nesterov=True),
-                torch.optim.Adagrad(discriminator, lr=self.adversarial_lr),
-                torch.optim.Adagrad(generator, lr=self.adversarial_lr),
+                torch.optim.SGD(generator, lr=config.lr, momentum=0.5, nesterov=True),
+                torch.optim.Adagrad(discriminator, lr=config.adversarial_lr),
+                torch.optim.Adagrad(generator, lr=config.adversarial_lr),
             ]
-        first = torch.optim.AdamW(generator, lr=self.lr, weight_decay=1e-2)
+        first = torch.optim.AdamW(generator, lr=config.lr, weight_decay=1e-2)
         epochs = max(self.trainer.max_epochs or 1, 1)
         batches = int(self.trainer.estimated_stepping_batches) // epochs
-        steps = math.ceil(batches / self.accumulate) * min(self.bootstrap_epochs, epochs)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(first, self.lr, total_steps=max(steps, 1) + 1)
+        steps = math.ceil(batches / config.accumulate) * min(config.bootstrap_epochs, epochs)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(first, config.lr, total_steps=max(steps, 1) + 1)
         rest = [
-            torch.optim.AdamW(discriminator, lr=self.adversarial_lr),
-            torch.optim.AdamW(generator, lr=self.adversarial_lr),
+            torch.optim.AdamW(discriminator, lr=config.adversarial_lr),
+            torch.optim.AdamW(generator, lr=config.adversarial_lr),
         ]
         return [first, *rest], [schedule]
 
@@ -217,16 +215,17 @@ class SalGAN(SaliencyModel):
 
         On several devices the parameters of the idle network need a gradient too, of zero.
         """
+        accumulate = self.training_config.accumulate
         if idle is not None:
             loss = loss + 0 * sum(p.sum() for p in idle.parameters() if p.requires_grad)
-        if batch_idx % self.accumulate == 0:
+        if batch_idx % accumulate == 0:
             optimizer.zero_grad()
-        self.manual_backward(loss / self.accumulate)
-        last = (batch_idx + 1) % self.accumulate == 0 or self.trainer.is_last_batch
+        self.manual_backward(loss / accumulate)
+        last = (batch_idx + 1) % accumulate == 0 or self.trainer.is_last_batch
         if last:
             optimizer.step()
         return last
 
     def _schedule(self) -> None:
-        if self.optimizer == "adamw":
+        if self.training_config.optimizer == "adamw":
             cast("Any", self.lr_schedulers()).step()

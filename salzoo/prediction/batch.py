@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from salzoo._distributed import all_gather_object, in_torchrun, is_rank_zero, rank, torchrun, world_size
 from salzoo._io import whole, write_text
+from salzoo.checkpoint.loading import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import ImageError, RunError, SpecError
 from salzoo.images.read import IMAGE_SUFFIXES, read_bytes, to_tensor
@@ -37,7 +38,6 @@ from salzoo.prediction.files import (
     SUFFIX,
     Format,
     Source,
-    load_on,
     make_folder,
     predict_each,
     refuse_collisions,
@@ -177,7 +177,7 @@ def work(job: Job, units: Sequence[Unit], model: SaliencyModel | None = None) ->
     """
     if not units:
         return
-    model = model or load_on(job.model, job.device)
+    model = model or load(job.model, device=job.device)
     if units[0].shard is not None:
         for unit in units:
             try:
@@ -345,7 +345,7 @@ class Worker:
     """A Ray actor: it loads the model once, then does units."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.model = job, load_on(job.model, job.device)
+        self.job, self.model = job, load(job.model, device=job.device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Do the units of a batch; units and entries are JSON."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from salzoo.checkpoint.load import load
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.errors import ImageError, SpecError
 from salzoo.images.read import to_tensor
@@ -34,7 +32,7 @@ SUFFIX: dict[Format, str] = {"png": ".png", "npy": ".npy", "tiff": ".tiff", "ove
 
 
 @dataclass
-class Report:
+class PredictionReport:
     """What became of each image.
 
     Args:
@@ -64,7 +62,7 @@ def predict_files(
     batch_size: int = 8,
     workers: int = 2,
     progress: bool | None = None,
-) -> Report:
+) -> PredictionReport:
     """Predict images and write a file for each format: `<stem>.png`, `.npy`, `.tiff`, `<stem>_overlay.jpg`.
 
     An image that cannot be read is reported, and the rest goes on. Every file appears whole or not at all.
@@ -84,7 +82,7 @@ def predict_files(
     refuse_collisions(paths, output, formats)
     make_folder(output)
     outcomes = predict_each(model, paths, output, formats=formats, batch_size=batch_size, workers=workers)
-    report = Report()
+    report = PredictionReport()
     for outcome in tqdm(outcomes, total=len(paths), unit="image", disable=None if progress is None else not progress):
         report.written += outcome.files
         if outcome.error is not None:
@@ -163,12 +161,10 @@ def _lanes(model: SaliencyModel, batch_size: int) -> Iterator[tuple[ThreadPoolEx
 def _infer(model: SaliencyModel, batch: list[tuple[Key, Tensor | ImageError]]) -> list[Predicted[Key]]:
     """Run one batch in this thread; what could not be read stays what it is."""
     images = [image for _, image in batch if not isinstance(image, ImageError)]
-    with torch.inference_mode():
-        densities = iter(model.infer([image.to(model.device) for image in images]))
-        return [
-            (key, image if isinstance(image, ImageError) else (image, SaliencyMap(next(densities))))
-            for key, image in batch
-        ]
+    densities = iter(model.log_densities(images))
+    return [
+        (key, image if isinstance(image, ImageError) else (image, SaliencyMap(next(densities)))) for key, image in batch
+    ]
 
 
 def _batches(
@@ -184,24 +180,6 @@ def _batches(
             batch, seen = [], 0
     if batch:
         yield batch
-
-
-def load_on(name: str, device: str) -> SaliencyModel:
-    """Load a model onto a device; of several GPUs, each process of torchrun takes its own.
-
-    Args:
-        name: As `salzoo.load` takes it.
-        device: `auto`, `cpu` or `cuda`.
-
-    Raises:
-        SpecError: If there is no such device here.
-    """
-    model = load(name)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SpecError("--device cuda: torch finds no CUDA device here; use --device cpu or auto.")
-    if device == "cpu" or not torch.cuda.is_available():
-        return model.to("cpu")
-    return model.to(f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}")
 
 
 def make_folder(output: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from salzoo import losses
+from salzoo import _markdown, losses
 from salzoo._io import write_text
 from salzoo.errors import SpecError
 from salzoo.metrics import METRICS
@@ -57,8 +57,8 @@ def _head(results: Sequence[Result]) -> str:
     return f"""# Which loss to train with
 
 Written by `{command}`.
-Everything but the loss is fixed: the network (`quest` on a frozen EfficientNet-Lite0, pictures of
-{SIZE[0]} x {SIZE[1]}), the pictures of the set's train split, their order, AdamW with a one-cycle rate. Maps are scored
+Everything but the loss is fixed: the network (`quest` on a frozen EfficientNet-Lite0, images of
+{SIZE[0]} x {SIZE[1]}), the images of the set's train split, their order, AdamW with a one-cycle rate. Maps are scored
 at {SCORED[0]} x {SCORED[1]}. {len(results)} trials, at commit {", ".join(commits)}; seed {", ".join(map(str, seeds))}.
 
 Learning rate and epochs are the same for all losses, so this says which loss is good without tuning, not which one is
@@ -143,21 +143,17 @@ def _second(results: Sequence[Result]) -> str:
 def _table(results: Sequence[Result], ranks: dict[str, float]) -> list[str]:
     scores = group(results, "test")
     metrics = [name for name in METRICS if name in next(iter(scores.values()))]
-    arrows = [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in metrics]
+    header = ["loss", "terms", "mean rank", *(METRICS[name].heading() for name in metrics)]
     rows = sorted(scores, key=lambda name: ranks.get(name, np.inf))
 
     def cell(values: list[float]) -> str:
         return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
-    return [
-        f"| loss | terms | mean rank | {' | '.join(arrows)} |",
-        "|---" * (len(metrics) + 3) + "|",
-        *(
-            f"| {row} | {_terms(row)} | {f'{ranks[row]:.1f}' if row in ranks else '–'} | "
-            f"{' | '.join(cell(scores[row][name]) for name in metrics)} |"
-            for row in rows
-        ),
-    ]
+    def line(row: str) -> list[str]:
+        rank = f"{ranks[row]:.1f}" if row in ranks else "–"
+        return [row, _terms(row), rank, *(cell(scores[row][name]) for name in metrics)]
+
+    return _markdown.table(header, map(line, rows))
 
 
 def _terms(loss: str) -> str:

@@ -1,7 +1,7 @@
 """Which loss to train with: one architecture, many losses, several seeds; the job behind `salzoo study losses`.
 
 After Bruckert et al., "Deep Saliency Models: The Quest For The Loss Function" (Neurocomputing 2021), and the curves of
-Jetley et al. (CVPR 2016). Everything but the loss is fixed: network, pictures, order, optimiser, rate, epochs.
+Jetley et al. (CVPR 2016). Everything but the loss is fixed: network, images, order, optimiser, rate, epochs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tqdm import tqdm
 
 from salzoo import losses
 from salzoo._io import write_text
-from salzoo.backbones.timm_backbone import TimmBackbone
-from salzoo.checkpoint.load import load
+from salzoo._version import commit
+from salzoo.checkpoint.loading import load
 from salzoo.components.layers import kernel_density
-from salzoo.components.saliency_model import SaliencyModel, evaluating
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import SaliencyDataModule
 from salzoo.data.base import Item
 from salzoo.data.fixations import Fixations
@@ -41,18 +41,17 @@ from salzoo.images.geometry import Size
 from salzoo.images.preprocess import resize_density
 from salzoo.metrics import METRICS, FixationPool, functional, saliency_metrics
 from salzoo.registry import read_spec
-from salzoo.training.fit import commit
 
 SIZE: Size = (192, 256)
-"""(height, width) of the pictures that the networks see."""
+"""(height, width) of the images that the networks see."""
 SCORED: Size = (240, 320)
 """(height, width) at which maps are scored."""
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "quest": {"mirror": False, "preprocess": {"size": SIZE}, "pretrained_backbone": True},
+    "quest": {"tta": [[1.0, False]], "preprocess": {"size": SIZE}, "pretrained_backbone": True},
     "deepgaze2": {
         "backbone": "tf_efficientnet_lite0",
-        "mirror": False,
+        "tta": [[1.0, False]],
         "preprocess": {"size": SIZE},
         "pretrained_backbone": True,
     },
@@ -96,9 +95,10 @@ class Trial:
     @property
     def config(self) -> dict[str, Any]:
         """Everything that the result depends on, but the code."""
-        variant = {**read_spec(self.model).variants["lite"].init_args, **ARCHITECTURES[self.model]}
+        variant = read_spec(self.model).variants["lite"]
+        options = {**variant.network, **variant.recipe.get("training", {}), **ARCHITECTURES[self.model]}
         weights = None if self.loss is None else losses.get(LOSSES[self.loss]).weights
-        return {**asdict(self), "init_args": {**variant, "loss": weights}, "scored": SCORED}
+        return {**asdict(self), "options": {**options, "loss": weights}, "scored": SCORED}
 
     @property
     def file(self) -> str:
@@ -164,7 +164,7 @@ class Study:
         """Run what has no result yet, one seed after the other, and return all results.
 
         Args:
-            workers: Processes, of one thread each; each holds the pictures and maps of the sets in memory.
+            workers: Processes, of one thread each; each holds the images and maps of the sets in memory.
         """
         results = self._run([Trial("centre_bias", dataset, None, 0, 0) for dataset in self.datasets], workers)
         second: list[Result] = []
@@ -230,14 +230,13 @@ def run_trial(trial: Trial, root: str | Path) -> Result:
     pl.seed_everything(trial.seed, verbose=False)
     options: dict[str, Any] = {} if trial.loss is None else {"loss": LOSSES[trial.loss]}
     model = load(f"{trial.model}.lite", weights=None, **ARCHITECTURES[trial.model], **options)
-    for module in model.modules():
-        if isinstance(module, TimmBackbone):
-            module.remember_in(_memory(trial.model))
+    for backbone in model.backbones():
+        backbone.share_cache(_memory(trial.model))
     data = _Kept(trial.dataset, root, batch_size=16, size=SIZE, seed=trial.seed)
     curve = _Curve(scenes["val"])
     if trial.loss is None:
         with torch.no_grad():
-            model.calibrate(data)
+            model.fit_statistics(data)
     else:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r".*(does not have many workers|`limit_val_batches`|in eval mode).*")
@@ -254,10 +253,10 @@ def run_trial(trial: Trial, root: str | Path) -> Result:
 
 
 class Scenes:
-    """The pictures of a split at `SCORED`, with all that the metrics need.
+    """The images of a split at `SCORED`, with all that the metrics need.
 
     Args:
-        items: Pictures with their truth.
+        items: Images with their truth.
         baseline: Density that information gain is measured against.
     """
 
@@ -267,10 +266,9 @@ class Scenes:
 
     def densities(self, model: SaliencyModel) -> Tensor:
         """Predict (N, H, W) densities."""
-        with evaluating(model), torch.inference_mode():
-            images = [item["image"] for item in self.items]
-            chunks = [torch.stack(model.infer(images[i : i + 25])) for i in range(0, len(images), 25)]
-            return torch.cat(chunks).exp()
+        images = [item["image"] for item in self.items]
+        chunks = [torch.stack(model.log_densities(images[i : i + 25])) for i in range(0, len(images), 25)]
+        return torch.cat(chunks).exp()
 
     def score(self, model: SaliencyModel) -> dict[str, float]:
         """Score by every metric."""
@@ -300,7 +298,7 @@ class _Curve(pl.Callback):
 
 
 class _Kept(SaliencyDataModule):
-    """Training pictures prepared once a process, and mirrored at random."""
+    """Training images prepared once a process, and mirrored at random."""
 
     def train_points(self) -> Iterator[tuple[Fixations, Size]]:
         return iter(_points(self.sets[0], str(self.root)))
@@ -330,7 +328,7 @@ class _Mirrored(Dataset[Item]):
 
 @cache
 def _prepared(dataset: str, root: str, split: Any, size: Size) -> list[Item]:
-    """Return the pictures of a split at one size."""
+    """Return the images of a split at one size."""
     (found,) = SaliencyDataModule(dataset, root).datasets(split)
     view = TrainingView(found, size)
     return [view[index] for index in range(len(view))]

@@ -20,6 +20,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from salzoo.errors import SpecError
+from salzoo.training.distributed import accumulation
 
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 
@@ -113,7 +114,7 @@ class CheckScheduleOnResume(Callback):
 
 
 def _planned(trainer: Trainer, model: LightningModule) -> dict[str, int]:
-    steps = math.ceil(trainer.estimated_stepping_batches / getattr(model, "accumulate", 1))
+    steps = math.ceil(trainer.estimated_stepping_batches / accumulation(model))
     return {"steps": steps, "epochs": trainer.max_epochs or -1, "devices": trainer.world_size}
 
 

@@ -19,7 +19,7 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from salzoo.backbones.timm_backbone import TimmBackbone
+from salzoo.backbones import TimmBackbone
 
 T = TypeVar("T")
 
@@ -117,17 +117,22 @@ class LogRunSummary(Callback):
         rank_zero_info(statement(trainer, pl_module))
 
 
+def accumulation(model: LightningModule) -> int:
+    """Return the batches to a step of a model that steps its optimisers itself, 1 of any other."""
+    return int(getattr(getattr(model, "training_config", None), "accumulate", 1))
+
+
 def statement(trainer: Trainer, model: LightningModule) -> str:
     """Return what `LogRunSummary` prints."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     each, processes = data.batch_size, trainer.world_size
-    accumulated = trainer.accumulate_grad_batches * getattr(model, "accumulate", 1)
+    accumulated = trainer.accumulate_grad_batches * accumulation(model)
     rates = {group.get("max_lr", group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups}
     device = model.device.type
     lines = [
         f"{processes} x {device} on {trainer.num_nodes} node(s), precision {trainer.precision}, "
         f"seed {os.environ.get('PL_GLOBAL_SEED', 'none')}",
-        f"Effective batch: {each} pictures x {processes} devices x {accumulated} accumulated = "
+        f"Effective batch: {each} images x {processes} devices x {accumulated} accumulated = "
         f"{each * processes * accumulated}; {math.ceil(trainer.num_training_batches / accumulated)} steps an epoch",
         f"Learning rate: {', '.join(f'{rate:g}' for rate in sorted(rates, reverse=True))} at its highest, as given "
         "(it does not follow the batch)",

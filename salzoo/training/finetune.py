@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,24 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from salzoo.backbones.timm_backbone import TimmBackbone
 from salzoo.checkpoint.config import CONFIG, Config
-from salzoo.checkpoint.load import load
+from salzoo.checkpoint.loading import load
 from salzoo.components.layers import CentreBias, best_bandwidth
-from salzoo.components.saliency_model import Identity, SaliencyModel, evaluating
+from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.data import FixationDataset, SaliencyDataModule
 from salzoo.data.base import Batch, EvalBatch, Split
 from salzoo.errors import DatasetNotFoundError, SpecError
 from salzoo.evaluation.scoring import evaluate, predictor
 from salzoo.evaluation.table import Table
-from salzoo.images.preprocess import as_float
 from salzoo.metrics import METRICS
 from salzoo.registry import ModelSpec, read_spec
 from salzoo.training.fit import Run, export, parse
 
 MONITOR = "val/kld"
-FEW_PICTURES, FEW_VALIDATION = 20, 5
-"""Training pictures under which a warning says so, and validation pictures under which training pictures help out."""
-REMEMBERED = 500
-"""Training pictures up to which the maps of a frozen trunk are kept in memory: some megabytes a picture."""
+FEW_IMAGES, FEW_VALIDATION = 20, 5
+"""Training images fewer than which are warned of, and validation images fewer than which training images help out."""
+CACHED_IMAGES = 500
+"""Number of training images up to which the maps of a frozen backbone are kept in memory: some megabytes an image."""
 RATE = 1e-3
 PATIENCE = 4
 
@@ -45,9 +43,9 @@ class Finetuning:
     """What to adapt, and to what.
 
     Args:
-        name: Model, model.tag, checkpoint folder or `hf://` address to start from.
+        name: Model, model.tag, checkpoint folder or `hf://` reference to start from.
         output: Folder for `<name>.<tag>/`.
-        options: Lightning CLI options, which go over the recipe (`--model.lr`, `--trainer.max_epochs` of each stage,
+        options: Lightning CLI options, which go over the recipe (`--training.lr`, `--trainer.max_epochs` of each stage,
             `--data.batch_size`, `--data.sets` and `--data.root`).
         command: As typed, for the record.
         license: SPDX identifier of the weights that come out; None takes that of the weights to start from.
@@ -66,7 +64,7 @@ class Adapted:
 
     Args:
         folder: The checkpoint folder.
-        tables: One a data set: rows `before` and `after` on pictures that were not trained on; none in the processes
+        tables: One a data set: rows `before` and `after` on images that were not trained on; none in the processes
             beside the first.
     """
 
@@ -74,7 +72,7 @@ class Adapted:
     tables: tuple[Table, ...]
 
     def to_text(self) -> str:
-        """Return the tables, and under each what changed with its 95 % interval over pictures."""
+        """Return the tables, and under each what changed with its 95 % interval over images."""
         return "\n\n".join(f"{table.to_markdown()}\n\n{gains(table)}" for table in self.tables)
 
 
@@ -83,28 +81,29 @@ def finetune(job: Finetuning) -> Adapted | None:
 
     Trunks are frozen in the first stage, what the model itself freezes always, and the statistics of batch
     normalisation too: a small set's are worse than those that came with the weights. The weights to start from compete:
-    training that does not help on the validation pictures changes nothing but the centre bias.
+    training that does not help on the validation images changes nothing but the centre bias.
 
     Returns:
         None after a rehearsal with `--trainer.fast_dev_run`, which writes nothing.
 
     Raises:
         SpecError: If the model has nothing to learn, or the output folder holds a checkpoint already.
-        DatasetNotFoundError: If there are too few pictures to train on some and validate on others.
+        DatasetNotFoundError: If there are too few images to train on some and validate on others.
     """
     parent = load(job.name)
-    if parent.origin is None:
+    if parent.config is None or parent.config.sha256 is None:
         raise SpecError(f"{job.name} has nothing to learn: `salzoo.load({job.name!r})` is ready to use.")
-    origin, spec = parent.origin, read_spec(parent.origin.model)
+    origin = parent.config
+    spec = read_spec(origin.model)
     folder = job.output / f"{origin.model}.{origin.tag}"
     if (folder / CONFIG).exists():
         raise SpecError(f"{folder} holds a checkpoint already: choose another folder than {job.output}.")
-    run = Run(spec, origin.tag, job.output, job.options, None, job.command, job.license or origin.license)
+    run = Run(spec, origin.tag, job.output, job.options, None, job.command, job.license or str(origin.license))
     cli = parse(run, recipe(spec, origin), HoldoutDataModule)
     model, data = _start(cli, parent)
     if spec.training == "closed_form":
         with evaluating(model), torch.no_grad():
-            model.calibrate(data)
+            model.fit_statistics(data)
     else:
         refit_centre_bias(model, data)
         _train(cli, model, data)
@@ -119,8 +118,8 @@ def finetune(job: Finetuning) -> Adapted | None:
 
 
 def gains(table: Table) -> str:
-    """Return what `after` changed against `before`, metric by metric, with paired 95 % intervals over pictures."""
-    lines = [f"after - before, with the 95 % interval over {len(table.images)} pictures (* zero is outside):"]
+    """Return what `after` changed against `before`, metric by metric, with paired 95 % intervals over images."""
+    lines = [f"after - before, with the 95 % interval over {len(table.images)} images (* zero is outside):"]
     for name, (mean, low, high) in table.gain("after", "before").items():
         better = "higher" if METRICS[name].higher_is_better else "lower"
         star = " " if low <= 0 <= high else "*"
@@ -134,12 +133,12 @@ def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
     kept = {k: v for k, v in variant.recipe.get("data", {}).items() if k in ("size", "augment")}
     trainer = {k: v for k, v in variant.recipe.get("trainer", {}).items() if k == "precision"}
     quiet = {"enable_checkpointing": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    rate = {"lr": RATE} if "lr" in origin.init_args else {}
-    offline = {"pretrained_backbone": False} if "pretrained_backbone" in origin.init_args else {}
+    training = {**origin.training, "lr": RATE, "pretrained_backbone": False, "cache_features": False}
     return {
         "trainer": {**trainer, **quiet, "logger": False, "max_epochs": 20},
         "data": {**kept, "sets": ["folder"], "batch_size": 8},
-        "model": {**origin.init_args, **rate, **offline},
+        "model": {**origin.network, "preprocess": origin.preprocess},
+        "training": training,
     }
 
 
@@ -155,13 +154,13 @@ def refit_centre_bias(model: SaliencyModel, data: SaliencyDataModule) -> None:
 
 
 class HoldoutDataModule(SaliencyDataModule):
-    """If a set has fewer than `FEW_VALIDATION` pictures to validate on, takes every fifth of train and val for that."""
+    """If a set has fewer than `FEW_VALIDATION` images to validate on, takes every fifth of train and val for that."""
 
     def datasets(self, split: Split) -> list[FixationDataset]:
         """Return one split of each set.
 
         Raises:
-            DatasetNotFoundError: If a set has a single picture to train and validate on.
+            DatasetNotFoundError: If a set has a single image to train and validate on.
         """
         if split not in ("train", "val"):
             return super().datasets(split)
@@ -175,13 +174,13 @@ def _held_out(train: FixationDataset) -> tuple[FixationDataset, FixationDataset]
         return train, val
     names = sorted({*train.names, *(() if val is None else val.names)})
     if len(names) < 2:
-        raise DatasetNotFoundError(f"{train.name}: one picture is too few to train and to validate on.")
+        raise DatasetNotFoundError(f"{train.name}: one image is too few to train and to validate on.")
     held = names[2::5] or names[:1]
     return train.sibling("all").only([name for name in names if name not in held]), train.sibling("all").only(held)
 
 
 def sibling(dataset: FixationDataset, split: Split) -> FixationDataset | None:
-    """Return another split of a set, None if it has no picture."""
+    """Return another split of a set, None if it has no image."""
     try:
         return dataset.sibling(split)
     except DatasetNotFoundError:
@@ -193,7 +192,7 @@ class FinetuneTask(LightningModule):
 
     Args:
         model: What is trained, by its own loss.
-        share: Of `model.lr`, at the start.
+        share: Learning rate at the start, as a share of the model's own.
     """
 
     def __init__(self, model: SaliencyModel, share: float) -> None:
@@ -222,18 +221,18 @@ class FinetuneTask(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on a stacked batch."""
-        loss = self.model.training_loss(self.model(as_float(batch["image"])), batch)
+        loss = self.model.loss(self.model(batch["image"]), batch)
         self.log("train/loss", loss, batch_size=len(batch["image"]), prog_bar=True)
         return loss
 
     def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
-        """Score pictures at their own sizes."""
+        """Score images at their own sizes."""
         self.model.score(batch, self.model.val_metrics)
         metrics: Any = self.model.val_metrics
         self.log_dict(metrics, batch_size=len(batch["image"]), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; the trunk at its share of the rate, as the model says."""
+        """AdamW; the backbone at its share of the rate, as the model says."""
         groups = [{**g, "lr": g["lr"] * self.share} for g in self.model.parameter_groups()]
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
         steps = max(int(self.trainer.estimated_stepping_batches), 1)
@@ -267,44 +266,44 @@ class KeepBest(Callback):
 def _start(cli: LightningCLI, parent: SaliencyModel) -> tuple[SaliencyModel, SaliencyDataModule]:
     """Return the model with its parent's weights, and the data; say what there is little of."""
     model, data = cli.model, cli.datamodule
-    model.identity = Identity(parent.identity.name, parent.identity.tag, {}) if parent.identity else None
     try:
         model.network.load_state_dict(parent.network.state_dict())
     except RuntimeError as error:
         raise SpecError(
             f"an option changes the network, so the weights do not fit: {str(error).splitlines()[1].strip()}"
         ) from error
-    model.calibrated = True
+    model.statistics_fitted = True
     train, val = (sum(map(len, data.datasets(split))) for split in ("train", "val"))
     people = "maps without points"
     if data.has_points("train"):
         people = f"{len({o for points, _ in data.train_points() for o in points.observer.tolist()})} observers"
-    rank_zero_info(f"{train} pictures to train on, {val} to validate on; {people}.")
-    if train + val < FEW_PICTURES:
-        rank_zero_info(f"Warning: fewer than {FEW_PICTURES} pictures: expect little more than a new centre bias.")
+    rank_zero_info(f"{train} images to train on, {val} to validate on; {people}.")
+    if train + val < FEW_IMAGES:
+        rank_zero_info(f"Warning: fewer than {FEW_IMAGES} images: expect little more than a new centre bias.")
     elif val < 2 * FEW_VALIDATION:
-        rank_zero_info(f"Warning: {val} pictures choose the epoch; more of them choose better.")
+        rank_zero_info(f"Warning: {val} images choose the epoch; more of them choose better.")
     return model, data
 
 
 def _train(cli: LightningCLI, model: SaliencyModel, data: SaliencyDataModule) -> None:
     best = KeepBest(model.network)
     cli.instantiate_trainer(callbacks=[best]).validate(FinetuneTask(model, 1), data, verbose=False)
-    trunks = [module for module in model.network.modules() if isinstance(module, TimmBackbone)]
-    inside = {p for trunk in trunks for p in trunk.parameters()}
+    backbones = model.backbones()
+    inside = {p for backbone in backbones for p in backbone.parameters()}
     trained = {p for p in model.network.parameters() if p.requires_grad}
-    if trunks and trained - inside:
-        names = [trunk.frozen_names for trunk in trunks]
-        for trunk in trunks:
-            trunk.freeze()
-            trunk.remember = _comes_again(data)
+    if backbones and trained - inside:
+        names = [backbone.frozen_names for backbone in backbones]
+        for backbone in backbones:
+            backbone.freeze()
+        model.training_config = replace(model.training_config, cache_features=_comes_again(data))
         rank_zero_info("The read-out:")
         _stage(cli, FinetuneTask(model, 1), data, best)
-        for trunk, own in zip(trunks, names, strict=True):
-            trunk.frozen_names, trunk.remember = own, False
+        model.training_config = replace(model.training_config, cache_features=False)
+        for backbone, own in zip(backbones, names, strict=True):
+            backbone.frozen_names = own
         for parameter in trained & inside:
             parameter.requires_grad_(True)
-    if not trunks or trained & inside:
+    if not backbones or trained & inside:
         rank_zero_info("The whole network, as far as the model trains it:")
         _stage(cli, FinetuneTask(model, 0.1), data, best)
 
@@ -316,15 +315,15 @@ def _stage(cli: LightningCLI, tuner: FinetuneTask, data: SaliencyDataModule, bes
 
 
 def _comes_again(data: SaliencyDataModule) -> bool:
-    """Return whether training pictures come again as they were, and are few enough to keep the trunk's maps."""
+    """Return whether training images come again as they were, and are few enough to keep the backbone's maps."""
     cropped = data.augment is not None and data.augment.crop > 0
-    return not cropped and sum(map(len, data.datasets("train"))) <= REMEMBERED
+    return not cropped and sum(map(len, data.datasets("train"))) <= CACHED_IMAGES
 
 
 def _compare(parent: SaliencyModel, model: SaliencyModel, data: SaliencyDataModule) -> Iterator[Table]:
     """Yield a table a data set: its test split, or what it was validated on if it has none."""
     for train, val in zip(data.datasets("train"), data.datasets("val"), strict=True):
         test = sibling(train, "test")
-        note = () if test else ("Warning: there is no test picture; these chose the epoch, so `after` looks better.",)
+        note = () if test else ("Warning: there is no test image; these chose the epoch, so `after` looks better.",)
         rows = {"before": predictor(parent), "after": predictor(model)}
         yield evaluate(rows, test or val, baselines=("gold", "centre_bias_train"), notes=note)

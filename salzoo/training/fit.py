@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import importlib
+import functools
 import importlib.metadata
+import inspect
 import itertools
-import subprocess
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,15 +19,17 @@ import yaml
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
-from salzoo._version import __version__
+from salzoo._schema import parameters
+from salzoo._version import commit
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import CONFIG, Config, HalfPrecisionCheck, Parent, Provenance
 from salzoo.checkpoint.folder import save_checkpoint, write_config
-from salzoo.checkpoint.load import load
-from salzoo.components.saliency_model import Identity, SaliencyModel, evaluating
+from salzoo.checkpoint.loading import import_class, load
+from salzoo.components.saliency_model import SaliencyModel, evaluating
+from salzoo.components.training_config import TrainingConfig
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import RunError, SpecError
 from salzoo.metrics.modules import NSS
@@ -49,7 +51,7 @@ class Run:
         spec: The model.
         tag: Its variant.
         output: Folder of the run: `checkpoints/`, `logs/`, and at the end the checkpoint folder `<name>.<tag>/`.
-        options: Lightning CLI options (`--trainer.max_epochs 3`, `--model.lr 1e-3`, `--data.batch_size 8`,
+        options: Lightning CLI options (`--trainer.max_epochs 3`, `--training.lr 1e-3`, `--data.batch_size 8`,
             `--config FILE`), which go over the recipe.
         resume: `last`, or a `.ckpt` file of an earlier run; `auto`, the last if there is one; None to start anew.
         command: As typed, for the record.
@@ -83,7 +85,6 @@ def fit(run: Run) -> Path | None:
         raise SpecError(f"{run.output} holds a run already: resume it with --ckpt_path last, or choose another folder.")
     try:
         cli = parse(run)
-        cli.model.identity = Identity(run.spec.name, run.tag, _plain(cli.config["model"]))
         _train(cli, run)
     except MisconfigurationException as error:
         raise SpecError(f"{run.spec.name}.{run.tag}: {' '.join(str(error).split())}") from error
@@ -106,17 +107,18 @@ def _train(cli: LightningCLI, run: Run) -> None:
         if run.resume not in (None, "auto"):
             raise SpecError(f"{run.spec.name} is fitted in one pass: there is nothing to resume with --ckpt_path.")
         with evaluating(cli.model), torch.no_grad():
-            cli.model.calibrate(cli.datamodule)
+            cli.model.fit_statistics(cli.datamodule)
         return
     resume = _resume(run)
     if not cli.model.automatic_optimization:  # Lightning leaves it to the model to accumulate, and refuses to be told
-        cli.model.accumulate, cli.trainer.accumulate_grad_batches = cli.trainer.accumulate_grad_batches, 1
+        batches, cli.trainer.accumulate_grad_batches = cli.trainer.accumulate_grad_batches, 1
+        cli.model.training_config = replace(cli.model.training_config, accumulate=batches)
     best = cast("ModelCheckpoint", cli.trainer.checkpoint_callback)
     if not cli.datamodule.has_points("val"):  # maps without points have no NSS
         best.monitor = "val/cc"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=False)
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
     _restore_best(cli)
 
 
@@ -147,17 +149,18 @@ def parse(
 
     Args:
         run: What to train.
-        recipe: Lightning CLI configuration instead of that of the model's variant; then no checkpoints are kept.
-        data_class: Of the data module.
+        recipe: Configuration instead of that of the model's variant: `model` (arguments of the network and
+            `preprocess`), `training`, `trainer`, `data`; then no checkpoints are kept.
+        data_class: Class of the data module.
 
     Raises:
         SpecError: On an unknown option, or a value of the wrong type.
     """
-    module, _, class_name = run.spec.class_path.rpartition(".")
     callbacks: list[Callback] = [SignalHandler(), LogRunSummary()]
     if recipe is None:
         variant = run.spec.variants[run.tag]
-        recipe = {**variant.recipe, "model": variant.init_args}
+        preprocess = {"preprocess": variant.preprocess} if variant.preprocess else {}
+        recipe = {**variant.recipe, "model": {**variant.network, **preprocess}}
         callbacks += run_callbacks(_checkpoints(run))
     recipe = {"seed_everything": 0, **recipe}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file, warnings.catch_warnings():
@@ -165,11 +168,37 @@ def parse(
         yaml.safe_dump(recipe, file)
         file.flush()
         try:
-            model_class = getattr(importlib.import_module(module), class_name)
-            return _cli(run, model_class, data_class, callbacks, ["--config", file.name, *run.options])
+            cli = _cli(run, import_class(run.spec), data_class, callbacks, ["--config", file.name, *run.options])
         except ArgumentError as error:
-            reason = " ".join(str(error).split())
-            raise SpecError(f"{run.spec.name}.{run.tag}: {reason}") from error
+            raise SpecError(f"{run.spec.name}.{run.tag}: {_reason(run, error)}") from error
+    cli.model.training_config = cli.config_init["training"]
+    network = _plain(cli.config["model"])
+    network.pop("preprocess", None)
+    cli.model.config = Config(run.spec.name, run.tag, network, _plain(vars(cli.model.preprocess)), license=run.license)
+    if cli.model.training_config.pretrained_backbone:
+        cli.model.load_pretrained_backbone()
+    return cli
+
+
+def _reason(run: Run, error: ArgumentError) -> str:
+    """Return what was wrong with the options, and where an option that moved is now."""
+    reason = " ".join(str(error).split())
+    training = {field.name for field in fields(import_class(run.spec).training_class)}
+    if moved := next((name for name in sorted(training) if f"model.{name}" in reason), None):
+        return f"{reason} {moved} is an option of training: --training.{moved}."
+    return reason
+
+
+class TrainingCLI(LightningCLI):
+    """Lightning's CLI with a third group beside model and data: `--training.lr`, of the model's training config."""
+
+    def __init__(self, training_class: type[TrainingConfig], *args: Any, **options: Any) -> None:
+        self.training_class = training_class
+        super().__init__(*args, **options)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the group."""
+        parser.add_class_arguments(self.training_class, "training")
 
 
 def _cli(
@@ -180,8 +209,9 @@ def _cli(
     words: list[str],
 ) -> LightningCLI:
     processes = launched()
-    return LightningCLI(
-        model_class,
+    return TrainingCLI(
+        model_class.training_class,
+        constructor(cast("Any", model_class)),
         data_class,
         args=words,
         parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
@@ -203,6 +233,20 @@ def _cli(
     )
 
 
+@functools.cache
+def constructor(model_class: type[SaliencyModel]) -> Any:
+    """Return a function that builds a model and says what it accepts: a model hands arguments on to its network."""
+
+    def build(**arguments: Any) -> SaliencyModel:
+        return model_class(**arguments)
+
+    accepted = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters(model_class).values()]
+    build.__qualname__ = f"build_{model_class.__name__}"
+    build.__signature__ = inspect.Signature(accepted, return_annotation=model_class)  # type: ignore[attr-defined]
+    build.__annotations__ = {p.name: p.annotation for p in accepted} | {"return": model_class}
+    return build
+
+
 def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
     """Write the checkpoint folder: weights, config with provenance, card.
 
@@ -214,29 +258,20 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
     model: SaliencyModel = cli.model
     config, seed = _plain(cli.config), cli.config["seed_everything"]
     del config["data"]["root"]  # where the data lay on this machine says nothing to others
-    model_args = {**config.pop("model"), "preprocess": _plain(vars(model.preprocess))}
     own = ("default_root_dir", "logger", "callbacks", "plugins")
     trainer = {k: v for k, v in config["trainer"].items() if v is not None and k not in own}
-    seen = parent.provenance.data if parent is not None and parent.provenance is not None else ()
+    seen = () if parent is None else parent.trained_on
     provenance = Provenance(
         command=run.command,
         commit=commit(),
         seed=int(seed),
         data=tuple(dict.fromkeys((*seen, *(f"{name}:train" for name in cli.datamodule.sets)))),
-        recipe={"data": config["data"], "trainer": trainer},
+        recipe={"training": config["training"], "trainer": trainer, "data": config["data"]},
         versions={name: importlib.metadata.version(name) for name in LIBRARIES},
-        parent=None if parent is None else Parent(parent.model, parent.tag, parent.sha256),
+        parent=None if parent is None else Parent(parent.model, parent.tag, str(parent.sha256)),
     )
     folder = run.output / f"{run.spec.name}.{run.tag}"
-    saved = save_checkpoint(
-        model.network,
-        folder,
-        model=run.spec.name,
-        tag=run.tag,
-        init_args=model_args,
-        license=run.license,
-        provenance=provenance,
-    )
+    saved = save_checkpoint(model.network, replace(cast("Config", model.config), provenance=provenance), folder)
     if run.spec.training == "gradient" and any(cli.trainer.num_val_batches) and cli.datamodule.has_points("val"):
         stored = load(folder).to(model.device)
         halved = HalfPrecisionCheck(float32=_validate(model, cli), float16=_validate(stored, cli))
@@ -246,7 +281,7 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
 
 
 def _validate(model: SaliencyModel, cli: LightningCLI) -> float:
-    """Return the NSS on the pictures that validation takes, in float32 whatever the trainer's precision.
+    """Return the NSS on the images that validation takes, in float32 whatever the trainer's precision.
 
     All in this process: the others have ended their work.
     """
@@ -254,30 +289,16 @@ def _validate(model: SaliencyModel, cli: LightningCLI) -> float:
     items = (dataset[i] for dataset in data.datasets("val") for i in range(len(dataset)))
     count = sum(map(int, trainer.num_val_batches)) * data.eval_batch_size * trainer.world_size
     nss = NSS(sync_on_compute=False)
-    with evaluating(model), torch.inference_mode():
-        for item in itertools.islice(items, count):
-            (log_density,) = model.infer([item["image"].to(model.device)])
-            nss.update(log_density.exp()[None].cpu(), fixations=item["fixations"][None])
+    for item in itertools.islice(items, count):
+        (log_density,) = model.log_densities([item["image"]])
+        nss.update(log_density.exp()[None].cpu(), fixations=item["fixations"][None])
     return float(nss.compute())
-
-
-def commit(package: Path = Path(__file__).parent) -> str:
-    """Return the commit of the repository that salzoo runs from, `+changes` if it is not clean; else its version."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", package, *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # not some repository that salzoo is installed inside
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return f"salzoo {__version__}"
 
 
 def _restore_best(cli: LightningCLI) -> None:
     best = cast("ModelCheckpoint", cli.trainer.checkpoint_callback).best_model_path
     if best and Path(best).is_file():
-        state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
+        state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
         cli.model.load_state_dict(state)
     elif not cli.trainer.fast_dev_run:  # type: ignore[attr-defined]
         rank_zero_info("No epoch was validated: the last one's weights are kept.")

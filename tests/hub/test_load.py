@@ -22,7 +22,7 @@ from salzoo import registry
 from salzoo.checkpoint.config import CONFIG, WEIGHTS
 from salzoo.checkpoint.folder import read_config
 from salzoo.checkpoint.hub import HubOptions, fetch_config, fetch_weights, parse
-from salzoo.checkpoint.publish import publish
+from salzoo.checkpoint.publishing import publish
 from salzoo.errors import SpecError, WeightsError
 
 
@@ -32,12 +32,10 @@ class TestLoad:
     ) -> None:
         """A checkpoint that is not on this machine comes from the registry's commit, with the registry's sha256."""
         done = publish(folder, REPO)
-        variant = registry.Variant(
-            "", {}, {}, registry.Checkpoint(read_config(folder).sha256, "mit", REPO, done.commit)
-        )
+        variant = registry.Variant("", hub=registry.HubPin(REPO, str(done.commit), str(read_config(folder).sha256)))
         pinned = registry.ModelSpec(**{**vars(registry.read_spec("deepgaze2")), "variants": {"lite": variant}})
         monkeypatch.setattr("salzoo.registry.read_spec", lambda name: pinned)
-        monkeypatch.setattr("salzoo.checkpoint.folder.shipped", lambda name: folder / "nowhere")
+        monkeypatch.setattr("salzoo.registry.shipped", lambda name: folder / "nowhere")
         assert torch.equal(density("deepgaze2"), density(folder))
         before = len(loopback.requests)
         assert torch.equal(density("deepgaze2"), density(folder))
@@ -172,12 +170,12 @@ class TestHostile:
             ({"model": "nobodys"}, "names the model 'nobodys', which this zoo does not have"),
             ({"tag": "../../.bashrc"}, "is not the name of a model or tag"),
             ({"class_path": "os.system"}, "unknown key 'class_path'"),
-            ({"init_args": {"class_path": "os.system"}}, "unknown key 'class_path'"),
-            ({"init_args": {"hidden": [10**12, 10**12]}}, "describes no network|of [0-9,]+ bytes"),
-            ({"init_args": {"hidden": [300_000_000]}}, r"describes a network of [0-9,]+ bytes"),
-            ({"init_args": {"hidden": "64"}}, "expected a list"),
-            ({"init_args": {"backbone": "hf-hub:mallory/model"}}, "timm .* 'hf-hub:mallory/model'"),
-            ({"init_args": {"preprocess": {"size": [1 << 20, 1 << 20]}}}, r"size \[1048576, 1048576\] is not accepted"),
+            ({"network": {"class_path": "os.system"}}, "unknown key 'class_path'"),
+            ({"network": {"hidden": [10**12, 10**12]}}, "describes no network|of [0-9,]+ bytes"),
+            ({"network": {"hidden": [300_000_000]}}, r"describes a network of [0-9,]+ bytes"),
+            ({"network": {"hidden": "64"}}, "expected a list"),
+            ({"network": {"backbone": "hf-hub:mallory/model"}}, "timm .* 'hf-hub:mallory/model'"),
+            ({"preprocess": {"size": [1 << 20, 1 << 20]}}, r"size \[1048576, 1048576\] is not accepted"),
         ],
     )
     def test_configs(
@@ -224,7 +222,7 @@ def test_models_of_a_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "own.yaml").write_text(
         "class_path: salzoo.models.deepgaze2.DeepGazeII\nsummary: Mine.\ntraining: gradient\ndefault: lite\n"
         "variants: {lite: {summary: Mine.}}\n"
-        "tiny: {backbone: test_efficientnet, taps: [8, 16], hidden: [8], preprocess: {size: [64, 96]}}\n"
+        "tiny: {backbone: test_efficientnet, feature_nodes: [8, 16], hidden: [8], preprocess: {size: [64, 96]}}\n"
     )
     try:
         assert salzoo.register(tmp_path / "own.yaml") == "own"

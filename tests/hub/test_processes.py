@@ -16,7 +16,7 @@ from loopback_hub import LoopbackHub
 
 import salzoo
 from salzoo import registry
-from salzoo.checkpoint.publish import publish
+from salzoo.checkpoint.publishing import publish
 
 
 class TestProcesses:

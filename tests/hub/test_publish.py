@@ -16,7 +16,7 @@ from salzoo._io import hash_file
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import SHEET, WEIGHTS, Measured
 from salzoo.checkpoint.folder import read_config
-from salzoo.checkpoint.publish import publish
+from salzoo.checkpoint.publishing import publish
 from salzoo.cli import main
 from salzoo.errors import PublishError
 

@@ -123,6 +123,36 @@ def test_lists_of_images_of_different_sizes() -> None:
         NSS().update(list(small["preds"]), [small["fixations"][0]])
 
 
+def test_arrays_score_as_tensors_do() -> None:
+    a = maps(3)
+    plain, arrays, listed = (saliency_metrics(include=WITHOUT_EMD) for _ in range(3))
+    plain.update(**a)
+    frozen = {k: v.numpy().copy() for k, v in a.items()}
+    for array in frozen.values():
+        array.flags.writeable = False
+    arrays.update(**frozen)
+    listed.update(**{k: list(v) if v.ndim == 3 else v for k, v in frozen.items()})
+    for key, score in plain.compute().items():
+        assert float(arrays.compute()[key]) == float(score), key
+        assert float(listed.compute()[key]) == pytest.approx(float(score), rel=1e-12), key
+    with pytest.raises(ImageError, match="a map must be a tensor or an array of numbers, got str"):
+        NSS().update("map.png", a["fixations"])
+
+
+def test_what_numpy_can_read_is_a_map() -> None:
+    """As a `SaliencyMap` is, alone in a list."""
+
+    class Map:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return a["preds"][0].numpy()
+
+    a = maps(1)
+    one, other = NSS(), NSS()
+    one.update([Map()], [a["fixations"][0]])
+    other.update(a["preds"], a["fixations"])
+    assert float(one.compute()) == float(other.compute())
+
+
 def test_pool_gives_each_image_the_fixations_of_all_others() -> None:
     a = maps(4)
     total = a["fixations"].sum(0)

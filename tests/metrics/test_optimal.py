@@ -61,7 +61,7 @@ class Truths(NamedTuple):
 
 
 def draw(count: int = COUNT, sigma: float = SIGMA, images: int = IMAGES) -> Truths:
-    """Make truths as the data sets do, of fixations from DENSITY, with others from CENTRE_BIAS."""
+    """Make truths as the datasets do, of fixations from DENSITY, with others from CENTRE_BIAS."""
     rng = np.random.default_rng(3)
 
     def points(density: Tensor, n: int) -> Fixations:

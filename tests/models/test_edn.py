@@ -23,7 +23,7 @@ RELEASE = json.loads(Path(__file__).with_name("edn_release.json").read_text())["
 every_descriptor = pytest.mark.parametrize("number", range(6))
 
 
-def picture(height: int = 40, width: int = 56) -> torch.Tensor:
+def waves(height: int = 40, width: int = 56) -> torch.Tensor:
     y, x, channel = np.mgrid[:height, :width, :3]
     wave = 127.5 + 127.5 * np.sin(x / (5 + 2 * channel) + (y / 9) ** 2) * np.exp(-(((y - 25) / 30) ** 2))
     return torch.from_numpy(wave).permute(2, 0, 1)[None]
@@ -31,7 +31,7 @@ def picture(height: int = 40, width: int = 56) -> torch.Tensor:
 
 @every_descriptor
 def test_descriptors_say_what_the_authors_operations_say(number: int) -> None:
-    maps = edn.RandomFilterNetwork(edn.DESCRIPTORS[number]).double()(picture())[0]
+    maps = edn.RandomFilterNetwork(edn.DESCRIPTORS[number]).double()(waves())[0]
     expected = RELEASE[number]
     assert list(maps.shape) == expected["shape"]
     assert maps.mean().item() == pytest.approx(expected["mean"], rel=1e-9)
@@ -93,7 +93,7 @@ def test_filters_are_drawn_anew_with_one_seed() -> None:
     np.testing.assert_allclose(filters.square().sum((1, 2, 3)), 1, rtol=1e-6)
 
 
-def test_colour_is_pillows_ycbcr_of_the_stretched_picture() -> None:
+def test_colour_is_pillows_ycbcr_of_the_stretched_image() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     pixels[0, :2] = [[0, 0, 0], [255, 255, 255]]
     expected = np.asarray(Image.fromarray(pixels).convert("YCbCr")).astype(int)
@@ -113,11 +113,23 @@ def test_zoom_is_scipys() -> None:
 def test_features_of_the_published_descriptors() -> None:
     network = edn.EDN().network
     assert network.weights.shape == (833,)
-    features = network.features(picture(64, 96).float() / 255)
+    features = network.features(waves(64, 96).float() / 255)
     assert features.shape == (1, 833, 8, 12)
     distance = features[0, 0]
     assert distance[4, 6] < 0.15 < 0.9 < distance[0, 0]
     assert sorted(network.state_dict()) == ["mean", "scale", "std", "weights"], "filters are not stored"
+
+
+def test_a_black_border_has_a_gradient() -> None:
+    """The tenth root of 0 has none, and would make that of the whole image NaN."""
+    image = waves(64, 96).float() / 255
+    image[..., :32] = 0
+    image.requires_grad_()
+    network = edn.EDNNetwork((0,))
+    network.features(image).sum().backward()
+    assert image.grad is not None
+    assert image.grad.isfinite().all()
+    assert image.grad[..., 32:].std() > 0
 
 
 def test_fit_finds_what_the_training_fixations_prefer(tiny_data: Path, tmp_path: Path) -> None:
@@ -137,4 +149,4 @@ def test_fit_finds_what_the_training_fixations_prefer(tiny_data: Path, tmp_path:
 def test_fit_without_scikit_learn_says_what_to_install(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     with pytest.raises(SpecError, match=r"pip install .salzoo\[shallow\]"):
-        tiny_models.build("edn").calibrate(None)  # type: ignore[arg-type]
+        tiny_models.build("edn").fit_statistics(None)  # type: ignore[arg-type]

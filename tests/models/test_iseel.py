@@ -1,4 +1,4 @@
-"""iSEEL: its closed forms against their definitions, and that similar pictures are asked."""
+"""iSEEL: its closed forms against their definitions, and that similar images are asked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from salzoo.errors import SpecError
 from salzoo.models.iseel import ISEEL, fit_machine
 
 
-def test_a_machine_is_the_ridge_regression_of_its_picture() -> None:
+def test_a_machine_is_the_ridge_regression_of_its_image() -> None:
     rng = np.random.default_rng(0)
     hidden, target = rng.normal(size=(7, 4, 5)), rng.uniform(size=(4, 5))
     rows = hidden.reshape(7, 20)
@@ -61,8 +61,8 @@ def test_no_answer_at_all_is_the_uniform_density() -> None:
     np.testing.assert_allclose(density, 1 / 1200, rtol=1e-4)
 
 
-def test_fit_finds_where_the_training_pictures_were_looked_at(tiny_data: Path, tmp_path: Path) -> None:
-    assert main([*tiny_models.fit_words("iseel", tiny_data, tmp_path), "--model.ridge=0.001"]) == 0
+def test_fit_finds_where_the_training_images_were_looked_at(tiny_data: Path, tmp_path: Path) -> None:
+    assert main([*tiny_models.fit_words("iseel", tiny_data, tmp_path), "--training.ridge=0.001"]) == 0
     folder = tmp_path / "iseel.lite"
     model = salzoo.load(folder)
     assert isinstance(model, ISEEL)
@@ -78,8 +78,9 @@ def test_fit_finds_where_the_training_pictures_were_looked_at(tiny_data: Path, t
     assert np.mean(ahead) > 1.02, "on average denser where people looked than elsewhere"
 
 
-def test_more_machines_than_pictures(tiny_data: Path) -> None:
-    model = tiny_models.build("iseel", pictures=2000)
+def test_more_machines_than_images(tiny_data: Path) -> None:
+    model = tiny_models.build("iseel", machines=2000)
     data = SaliencyDataModule("osie", tiny_data)
-    with torch.no_grad(), pytest.raises(SpecError, match=r"training pictures, so give --model.pictures="):
-        model.calibrate(data)
+    count = len(load_dataset("osie", tiny_data, "train"))
+    with torch.no_grad(), pytest.raises(SpecError, match=f"machines=2000 .* give --model.machines={count}"):
+        model.fit_statistics(data)

@@ -16,7 +16,15 @@ import salzoo
 from salzoo.components.layers import kernel_density
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import SpecError
-from salzoo.models.juntingnet import BANDWIDTH, JuntingNet, Maxout, SharedReadout, bumps
+from salzoo.models.juntingnet import (
+    BANDWIDTH,
+    JuntingNet,
+    JuntingNetTraining,
+    JuntingNetwork,
+    Maxout,
+    SharedReadout,
+    bumps,
+)
 
 
 def test_layers_of_the_papers_figure() -> None:
@@ -45,10 +53,10 @@ def test_target_goes_from_minus_one_to_one(shared: bool) -> None:
     cells = nn.functional.avg_pool2d(density, 2)
     scaled = cells / cells.amax()
     truth = scaled.log() + 7 if shared else 2 * scaled - 1
-    assert model.loss(truth[:, None], {"density": density}).item() == pytest.approx(0, abs=1e-10)
+    assert model.default_loss(truth[:, None], {"density": density}).item() == pytest.approx(0, abs=1e-10)
     other = (scaled / 2 + 0.5).log() if shared else truth + 0.5
     expected = (1 - scaled).square().mean().item() if shared else 0.25
-    assert model.loss(other[:, None], {"density": density}).item() == pytest.approx(expected, rel=1e-5)
+    assert model.default_loss(other[:, None], {"density": density}).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_shared_readout_starts_as_a_convolution() -> None:
@@ -61,7 +69,7 @@ def test_a_shared_readout_starts_as_a_convolution() -> None:
 
 
 def test_a_place_lights_what_its_features_see() -> None:
-    features = JuntingNet((1, 1, 1), 400, shared=True).network.features
+    features = JuntingNetwork((1, 1, 1), 400, shared=True).features
     for parameter in features.parameters():
         nn.init.constant_(parameter, float(parameter.ndim > 1))
     columns = torch.eye(96)[:, None, None].expand(96, 3, 96, 96)
@@ -73,9 +81,10 @@ def test_a_place_lights_what_its_features_see() -> None:
 
 
 def test_a_shared_readout_starts_from_the_centre_bias(tiny_data: Path) -> None:
-    model, data = JuntingNet((2, 2, 2), 400, shared=True), SaliencyDataModule("osie", tiny_data)
+    model = JuntingNet(channels=(2, 2, 2), hidden=400, shared=True)
+    data = SaliencyDataModule("osie", tiny_data)
     with torch.no_grad():
-        model.calibrate(data)
+        model.fit_statistics(data)
     flat = torch.zeros(1, 2, 10, 10)
     maps = model.to_log_density(cast("SharedReadout", model.network.readout)(flat))
     expected = kernel_density(data.train_points(), (48, 48), BANDWIDTH)
@@ -83,7 +92,8 @@ def test_a_shared_readout_starts_from_the_centre_bias(tiny_data: Path) -> None:
 
 
 def test_own_weights_of_a_shared_readout_learn_slowly() -> None:
-    model = JuntingNet((2, 2, 2), 400, shared=True, lr=1.0, own_rate=0.25)
+    model = JuntingNet(channels=(2, 2, 2), hidden=400, shared=True)
+    model.training_config = JuntingNetTraining(lr=1.0, own_lr_scale=0.25)
     rates = {id(p): group["lr"] for group in model.parameter_groups() for p in group["params"]}
     slow = {name for name, p in model.named_parameters() if rates[id(p)] == 0.25}
     assert slow == {f"network.readout.{name}" for name in ("own.weight", "own.bias", "map.weight")}

@@ -8,7 +8,7 @@ import torch
 
 from salzoo.data import draw_places, split_by_height
 from salzoo.errors import SpecError
-from salzoo.models.mrcnn import MrCNN, Stream
+from salzoo.models.mrcnn import MrCNN, MrCNNNetwork, Stream
 
 
 def grid_places(grid: int) -> torch.Tensor:
@@ -26,7 +26,7 @@ def grid_places(grid: int) -> torch.Tensor:
 )
 def test_the_shared_computation_equals_single_patches(copies: tuple[int, ...], grid: int) -> None:
     torch.manual_seed(0)
-    network = MrCNN((4, 6, 8), 8, copies, grid).eval().double().network
+    network = MrCNNNetwork((4, 6, 8), 8, copies, grid).eval().double()
     image = torch.rand(1, 3, copies[0], copies[0], dtype=torch.float64)
     with torch.no_grad():
         shared = network(image)
@@ -63,10 +63,10 @@ def test_training_sees_ten_fixated_and_twenty_other_places() -> None:
 
 
 def test_it_learns_where_a_bright_spot_is() -> None:
-    """Patch training as `training_step` does it; the map of a new picture then peaks on its spot."""
+    """Patch training as `training_step` does it; the map of a new image then peaks on its spot."""
     torch.manual_seed(0)
-    model = MrCNN((8, 8, 8), 16, (80, 50, 30), 10).train()
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    network = MrCNNNetwork((8, 8, 8), 16, (80, 50, 30), 10).train()
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
 
     def spots(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         y, x = torch.meshgrid(torch.arange(80.0), torch.arange(80.0), indexing="ij")
@@ -79,13 +79,13 @@ def test_it_learns_where_a_bright_spot_is() -> None:
         fixated, other = split_by_height(density)
         places = torch.cat([draw_places(fixated, 5), draw_places(other, 5)], 1)
         labels = torch.tensor([1.0] * 5 + [0.0] * 5).expand(8, -1)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(model.network.classify(image, places), labels)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(network.classify(image, places), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     image, density = spots(16)
     with torch.no_grad():
-        maps = model.eval().network(image)[:, 0]
+        maps = network.eval()(image)[:, 0]
     truth = torch.nn.functional.adaptive_avg_pool2d(density, (10, 10))
     correlation = [
         torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1] for a, b in zip(maps, truth, strict=True)

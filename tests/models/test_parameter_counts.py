@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from salzoo.checkpoint.load import build
+from salzoo.checkpoint.loading import build
 from salzoo.registry import read_spec
 
 

@@ -33,9 +33,9 @@ def test_which_systems_there_are() -> None:
 
 @every_system
 @pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (200, 30, 90), (255, 255, 255)])
-def test_a_constant_picture_gives_a_uniform_density(name: str, colour: tuple[int, int, int]) -> None:
-    picture = np.broadcast_to(np.uint8(colour), (123, 77, 3)).copy()
-    density = salzoo.load(name).predict(picture).density
+def test_a_constant_image_gives_a_uniform_density(name: str, colour: tuple[int, int, int]) -> None:
+    image = np.broadcast_to(np.uint8(colour), (123, 77, 3)).copy()
+    density = salzoo.load(name).predict(image).density
     np.testing.assert_allclose(density, 1 / density.size, rtol=1e-4)
 
 
@@ -44,9 +44,9 @@ def test_the_map_is_on_the_spot(name: str) -> None:
     """One disc, at four places: the maximum is on it, so that no step of the formula shifts the map."""
     y, x = np.mgrid[:300, :400]
     for centre in ((75, 100), (75, 300), (225, 100), (225, 300)):
-        picture = np.full((300, 400, 3), 128, np.uint8)
-        picture[np.hypot(y - centre[0], x - centre[1]) < 24] = (220, 60, 40)
-        density = salzoo.load(name).predict(picture).density
+        image = np.full((300, 400, 3), 128, np.uint8)
+        image[np.hypot(y - centre[0], x - centre[1]) < 24] = (220, 60, 40)
+        density = salzoo.load(name).predict(image).density
         found = np.average(np.argwhere(density > 0.9 * density.max()), axis=0)
         np.testing.assert_allclose(found, centre, atol=8)
 
@@ -54,17 +54,17 @@ def test_the_map_is_on_the_spot(name: str) -> None:
 @every_system
 @pytest.mark.parametrize("seed", range(3))
 def test_a_colour_singleton_pops_out(name: str, seed: int) -> None:
-    picture, (x, y) = pop_out("colour", seed)
-    density = salzoo.load(name).predict(picture).density
+    image, (x, y) = pop_out("colour", seed)
+    density = salzoo.load(name).predict(image).density
     found = np.unravel_index(density.argmax(), density.shape)
     assert math.dist(found, (y, x)) < 34
 
 
 @every_system
 def test_the_centre_prior_multiplies_the_density_with_a_gaussian(name: str) -> None:
-    picture, _ = pop_out("size", 1)
-    plain, centred = salzoo.load(name).predict(picture), salzoo.load(f"{name}.centred").predict(picture)
-    weight = read_spec(name).variants["centred"].init_args["centre_prior"]
+    image, _ = pop_out("size", 1)
+    plain, centred = salzoo.load(name).predict(image), salzoo.load(f"{name}.centred").predict(image)
+    weight = read_spec(name).variants["centred"].network["centre_prior"]
     height, width = plain.shape
     y, x = np.mgrid[:height, :width]
     z = [((y + 0.5) / height - 0.5) / CENTRE_SIGMA[0], ((x + 0.5) / width - 0.5) / CENTRE_SIGMA[1]]
@@ -76,6 +76,32 @@ def test_the_centre_prior_multiplies_the_density_with_a_gaussian(name: str) -> N
 def test_fit_says_that_there_is_nothing_to_learn(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", name, "--data", "osie", "--root", "."]) == 2
     assert capsys.readouterr().err.startswith(f"salzoo: {name} has nothing to learn")
+
+
+@pytest.mark.parametrize("name", ["gbvs", "itti"])
+def test_the_gradient_is_that_of_the_map(name: str) -> None:
+    """Against a difference quotient along the gradient, so that no term is missing."""
+    model, image = salzoo.load(name), NOISE[0].double()
+
+    def upper_half(pixels: torch.Tensor) -> torch.Tensor:
+        return model.infer([pixels])[0].exp()[:24].sum()
+
+    x = image.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(upper_half(x), x)
+    step = 0.01 * gradient / gradient.abs().max()
+    with torch.no_grad():
+        difference = upper_half(image + step) - upper_half(image - step)
+    assert difference.item() == pytest.approx(2 * (gradient * step).sum().item(), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["bms", "signature"])
+def test_a_map_without_a_gradient_says_so(name: str) -> None:
+    model, x = salzoo.load(name), NOISE[0].clone().requires_grad_()
+    with pytest.raises(SpecError, match=f"{type(model).__name__} has no gradient with respect to the image"):
+        model.infer([x])
+    with torch.no_grad():
+        expected = model.infer([x])[0].exp()
+    np.testing.assert_allclose(model.predict(x).density, expected, rtol=1e-5)
 
 
 def test_the_floor_is_of_the_stretched_map() -> None:
@@ -97,10 +123,10 @@ def test_greys_have_no_colour() -> None:
 
 def test_opponent_colours_of_primaries() -> None:
     red, green, blue, yellow = [*torch.eye(3).tolist(), [1.0, 1.0, 0.0]]
-    picture = torch.tensor([red, green, blue, yellow]).T[None, :, None]
+    image = torch.tensor([red, green, blue, yellow]).T[None, :, None]
     expected = torch.tensor([[3.0, -3.0, 0.0, 0.0], [0.0, 0.0, 3.0, -1.5]])
-    torch.testing.assert_close(filters.rgby(picture)[0, :, 0], expected)
-    _, reddish, bluish = filters.dkl(picture)[0, :, 0]
+    torch.testing.assert_close(filters.rgby(image)[0, :, 0], expected)
+    _, reddish, bluish = filters.dkl(image)[0, :, 0]
     assert reddish[0] > 0 > reddish[1]
     assert bluish[2] > 0 > bluish[3]
 
@@ -156,8 +182,8 @@ def test_iterative_normalisation_prefers_one_peak_to_many() -> None:
     "options", [{"colour": "dkl"}, {"colour": "lab"}, {"normalisation": "iterative"}, {"blur": 0.03}]
 )
 def test_options_of_itti_change_the_map_and_nothing_else(options: dict[str, object]) -> None:
-    picture, (x, y) = pop_out("size", 2)
-    usual, other = salzoo.load("itti").predict(picture), salzoo.load("itti", weights=None, **options).predict(picture)
+    image, (x, y) = pop_out("size", 2)
+    usual, other = salzoo.load("itti").predict(image), salzoo.load("itti", weights=None, **options).predict(image)
     assert other.shape == usual.shape
     assert not np.allclose(other.density, usual.density, rtol=1e-3)
     found = np.unravel_index(other.density.argmax(), other.shape)
@@ -237,8 +263,8 @@ def test_fading_is_linear() -> None:
     "options", [{"colour": "rgby"}, {"levels": [1, 2]}, {"normalisation": "markov"}, {"map_size": 48}]
 )
 def test_options_of_gbvs(options: dict[str, object]) -> None:
-    picture, (x, y) = pop_out("orientation", 2)
-    usual, other = salzoo.load("gbvs").predict(picture), salzoo.load("gbvs", weights=None, **options).predict(picture)
+    image, (x, y) = pop_out("orientation", 2)
+    usual, other = salzoo.load("gbvs").predict(image), salzoo.load("gbvs", weights=None, **options).predict(image)
     assert not np.allclose(other.density, usual.density, rtol=1e-3)
     assert math.dist(np.unravel_index(other.density.argmax(), other.shape), (y, x)) < 34
 
@@ -333,8 +359,8 @@ def test_whitening() -> None:
     "options", [{"colour": "rgb"}, {"whitening": False}, {"step": 16}, {"dilation": [3, 11], "blur": 20.0}]
 )
 def test_options_of_bms(options: dict[str, object]) -> None:
-    picture, (x, y) = pop_out("colour", 2)
-    usual, other = salzoo.load("bms").predict(picture), salzoo.load("bms", weights=None, **options).predict(picture)
+    image, (x, y) = pop_out("colour", 2)
+    usual, other = salzoo.load("bms").predict(image), salzoo.load("bms", weights=None, **options).predict(image)
     assert not np.allclose(other.density, usual.density, rtol=1e-3)
     assert math.dist(np.unravel_index(other.density.argmax(), other.shape), (y, x)) < 34
 
@@ -349,6 +375,6 @@ def test_bms_agrees_with_the_authors_program() -> None:
     public = json.loads(bms_program.FILE.read_text(encoding="utf-8"))
     model = salzoo.load("bms")
     assert len(public) >= 9
-    for name, picture in bms_program.pictures().items():
-        ours, theirs = bms_program.coarse(model.predict(picture).density), np.array(public[name])
+    for name, image in bms_program.pictures().items():
+        ours, theirs = bms_program.coarse(model.predict(image).density), np.array(public[name])
         assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.95, name

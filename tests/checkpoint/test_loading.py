@@ -1,8 +1,7 @@
-"""Names to models."""
+"""From what was typed to a model."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -14,11 +13,9 @@ import torch
 
 import salzoo
 from salzoo import registry
-from salzoo.checkpoint import folder as checkpoint_folder
 from salzoo.checkpoint.config import CONFIG, WEIGHTS
-from salzoo.checkpoint.folder import read_config
 from salzoo.errors import SpecError, UnknownModelError, WeightsError
-from salzoo.registry import Checkpoint, ModelSpec, read_spec, resolve
+from salzoo.registry import read_spec, resolve, shipped_checkpoint
 
 
 def test_list_models() -> None:
@@ -34,7 +31,7 @@ def test_list_models_trained() -> None:
     trained = salzoo.list_models(trained=True)
     assert "uniform" in trained, "nothing to learn"
     for name in salzoo.list_models():
-        weights = any(variant.checkpoint for variant in read_spec(name).variants.values())
+        weights = any(shipped_checkpoint(name, tag) for tag in read_spec(name).variants)
         assert (name in trained) == (weights or read_spec(name).training == "none")
     assert salzoo.list_models("s*", trained=True) == [name for name in trained if name.startswith("s")]
 
@@ -94,10 +91,45 @@ def test_weights_none_is_the_only_way_to_random_weights() -> None:
         WeightsError, match=r"salgan.paper has no published weights .*weights=None.*salzoo fit salgan.paper"
     ):
         salzoo.load("salgan.paper")
-    with pytest.raises(SpecError, match=r"lr changes the network, so no published weights fit: add weights=None"):
-        salzoo.load("salgan", lr=1.0)
-    with pytest.raises(SpecError, match="weights='imagenet' is not accepted: 'default' loads the published weights"):
+    with pytest.raises(UnknownModelError, match="salgan has no variant 'imagenet'; it has lite, paper"):
         salzoo.load("salgan", weights="imagenet")
+
+
+def test_weights_names_a_tag(tiny_checkpoint: Path) -> None:
+    assert salzoo.load("bms", weights="centred").centre_prior == 0.5
+    with pytest.raises(SpecError, match="weights='lite' is for a name of the zoo"):
+        salzoo.load(tiny_checkpoint, weights="lite")
+
+
+@pytest.mark.parametrize("name", tiny_models.LEARNED)
+def test_options_that_change_no_tensor_go_with_published_weights(name: str, tmp_path: Path) -> None:
+    """Training settings, test-time views, the input's size and the device; the weights are the same."""
+    folder = tiny_models.save(tiny_models.build(name), tmp_path / name)
+    plain = salzoo.load(folder)
+    model = salzoo.load(
+        folder, lr=0.5, loss="kl", tta=[[1.0, False], [1.0, True]], preprocess={"size": [96, 96]}, device="cpu"
+    )
+    assert (model.training_config.lr, model.training_config.loss, model.preprocess.size) == (0.5, "kl", (96, 96))
+    assert model.preprocess.mean == plain.preprocess.mean, "other fields stay"
+    assert model.tta == ((1.0, False), (1.0, True))
+    assert model.config.network["tta"] == [[1.0, False], [1.0, True]]
+    for key, tensor in plain.network.state_dict().items():
+        assert torch.equal(model.network.state_dict()[key], tensor)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"colour": 1}, r"salgan.lite has no option 'colour'; accepted are, for the network, backbone, decoder, "),
+        ({"lr": "fast"}, r"salgan.lite: training.lr: got 'fast' \(str\), expected float"),
+        ({"decoder": [[8], [8], [8]]}, r"salgan.lite: decoder changes the network's tensors.*weights=None"),
+        ({"decoder": [[8]], "lr": 1.0, "output_stride": 16}, r"salgan.lite: decoder changes the network's tensors"),
+        ({"device": "abacus"}, r"device='abacus' is not available here"),
+    ],
+)
+def test_options_that_are_not_accepted(options: dict[str, object], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        salzoo.load("salgan", **options)
 
 
 def test_weights_none_takes_arguments() -> None:
@@ -108,23 +140,23 @@ def test_weights_none_takes_arguments() -> None:
 
 def test_a_backbone_without_a_tag_takes_the_variant_of_that_backbone() -> None:
     with torch.device("meta"):
-        model = salzoo.load("salgan", weights=None, backbone="vgg16.tv_in1k", pretrained_backbone=False)
-        other = salzoo.load("salgan.lite", weights=None, backbone="test_resnet", pretrained_backbone=False, frozen=())
-    assert model.identity.tag == "paper"
-    assert (model.optimizer, len(model.network.decoder)) == ("paper", 31)
-    assert other.identity.tag == "lite"
+        model = salzoo.load("salgan", weights=None, backbone="vgg16.tv_in1k")
+        other = salzoo.load("salgan.lite", weights=None, backbone="test_resnet", frozen=())
+    assert model.config.tag == "paper"
+    assert (model.training_config.optimizer, len(model.network.decoder)) == ("sgd", 31)
+    assert other.config.tag == "lite"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"colour": 1}, "salgan.lite: unknown key 'colour'; accepted keys are adversarial_lr, backbone"),
-        ({"lr": "fast"}, r"salgan.lite.lr: got 'fast' \(str\), expected float"),
+        ({"colour": 1}, "salgan.lite has no option 'colour'; accepted are, for the network, backbone"),
+        ({"lr": "fast"}, r"salgan.lite: training.lr: got 'fast' \(str\), expected float"),
         (
             {"preprocess": {"size": [1, 2, 3]}},
             r"salgan.lite.preprocess.size: got \[1, 2, 3\], expected a list of 2 values",
         ),
-        ({"optimizer": "adam"}, r"salgan.lite.optimizer: got 'adam', accepted is one of \['paper', 'adamw'\]"),
+        ({"optimizer": "adam"}, r"training.optimizer: got 'adam', accepted is one of \['adamw', 'sgd'\]"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, object], words: str) -> None:
@@ -133,25 +165,25 @@ def test_wrong_arguments(arguments: dict[str, object], words: str) -> None:
 
 
 def test_folders_load_by_path_and_by_text(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = torch.linspace(0, 1, 3 * 30 * 40).reshape(3, 30, 40)
-    expected = salzoo.load(tiny_checkpoint).predict(picture).density
+    image = torch.linspace(0, 1, 3 * 30 * 40).reshape(3, 30, 40)
+    expected = salzoo.load(tiny_checkpoint).predict(image).density
     monkeypatch.chdir(tiny_checkpoint.parent)
     for name in (str(tiny_checkpoint), tiny_checkpoint.name, f"./{tiny_checkpoint.name}", f"{tiny_checkpoint}/"):
         model = salzoo.load(name)
-        assert (model.identity.name, model.training) == ("deepgaze2", False)
-        np.testing.assert_array_equal(model.predict(picture).density, expected)
+        assert (model.config.model, model.training) == ("deepgaze2", False)
+        np.testing.assert_array_equal(model.predict(image).density, expected)
 
 
 def test_a_folder_with_the_name_of_a_model_does_not_shadow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "uniform").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert salzoo.load("uniform").identity.name == "uniform"
+    assert salzoo.load("uniform").config.model == "uniform"
 
 
 def test_folder_errors(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"nowhere is not a checkpoint folder: it has no config.json"):
         salzoo.load(tmp_path / "nowhere")
-    with pytest.raises(SpecError, match="is a checkpoint folder; load a name with weights=None"):
+    with pytest.raises(SpecError, match="weights=None takes the name of a model"):
         salzoo.load(tiny_checkpoint, weights=None)
     content = json.loads((tiny_checkpoint / CONFIG).read_text())
     (tiny_checkpoint / CONFIG).write_text(json.dumps({**content, "model": "toy"}))
@@ -161,15 +193,11 @@ def test_folder_errors(tiny_checkpoint: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def published(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Publish deepgaze2.lite: the YAML names it, and a hub folder, which is returned, holds it."""
+    """Ship deepgaze2.lite and nothing else; return the hub folder that holds it."""
     hub_folder = tmp_path / "shipped"
-    folder = Path(shutil.copytree(tiny_checkpoint, hub_folder / "deepgaze2.lite"))
-    checkpoint = Checkpoint(read_config(folder).sha256, "apache-2.0")
-    spec = read_spec("deepgaze2")
-    variant = dataclasses.replace(spec.variants["lite"], checkpoint=checkpoint)
-    changed: ModelSpec = dataclasses.replace(spec, variants={**spec.variants, "lite": variant})
-    monkeypatch.setattr(registry, "read_spec", lambda name: changed if name == "deepgaze2" else read_spec(name))
-    monkeypatch.setattr(checkpoint_folder, "shipped", lambda name: hub_folder)
+    shutil.copytree(tiny_checkpoint, hub_folder / "deepgaze2.lite")
+    monkeypatch.setattr(registry, "shipped", lambda name: hub_folder)
+    monkeypatch.setattr("salzoo.checkpoint.folder.shipped", lambda name: hub_folder)
     return hub_folder
 
 
@@ -186,20 +214,17 @@ def test_salzoo_hub_comes_before_what_is_shipped(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
-    assert salzoo.load("deepgaze2").identity.name == "deepgaze2"  # not in there: falls through
+    assert salzoo.load("deepgaze2").config.model == "deepgaze2"  # not in there: falls through
     shutil.copytree(published / "deepgaze2.lite", tmp_path / "mine" / "deepgaze2.lite")
     shutil.rmtree(published / "deepgaze2.lite")
-    assert salzoo.load("deepgaze2").identity.name == "deepgaze2"
+    assert salzoo.load("deepgaze2").config.model == "deepgaze2"
     (tmp_path / "mine/deepgaze2.lite" / WEIGHTS).write_bytes(b"other weights")
     with pytest.raises(WeightsError, match=r"mine/deepgaze2.lite/model.safetensors is damaged or was replaced"):
         salzoo.load("deepgaze2")
 
 
-def test_a_published_checkpoint_is_held_to_the_sum_in_the_yaml(published: Path) -> None:
-    """Weights and config.json replaced together are still not the published ones."""
-    hub_model = tiny_models.build("deepgaze2", hidden=[4, 4])
-    tiny_models.save(hub_model, published / "deepgaze2.lite")
-    salzoo.load(published / "deepgaze2.lite")
+def test_a_shipped_checkpoint_is_held_to_its_sum(published: Path) -> None:
+    (published / "deepgaze2.lite" / WEIGHTS).write_bytes(b"other weights")
     with pytest.raises(WeightsError, match="damaged or was replaced"):
         salzoo.load("deepgaze2")
 
@@ -209,7 +234,9 @@ def test_a_missing_checkpoint_says_where_it_was_sought(
 ) -> None:
     shutil.rmtree(published / "deepgaze2.lite")
     monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
-    with pytest.raises(WeightsError, match=r"not in .*shipped \(SALZOO_HUB=.*mine\).*SALZOO_HUB.*weights=None"):
+    with pytest.raises(
+        WeightsError, match=r"no published weights in .*shipped \(SALZOO_HUB=.*mine\).*weights=None.*SALZOO_HUB"
+    ):
         salzoo.load("deepgaze2")
     assert salzoo.info("deepgaze2")["measured"] == []
 
@@ -235,19 +262,20 @@ def test_the_users_own_hub_folder_needs_no_pin(
         (own / CONFIG).write_text(json.dumps({**content, "tag": tag}))
     monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
     for tag in ("paper", "mine"):
-        identity = salzoo.load(f"deepgaze2.{tag}").identity
-        assert identity is not None
-        assert identity.tag == tag
+        config = salzoo.load(f"deepgaze2.{tag}").config
+        assert config is not None
+        assert config.tag == tag
     with pytest.raises(UnknownModelError, match="has no variant 'yours'"):
         salzoo.load("deepgaze2.yours")
 
 
-def test_a_checkpoint_is_built_from_its_own_arguments_and_fetches_nothing(tiny_checkpoint: Path) -> None:
+def test_a_checkpoint_is_built_without_pretrained_weights(tiny_checkpoint: Path) -> None:
+    """The backbone is one whose weights need the Hub, its recipe loaded them, and the network is off."""
     path = tiny_checkpoint / CONFIG
     content = json.loads(path.read_text())
-    del content["init_args"]["pretrained_backbone"]
+    content["provenance"]["recipe"]["training"]["pretrained_backbone"] = True
     path.write_text(json.dumps(content))
-    assert salzoo.load(tiny_checkpoint).network is not None  # the variant's own arguments would go to the network
+    assert salzoo.load(tiny_checkpoint).predict(torch.zeros(3, 20, 30)).shape == (20, 30)
 
 
 def test_an_untrained_network_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,3 +287,9 @@ def test_a_folder_of_the_same_name_does_not_shadow_a_model(tmp_path: Path, monke
     (tmp_path / "uniform").mkdir()
     monkeypatch.chdir(tmp_path)
     assert salzoo.load("uniform").predict(np.zeros((4, 5), np.uint8)).shape == (4, 5)
+
+
+def test_the_package_shows_all_its_names() -> None:
+    assert set(salzoo.__all__) <= set(dir(salzoo))
+    assert all(getattr(salzoo, name) is not None for name in salzoo.__all__)
+    assert "osie" in salzoo.list_datasets()

@@ -19,11 +19,11 @@ from data import make_tiny
 from lightning.pytorch import Trainer
 
 import salzoo
+from salzoo._version import commit
 from salzoo.checkpoint.folder import read_config
 from salzoo.cli import main
 from salzoo.data import OSIE, SaliencyDataModule
 from salzoo.metrics.functional import nss
-from salzoo.training.fit import commit
 
 EPOCHS = 8
 
@@ -40,7 +40,7 @@ def start(words: list[str], **options: object) -> subprocess.Popen[str]:
         ("deepgaze2", ["--model.dropout=0.5"], signal.SIGKILL),
         (
             "salgan",
-            ["--model.bootstrap_epochs=4"],
+            ["--training.bootstrap_epochs=4"],
             signal.SIGTERM,
         ),  # in the first stage, resumed across into the second
         ("deepgaze2", ["--trainer.accumulate_grad_batches=2"], signal.SIGUSR1),  # SLURM's warning
@@ -124,7 +124,7 @@ def test_the_seed_decides(tiny_data: Path, tmp_path: Path) -> None:
 
 def test_two_processes_of_one_command(tiny_data: Path, tmp_path: Path) -> None:
     """Lightning starts the second; the two networks of SalGAN take turns, and one idles in every step."""
-    words = [*tiny_models.fit_words("salgan", tiny_data, tmp_path), "--model.bootstrap_epochs=1"]
+    words = [*tiny_models.fit_words("salgan", tiny_data, tmp_path), "--training.bootstrap_epochs=1"]
     process = start([*words, "--trainer.devices=2"], start_new_session=True)
     try:
         output, _ = process.communicate(timeout=120)
@@ -166,7 +166,7 @@ def test_resume_needs_a_run(tiny_data: Path, tmp_path: Path, capsys: pytest.Capt
 def test_the_best_epoch_is_exported(tiny_data: Path, tmp_path: Path) -> None:
     """A rate that ruins the weights after the first epochs: what is exported is not the last."""
     words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
-    assert main([*words, "--trainer.max_epochs=4", "--model.lr=3"]) == 0
+    assert main([*words, "--trainer.max_epochs=4", "--training.lr=3"]) == 0
     best, last = (torch.load(tmp_path / f"checkpoints/{n}.ckpt", weights_only=False) for n in ("best", "last"))
     assert best["epoch"] < last["epoch"] == 3
     exported = salzoo.load(tmp_path / "deepgaze2.lite").network.state_dict()
@@ -179,7 +179,7 @@ def test_the_best_validated_epoch_is_exported(
     epochs: int, validated: list[str], tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every second epoch is validated, under a rate that ruins the weights."""
-    words = [*tiny_models.fit_words("deepgaze2", tiny_data, tmp_path), "--model.lr=3"]
+    words = [*tiny_models.fit_words("deepgaze2", tiny_data, tmp_path), "--training.lr=3"]
     assert main([*words, f"--trainer.max_epochs={epochs}", "--trainer.check_val_every_n_epoch=2"]) == 0
     last = kept = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)
     assert last["epoch"] == epochs - 1
@@ -216,7 +216,7 @@ def test_resuming_another_number_of_steps_is_refused(
 
 def test_a_schedule_without_an_end_goes_on(tiny_data: Path, tmp_path: Path) -> None:
     """SalGAN as in its paper has constant rates: a finished run takes more epochs."""
-    words = [*tiny_models.fit_words("salgan", tiny_data, tmp_path), "--model.optimizer=paper"]
+    words = [*tiny_models.fit_words("salgan", tiny_data, tmp_path), "--training.optimizer=sgd"]
     assert main([*words, "--trainer.max_epochs=1"]) == 0
     assert main([*words, "--trainer.max_epochs=2", "--ckpt_path=last"]) == 0
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)["epoch"] == 1
@@ -240,7 +240,7 @@ def test_closed_form(tiny_data: Path, tmp_path: Path) -> None:
     config = read_config(tmp_path / "centre_bias.lite")
     assert config.provenance is not None
     assert config.provenance.data == ("osie:train",)
-    assert config.init_args["grid"] == [12, 16]
+    assert config.network["grid"] == [12, 16]
 
 
 def test_maps_without_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,7 +256,7 @@ def test_maps_without_points(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     words[words.index("osie")] = "folder"
     assert main([*words, "--trainer.max_epochs=2"]) == 1
     assert "the data set has maps only" in capsys.readouterr().err, "its own loss needs points"
-    assert main([*words, "-o", str(tmp_path / "kl"), "--model.loss=kl", "--trainer.max_epochs=2"]) == 0
+    assert main([*words, "-o", str(tmp_path / "kl"), "--training.loss=kl", "--trainer.max_epochs=2"]) == 0
     (log,) = (tmp_path / "kl/logs").glob("*/metrics.csv")
     columns = log.read_text().splitlines()[0].split(",")
     assert sorted(c for c in columns if c.startswith("val/")) == ["val/cc", "val/kld", "val/sim"]
@@ -267,7 +267,7 @@ def test_maps_without_points(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_path: Path) -> None:
     words = tiny_models.fit_words("salgan", tiny_data, tmp_path)
     words[words.index("osie")] = "scene500,eyecrowd"
-    assert main([*words, "--model.lr=0.01", "--data.augment.crop=0.2", "--license", "cc-by-4.0"]) == 0
+    assert main([*words, "--training.lr=0.01", "--data.augment.crop=0.2", "--license", "cc-by-4.0"]) == 0
     folder = tmp_path / "salgan.lite"
     config = read_config(folder)
     assert config.provenance is not None
@@ -275,7 +275,7 @@ def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_pat
     recipe = config.provenance.recipe
     assert recipe["data"]["augment"] == {"flip": 0.5, "crop": 0.2}
     assert recipe["trainer"]["max_epochs"] == 2
-    assert (config.init_args["lr"], config.license) == (0.01, "cc-by-4.0")
+    assert (config.training["lr"], config.license) == (0.01, "cc-by-4.0")
     assert config.provenance.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert str(tiny_data) not in json.dumps(recipe), "where the data lay is nobody's business"
     assert "license: cc-by-4.0" in (folder / "README.md").read_text()

@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {
     "training": "gradient",
     "default": "lite",
     "variants": {
-        "lite": {"summary": "Small.", "checkpoint": {"sha256": "0" * 64, "license": "mit"}},
+        "lite": {"summary": "Small.", "hub": {"repo": "ana/toy", "revision": "1" * 40, "sha256": "0" * 64}},
         "paper": {"summary": "Big."},
     },
     "paper": {"title": "T", "authors": "A", "year": 2020, "venue": "V"},
@@ -44,8 +44,8 @@ def test_reads_every_field(configs: Path) -> None:
     (configs / "toy.yaml").write_text(yaml.safe_dump(GOOD))
     toy = read_spec("toy")
     assert (toy.name, toy.training, toy.default, toy.tiny) == ("toy", "gradient", "lite", {})
-    assert toy.variants["lite"].checkpoint == registry.Checkpoint("0" * 64, "mit")
-    assert toy.variants["paper"].checkpoint is None
+    assert toy.variants["lite"].hub == registry.HubPin("ana/toy", "1" * 40, "0" * 64)
+    assert toy.variants["paper"].hub is None
     assert toy.loadable == ("lite",)
     assert toy.paper == registry.Paper("T", "A", 2020, "V")
     assert toy.reported == (registry.Reported("mit300", "nss", 2.0, "Table 1"),)
@@ -65,7 +65,7 @@ def test_reads_every_field(configs: Path) -> None:
         ({"variants": ["lite"]}, r"toy.yaml.variants: got \['lite'\], expected a mapping"),
         ({"variants": {"lite": {}}}, "toy.yaml.variants.lite: missing key 'summary'"),
         ({"variants": {"lite": "x"}}, "toy.yaml.variants.lite: got 'x', expected a mapping with the keys of Variant"),
-        ({"variants": {"lite": {"summary": "x", "checkpoint": {"sha256": "0"}}}}, "checkpoint: missing key 'license'"),
+        ({"variants": {"lite": {"summary": "x", "hub": {"sha256": "0"}}}}, "hub: missing key 'repo'"),
         ({"paper": {**GOOD["paper"], "year": "2020"}}, r"toy.yaml.paper.year: got '2020' \(str\), expected int"),
         ({"paper": {**GOOD["paper"], "year": True}}, r"toy.yaml.paper.year: got True \(bool\), expected int"),
         (

@@ -22,9 +22,10 @@ from salzoo._version import __version__
 from salzoo.checkpoint.config import CARD, CONFIG, SHEET, WEIGHTS, Config
 from salzoo.checkpoint.folder import find_checkpoint, read_config, read_tensors
 from salzoo.checkpoint.hub import LIBRARY, HubOptions, HubRef, endpoint, parse, retry, translate_errors
-from salzoo.checkpoint.load import build_on_meta
+from salzoo.checkpoint.loading import build_on_meta, spec_of
+from salzoo.checkpoint.reference import FolderRef, ZooRef, parse_reference
 from salzoo.errors import PublishError, SpecError, WeightsError
-from salzoo.registry import read_spec, resolve, spec_names
+from salzoo.registry import resolve
 
 FILES = (WEIGHTS, CONFIG, CARD, SHEET)
 """What a repository holds, the last if the card shows it; the Hub adds `.gitattributes`."""
@@ -121,9 +122,13 @@ def check(folder: Path) -> Config:
 
 
 def _folder(source: str | Path) -> Path:
-    if isinstance(source, Path) or "/" in source or Path(source).is_dir():
-        return Path(source).expanduser()
-    spec, tag = resolve(source)
+    """Return the checkpoint folder that a name or a path means."""
+    reference = parse_reference(source)
+    if isinstance(reference, FolderRef):
+        return reference.path
+    if not isinstance(reference, ZooRef):
+        raise PublishError(f"{source} is no checkpoint folder: name a model or the folder that `salzoo fit` wrote.")
+    spec, tag = resolve(f"{reference.spec.name}.{reference.tag}")
     folder = find_checkpoint(spec.name, tag)
     if folder is None:
         raise PublishError(f"{spec.name}.{tag} has no weights on this machine: train it, and name the folder.")
@@ -131,12 +136,9 @@ def _folder(source: str | Path) -> Path:
 
 
 def _check_config(folder: Path, config: Config) -> None:
-    if config.model not in spec_names():
-        raise PublishError(
-            f"{folder}: this zoo has no model {config.model!r}, so nobody could load it: install the package that has "
-            "it, or salzoo.register its YAML first."
-        )
-    if not config.license.strip() or config.license.lower() in ("unknown", "other", "none"):
+    spec_of(config, folder)  # nobody could load the model of an unknown name
+    license = config.license or ""
+    if not license.strip() or license.lower() in ("unknown", "other", "none"):
         raise PublishError(
             f"{folder / CONFIG}: license is {config.license!r}; name the SPDX identifier under which the weights may "
             "be used. Nothing is published without one."
@@ -159,7 +161,7 @@ def _check_tensors(folder: Path, config: Config) -> None:
         raise PublishError(f"{path} has sha256 {got}, but {CONFIG} says {config.sha256}: they are not of one run.")
     if len(keys := metadata(path)) > 1:
         raise PublishError(f"{path} has {len(keys)} metadata keys; with more than one its bytes change at every save.")
-    network = build_on_meta(read_spec(config.model), config.tag, config.init_args, folder).network
+    network = build_on_meta(config, folder).network
     for name, tensor in read_tensors(network, path).items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise PublishError(f"{path}: {name} is not finite.")

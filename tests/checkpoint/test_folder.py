@@ -10,13 +10,15 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-import salzoo
 from salzoo._io import hash_file
 from salzoo.checkpoint.config import CONFIG, WEIGHTS, Config, Provenance
 from salzoo.checkpoint.folder import load_weights, read_config, save_checkpoint
 from salzoo.errors import WeightsError
 
 PROVENANCE = Provenance("salzoo fit toy", "0" * 40, 7, ("osie:train",), {"trainer": {"max_epochs": 3}}, {"torch": "2"})
+
+
+WHO = '"model": "a", "tag": "b", "network": {}, "preprocess": {}'
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -26,23 +28,16 @@ def network(seed: int = 0) -> nn.Module:
 
 
 def write(module: nn.Module, folder: Path, *, half: bool = True) -> Config:
-    return save_checkpoint(
-        module,
-        folder,
-        model="toy",
-        tag="lite",
-        init_args={"size": [2, 3]},
-        license="mit",
-        provenance=PROVENANCE,
-        half=half,
-    )
+    config = Config("toy", "lite", {"size": [2, 3]}, {"size": [8, 8]}, license="mit", provenance=PROVENANCE)
+    return save_checkpoint(module, config, folder, half=half)
 
 
 def test_round_trip(tmp_path: Path) -> None:
     module, other = network(0), network(1)
     config = write(module, tmp_path, half=False)
     assert read_config(tmp_path) == config
-    assert config == Config("toy", "lite", {"size": [2, 3]}, config.sha256, "mit", PROVENANCE, ())
+    assert config == Config("toy", "lite", {"size": [2, 3]}, {"size": [8, 8]}, config.sha256, "mit", PROVENANCE)
+    assert json.loads((tmp_path / CONFIG).read_text())["format"] == 1
     assert config.sha256 == hash_file(tmp_path / WEIGHTS)
     load_weights(other, tmp_path, config.sha256)
     assert all(torch.equal(tensor, other.state_dict()[key]) for key, tensor in module.state_dict().items())
@@ -95,7 +90,15 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         ("{", "config.json: not valid JSON"),
         ("[]", r"config.json: got \[\], expected a mapping"),
         ('{"model": "a"}', "config.json: missing key 'tag'"),
-        ('{"weights": "b"}', "config.json: unknown key 'weights'; accepted keys are init_args, license"),
+        (
+            '{"model": "a", "tag": "b", "network": {}, "preprocess": {}}',
+            "sha256 and license of the weights are missing",
+        ),
+        (
+            '{"format": 2, "model": "a", "tag": "b", "network": {}, "preprocess": {}}',
+            "format is 2, this salzoo reads 1",
+        ),
+        ('{"weights": "b"}', "config.json: unknown key 'weights'; accepted keys are format, license"),
     ],
 )
 def test_bad_config(tmp_path: Path, text: str, words: str) -> None:
@@ -135,11 +138,3 @@ def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="no space left"):
         write(network(1), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_the_networks_own_pretrained_weights_are_not_fetched(tiny_checkpoint: Path) -> None:
-    """The backbone is one that needs the Hub, and the network is off."""
-    content = json.loads((tiny_checkpoint / CONFIG).read_text())
-    content["init_args"]["pretrained_backbone"] = True
-    (tiny_checkpoint / CONFIG).write_text(json.dumps(content))
-    assert salzoo.load(tiny_checkpoint).predict(torch.zeros(3, 20, 30)).shape == (20, 30)

@@ -331,7 +331,7 @@ def test_salgan_accumulates(tiny_data: Path, tmp_path: Path, caplog: pytest.LogC
         folder = tmp_path / f"{batch}x{accumulated}"
         fit = tiny_models.fit_words("salgan", tiny_data, folder)
         fit[fit.index("osie")] = "osie,scene500"
-        fit += ["--trainer.limit_train_batches=1.0", f"--data.batch_size={batch}", "--model.optimizer=paper"]
+        fit += ["--trainer.limit_train_batches=1.0", f"--data.batch_size={batch}", "--training.optimizer=sgd"]
         fit += ["--trainer.precision=32-true", "--trainer.limit_val_batches=0"]
         fit += ['--model.frozen=["conv_stem","bn1","blocks"]', f"--trainer.accumulate_grad_batches={accumulated}"]
         assert main(fit) == 0

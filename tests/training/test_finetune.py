@@ -55,7 +55,7 @@ def test_twenty_pictures_are_enough(name: str, study: Path, tmp_path: Path, caps
     assert f"Wrote {folder}" in printed
 
     before, after = salzoo.load(start), salzoo.load(folder)
-    made, parent = after.origin.provenance, read_config(start)
+    made, parent = after.config.provenance, read_config(start)
     assert made.data == ("osie:train", "folder:train")
     assert made.parent == Parent(name, "lite", parent.sha256)
     assert made.command.startswith(f"salzoo finetune {start}")
@@ -79,7 +79,7 @@ def test_twenty_pictures_are_enough(name: str, study: Path, tmp_path: Path, caps
 def test_training_that_does_not_help_is_not_kept(study: Path, tmp_path: Path) -> None:
     start = tiny_models.save(tiny_models.build("deepgaze2"), tmp_path / "start")
     words = ["finetune", str(start), "--data", "folder", "--root", str(study), "-o", str(tmp_path), *FAST]
-    assert main([*words, "--model.lr=3"]) == 0
+    assert main([*words, "--training.lr=3"]) == 0
     before, after = (salzoo.load(path).network.state_dict() for path in (start, tmp_path / "deepgaze2.lite"))
     assert torch.equal(before["readout.0.weight"], after["readout.0.weight"])
     assert not torch.equal(before["centre_bias.log_density"], after["centre_bias.log_density"])

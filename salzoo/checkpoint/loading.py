@@ -1,0 +1,362 @@
+"""From what was typed to a model: a reference, a folder, its config, the network, its tensors; each step once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from salzoo._schema import arguments, from_mapping, parameters
+from salzoo.checkpoint import hub
+from salzoo.checkpoint.config import Config, as_json
+from salzoo.checkpoint.folder import count_bytes, load_weights, read_config, searched, user_checkpoint
+from salzoo.checkpoint.hub import HubOptions, HubRef
+from salzoo.checkpoint.reference import FolderRef, Reference, StateRef, ZooRef, parse_reference
+from salzoo.errors import SpecError, UnknownModelError, WeightsError
+from salzoo.registry import ModelSpec, read_spec, shipped_checkpoint, spec_names
+
+if TYPE_CHECKING:
+    import torch
+
+    from salzoo.components.saliency_model import SaliencyModel
+
+HEADER_BYTES = 1 << 20
+"""Room for the header of a safetensors file, beside its tensors."""
+
+MOST_BYTES = 1 << 32
+"""Largest network that is built by a `config.json` that nobody vouches for."""
+
+LIGHTNING_KEY = "salzoo"
+"""Where a Lightning checkpoint keeps which model it is of."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint on this machine, or its `config.json` and where its weights are.
+
+    Args:
+        folder: Holds `config.json`.
+        sha256: Checksum that the registry pins; None takes the folder's own word.
+        trusted: Whether the architecture comes from salzoo itself; if not, its size is measured before memory is spent.
+        hub: Where the weights are still to be fetched from.
+    """
+
+    folder: Path
+    sha256: str | None = None
+    trusted: bool = False
+    hub: HubRef | None = None
+
+
+def load(
+    name: str | Path,
+    *,
+    weights: str | None = "default",
+    device: str | torch.device | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    **options: Any,
+) -> SaliencyModel:
+    """Return a model in eval mode.
+
+    Args:
+        name: `model`, `model.tag`, the path of a checkpoint folder (`model.safetensors` and `config.json`) or of a
+            Lightning checkpoint, or `hf://ORG/REPO@REVISION` for a checkpoint on the Hugging Face Hub.
+        weights: `default` for the published ones, or the tag of a checkpoint; None for an untrained network, the only
+            way to random weights.
+        device: Where the model goes: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...; None for the CPU.
+        revision: Branch, tag or commit on the Hub, instead of the one that the zoo pins or `@REVISION`.
+        token: Token for private and gated repositories; None takes HF_TOKEN or the client's login.
+        cache_dir: Where downloads are kept; None takes HF_HOME.
+        local_files_only: Do not ask the Hub; as HF_HUB_OFFLINE=1.
+        options: Arguments of the model's class and fields of its training config, over those of the checkpoint. With
+            published weights only such that change no tensor of the network (`lr=1e-4`, `tta=...`). With
+            `weights=None`, a `backbone` and no tag, the variant of that backbone is taken if there is one.
+
+    Returns:
+        A LightningModule. Its `predict` takes any image.
+
+    Raises:
+        UnknownModelError: If there is no such model or tag; the message suggests near ones.
+        WeightsError: If weights are missing or damaged, do not fit, or cannot be fetched.
+        SpecError: If an option is unknown, of the wrong type, or changes the tensors that weights are published for.
+    """
+    reference = parse_reference(name, revision)
+    access = HubOptions(token, cache_dir, local_files_only)
+    return place(load_reference(reference, weights, access, options), device)
+
+
+def load_reference(
+    reference: Reference, weights: str | None, access: HubOptions, options: Mapping[str, Any]
+) -> SaliencyModel:
+    """Return the model that a reference means; see `load`."""
+    if isinstance(reference, ZooRef) and weights not in ("default", None):
+        reference = replace(reference, tag=str(weights), tag_given=True)
+    elif weights not in ("default", None):
+        raise SpecError(f"weights={weights!r} is for a name of the zoo; accepted here is 'default'.")
+    if weights is None:
+        return _untrained(reference, options)
+    if isinstance(reference, StateRef):
+        return load_lightning(reference.path, None, options)
+    source = _locate(reference, access)
+    if source is None:
+        return _untrained(reference, options)
+    return _load_source(source, access, options)
+
+
+def _locate(reference: ZooRef | FolderRef | HubRef, access: HubOptions) -> Source | None:
+    """Find the checkpoint: `$SALZOO_HUB`, then what ships with salzoo, then the Hub. None: there is nothing to load."""
+    if isinstance(reference, FolderRef):
+        return Source(reference.path)
+    if isinstance(reference, HubRef):
+        return Source(hub.fetch_config(reference, access), hub=reference)
+    spec, tag, revision = reference.spec, reference.tag, reference.revision
+    if revision is None and (own := user_checkpoint(spec.name, tag)) is not None:
+        return Source(own)
+    if tag not in spec.variants:
+        raise UnknownModelError(f"{spec.name} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
+    if revision is None and (folder := shipped_checkpoint(spec.name, tag)) is not None:
+        return Source(folder, trusted=True)
+    if (pin := spec.variants[tag].hub) is not None:
+        on_hub = HubRef(pin.repo, revision or pin.revision)
+        return Source(hub.fetch_config(on_hub, access), pin.sha256 if revision is None else None, hub=on_hub)
+    if spec.training == "none" and revision is None:
+        return None
+    there = f"weights exist for {', '.join(spec.loadable)}" if spec.loadable else "no weights are published for it"
+    raise WeightsError(
+        f"{spec.name}.{tag} has no published weights in {searched()} or on the Hub ({there}). weights=None gives the "
+        f"untrained network, `salzoo fit {spec.name}.{tag}` trains it, and $SALZOO_HUB names a folder that holds "
+        f"{spec.name}.{tag}/."
+    )
+
+
+def _load_source(source: Source, access: HubOptions, options: Mapping[str, Any]) -> SaliencyModel:
+    """Build what `config.json` says and load the weights; those on the Hub only if the network takes them."""
+    config, folder = read_config(source.folder), source.folder
+    spec = spec_of(config, folder)
+    network, preprocess, training = split_options(spec, config.tag, options)
+    if not source.trusted:
+        build_on_meta(config, folder)
+    if network:
+        _refuse_other_tensors(spec, config, network)
+    settings = {**config.training, **training}
+    model = build(spec, config.tag, {**config.network, **network}, _merged(config.preprocess, preprocess), settings)
+    sha256 = source.sha256 or str(config.sha256)
+    if source.hub is not None:
+        hub.fetch_weights(source.hub, folder, access, sha256, count_bytes(model.network) + HEADER_BYTES)
+    load_weights(model.network, folder, sha256)
+    model.statistics_fitted = True
+    recorded = cast("Config", model.config)
+    model.config = replace(config, network=recorded.network, preprocess=recorded.preprocess)
+    return model
+
+
+def _untrained(reference: Reference, options: Mapping[str, Any]) -> SaliencyModel:
+    """Return a new network of a variant; ImageNet weights are loaded if they are asked for."""
+    if not isinstance(reference, ZooRef):
+        raise SpecError("weights=None takes the name of a model, to give its untrained network.")
+    spec, tag = reference.spec, reference.tag
+    if "backbone" in options and not reference.tag_given:
+        same = [t for t, v in spec.variants.items() if v.network.get("backbone") == options["backbone"]]
+        tag = next(iter(same), tag)
+    if tag not in spec.variants:
+        raise UnknownModelError(f"{spec.name} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
+    variant = spec.variants[tag]
+    network, preprocess, training = split_options(spec, tag, options)
+    settings = {**variant.recipe.get("training", {}), "pretrained_backbone": False, **training}
+    model = build(spec, tag, {**variant.network, **network}, _merged(variant.preprocess, preprocess), settings)
+    if model.training_config.pretrained_backbone:
+        model.load_pretrained_backbone()
+    return model
+
+
+def load_lightning(
+    path: Path, map_location: Any, options: Mapping[str, Any], model_class: type[SaliencyModel] | None = None
+) -> SaliencyModel:
+    """Return the model of a Lightning checkpoint, in eval mode.
+
+    Args:
+        path: The `.ckpt` file; it is read without executing anything that it holds.
+        map_location: Device to load onto; None for the CPU.
+        options: Arguments of the class and training options.
+        model_class: What to build if the file does not name a model of the registry.
+
+    Raises:
+        WeightsError: If it is no such file, or another model's.
+    """
+    import torch
+
+    try:
+        content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        state, kept = content["state_dict"], content.get(LIGHTNING_KEY) or {}
+    except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} is not a checkpoint of Lightning's trainer: {str(error).splitlines()[0]}"
+        ) from error
+    if kept.get("config") is not None:
+        config = from_mapping(Config, kept["config"], f"{path}: config")
+        spec = spec_of(config, path)
+        network, preprocess, training = split_options(spec, config.tag, options)
+        settings = {**kept["training"], **training}
+        model = build(spec, config.tag, {**config.network, **network}, _merged(config.preprocess, preprocess), settings)
+        recorded = cast("Config", model.config)
+        model.config = replace(config, network=recorded.network, preprocess=recorded.preprocess)
+    elif model_class is not None:
+        model = model_class(**options)
+    else:
+        raise WeightsError(
+            f"{path} does not say which model it is of: call load_from_checkpoint on the model's own class, with the "
+            "arguments of its constructor."
+        )
+    model.configure_model()
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit {type(model).__name__}: {' '.join(str(error).split())}") from error
+    model.statistics_fitted = True
+    return model.to(map_location or "cpu").eval()
+
+
+def build(
+    spec: ModelSpec,
+    tag: str,
+    network: Mapping[str, Any],
+    preprocess: Any = None,
+    training: Mapping[str, Any] | None = None,
+) -> SaliencyModel:
+    """Return an untrained model in eval mode.
+
+    Args:
+        spec: The model.
+        tag: Recorded in its config.
+        network: Arguments of the class but `preprocess`.
+        preprocess: A `Preprocess` or its fields; None or empty for the model's own.
+        training: Fields of the model's training config.
+
+    Raises:
+        SpecError: If an argument is unknown or of the wrong type.
+    """
+    cls, where = import_class(spec), f"{spec.name}.{tag}"
+    given = {**network, **({"preprocess": preprocess} if preprocess else {})}
+    model = cls(**arguments(cls, given, where))
+    model.training_config = from_mapping(cls.training_class, dict(training or {}), f"{where}: training")
+    model.config = Config(spec.name, tag, as_json(dict(network)), as_json(asdict(model.preprocess)))
+    return model.eval()
+
+
+def build_on_meta(config: Config, where: Path) -> SaliencyModel:
+    """Return the model of a `config.json` without memory for its tensors; nobody has to vouch for the arguments.
+
+    Raises:
+        WeightsError: If they describe no network, or one that is too large.
+    """
+    import torch
+
+    spec = spec_of(config, where)
+    try:
+        with torch.device("meta"):
+            model = build(spec, config.tag, config.network, config.preprocess)
+    except SpecError as error:
+        raise WeightsError(f"{where}: {error}") from error
+    except (RuntimeError, OverflowError, ValueError, TypeError) as error:  # torch's, of sizes that no tensor can have
+        raise WeightsError(f"{where}: config.json describes no network: {str(error).splitlines()[0]}") from error
+    if (size := count_bytes(model.network)) > MOST_BYTES:
+        raise WeightsError(
+            f"{where}: config.json describes a network of {size:,} bytes; at most {MOST_BYTES:,} are accepted."
+        )
+    return model
+
+
+def _refuse_other_tensors(spec: ModelSpec, config: Config, network: Mapping[str, Any]) -> None:
+    """Refuse options that change names or shapes of tensors.
+
+    Raises:
+        SpecError: Naming them.
+    """
+    import torch
+
+    def shapes(options: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        with torch.device("meta"):
+            model = build(spec, config.tag, {**config.network, **options}, config.preprocess)
+        return {name: tuple(tensor.shape) for name, tensor in model.network.state_dict().items()}
+
+    published = shapes({})
+    if changing := [name for name, value in network.items() if shapes({name: value}) != published]:
+        raise SpecError(
+            f"{config.model}.{config.tag}: {', '.join(changing)} changes the network's tensors, so its published "
+            "weights do not fit: add weights=None for an untrained network."
+        )
+
+
+def split_options(spec: ModelSpec, tag: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    """Tell apart what users give in one list: arguments of the network, preprocessing, training settings.
+
+    Raises:
+        SpecError: On an unknown option; the message names the accepted ones.
+    """
+    if not options:
+        return {}, None, {}
+    cls = import_class(spec)
+    of_class, of_training = set(parameters(cls)), {field.name for field in fields(cls.training_class)}
+    if unknown := sorted(set(options) - of_class - of_training):
+        raise SpecError(
+            f"{spec.name}.{tag} has no option {unknown[0]!r}; accepted are, for the network, "
+            f"{', '.join(sorted(of_class))}, for training {', '.join(sorted(of_training))}, and device, weights, "
+            "revision, token, cache_dir and local_files_only."
+        )
+    network = {name: value for name, value in options.items() if name in of_class - {"preprocess"}}
+    training = {name: value for name, value in options.items() if name in of_training}
+    return network, options.get("preprocess"), training
+
+
+def _merged(own: Mapping[str, Any], given: Any) -> Any:
+    """Return preprocessing with the given fields over the checkpoint's own; a whole `Preprocess` takes their place."""
+    return given if is_dataclass(given) else {**own, **(given or {})}
+
+
+def spec_of(config: Config, where: Path) -> ModelSpec:
+    """Return the registry's entry of a checkpoint's model.
+
+    Raises:
+        WeightsError: If the zoo has no such model.
+    """
+    if config.model not in spec_names():
+        raise WeightsError(
+            f"{where}: config.json names the model {config.model!r}, which this zoo does not have. If it is "
+            "somebody's own, install the package that has it, or salzoo.register its YAML."
+        )
+    return read_spec(config.model)
+
+
+def import_class(spec: ModelSpec) -> type[SaliencyModel]:
+    """Return the class of a model."""
+    module, _, name = spec.class_path.rpartition(".")
+    return cast("type[SaliencyModel]", getattr(importlib.import_module(module), name))
+
+
+def place(model: SaliencyModel, device: str | torch.device | None) -> SaliencyModel:
+    """Move a model; of several GPUs, each process of torchrun takes its own.
+
+    Raises:
+        SpecError: If there is no such device here.
+    """
+    import torch
+
+    if device is None:
+        return model
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        target = torch.device(device)
+        if target.type == "cuda" and target.index is None and torch.cuda.is_available():
+            target = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+        return model.to(target)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise SpecError(
+            f"device={str(device)!r} is not available here: {str(error).splitlines()[0]} 'auto' takes what there is."
+        ) from error

@@ -1,0 +1,86 @@
+"""From what was typed to what it means: a name of the zoo, a folder, a repository on the Hub, a training state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from salzoo.checkpoint import hub
+from salzoo.checkpoint.hub import HubRef
+from salzoo.errors import SpecError, UnknownModelError
+from salzoo.registry import ModelSpec, split_name
+
+LIGHTNING_SUFFIX = ".ckpt"
+
+
+@dataclass(frozen=True)
+class ZooRef:
+    """A model of the registry and a tag, which need not be one of its variants: `$SALZOO_HUB` may have it.
+
+    Args:
+        spec: The model.
+        tag: Variant or checkpoint.
+        tag_given: Whether the tag was typed, and is not the model's default.
+        revision: Commit, tag or branch of its repository on the Hub, instead of the pinned one.
+    """
+
+    spec: ModelSpec
+    tag: str
+    tag_given: bool = False
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class FolderRef:
+    """A checkpoint folder."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class StateRef:
+    """A file that Lightning's trainer wrote."""
+
+    path: Path
+
+
+Reference = ZooRef | FolderRef | HubRef | StateRef
+
+
+def parse_reference(source: str | Path, revision: str | None = None) -> Reference:
+    """Return what `salzoo.load` was asked for.
+
+    Args:
+        source: `model`, `model.tag`, a path, or `hf://ORG/REPO@REVISION`. A name of the registry is never a folder,
+            whatever lies in the working directory.
+        revision: On the Hub.
+
+    Raises:
+        UnknownModelError: If it looks like a name, and there is no such model.
+        SpecError: If the revision is given twice, or to something that has none.
+    """
+    text = str(source)
+    if text.startswith(hub.SCHEME):
+        found = hub.parse(text)
+        if revision and found.revision:
+            raise SpecError(f"{text}: give one revision, not {revision!r} too.")
+        return replace(found, revision=revision or found.revision)
+    is_path = isinstance(source, Path) or "/" in text or "\\" in text
+    if not is_path:
+        try:
+            spec, tag = split_name(text)
+            return ZooRef(spec, tag, "." in text, revision)
+        except UnknownModelError:
+            if not Path(text).exists():
+                raise
+    if revision is not None:
+        raise SpecError(f"{text} is on this machine, and has no revision {revision!r}.")
+    path = Path(source).expanduser()
+    return StateRef(path) if path.suffix == LIGHTNING_SUFFIX and path.is_file() else FolderRef(path)
+
+
+def parse_pretrained(source: str | Path, revision: str | None = None) -> Reference:
+    """Return what `from_pretrained` was asked for: as `parse_reference`, but `ORG/REPO` is on the Hub unless a folder."""
+    text = str(source)
+    on_hub = isinstance(source, str) and hub.is_repository(text) and not Path(text).expanduser().exists()
+    return parse_reference(hub.SCHEME + text if on_hub else source, revision)

@@ -1,0 +1,139 @@
+"""The doors of a model to files: the Hub's verbs, and Lightning's checkpoints."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import lightning.pytorch as L
+from torch import nn
+
+from salzoo.checkpoint.config import Config
+from salzoo.checkpoint.hub import HubOptions
+from salzoo.checkpoint.loading import LIGHTNING_KEY, load_lightning, load_reference, place
+from salzoo.checkpoint.reference import parse_pretrained
+from salzoo.components.training_config import TrainingConfig
+from salzoo.errors import SpecError
+
+if TYPE_CHECKING:
+    import torch
+
+    from salzoo.checkpoint.publishing import Published
+
+
+class CheckpointModule(L.LightningModule):
+    """A LightningModule that knows which checkpoint it is, and reads and writes checkpoints."""
+
+    network: nn.Module
+    training_config: TrainingConfig
+    config: Config | None = None
+    """Which model of the registry this is, its arguments, where its weights come from and what was measured."""
+    statistics_fitted = False
+    """Whether what no gradient trains is fitted; that of a checkpoint is, and its weights rely on it."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        device: str | torch.device | None = None,
+        **options: Any,
+    ) -> Self:
+        """Load from the Hub, a checkpoint folder or the zoo: `salzoo.load` by the Hub's name.
+
+        Args:
+            source: `ORG/REPO` (or `hf://ORG/REPO@REVISION`), a folder, or a name of the zoo. What is a folder on this
+                machine is taken as one.
+            revision: Branch, tag or commit on the Hub.
+            token: Token for private and gated repositories.
+            cache_dir: Where downloads are kept.
+            local_files_only: Do not ask the Hub.
+            device: Where the model goes, as `salzoo.load` takes it.
+            options: Options that change no tensor, as `salzoo.load` takes them.
+
+        Raises:
+            WeightsError: If weights are missing, damaged, do not fit, or cannot be fetched.
+            SpecError: If they are another model's than this class.
+        """
+        access = HubOptions(token, cache_dir, local_files_only)
+        model = load_reference(parse_pretrained(source, revision), "default", access, options)
+        return cls._checked(place(model, device), source)
+
+    def save_pretrained(self, folder: str | Path, *, license: str | None = None) -> None:
+        """Write a checkpoint folder that `salzoo.load` takes: weights, `config.json` and card.
+
+        Provenance and measured numbers of the checkpoint that the model came from go along only if its weights are
+        still the same.
+
+        Args:
+            folder: Made if need be.
+            license: SPDX identifier of the weights; None for that of the checkpoint they came from.
+
+        Raises:
+            SpecError: If this is no model of the registry, or nobody says under which licence the weights are.
+            WeightsError: If a tensor is not finite.
+        """
+        from salzoo.checkpoint.card import save_model  # the Hub's client takes a while to import
+
+        save_model(self.network, self._known_config(), Path(folder).expanduser(), license)
+
+    def push_to_hub(self, repo: str, *, license: str | None = None, **options: Any) -> Published:
+        """Save, check and upload to the Hub: what `salzoo publish` does, with all its checks.
+
+        Args:
+            repo: `ORG/REPO`; made if it is not there.
+            license: As for `save_pretrained`.
+            options: `private`, `dry_run`, `version`, `keep_card` and `token`, as
+                `salzoo.checkpoint.publishing.publish` takes them.
+
+        Raises:
+            PublishError: If the checkpoint is not fit to be published: nothing measured, no licence, edited there.
+        """
+        from salzoo.checkpoint.publishing import publish
+
+        with tempfile.TemporaryDirectory() as scratch:
+            self.save_pretrained(scratch, license=license)
+            return publish(Path(scratch), repo, **options)
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning's also takes files of hyper-parameters
+        cls, checkpoint_path: str | Path, map_location: Any = None, **options: Any
+    ) -> Self:
+        """Load what Lightning wrote during training; the file alone is enough.
+
+        Args:
+            checkpoint_path: A `.ckpt` file of `salzoo fit` or of any Lightning trainer.
+            map_location: Device to load onto; None for the CPU.
+            options: Training options; of a model that is not of the registry, arguments of its constructor.
+
+        Raises:
+            WeightsError: If it is no checkpoint of this model.
+        """
+        own: Any = None if cls.__module__.startswith(f"{__package__}.") else cls  # a base class builds no network
+        return cls._checked(load_lightning(Path(checkpoint_path), map_location, options, own), checkpoint_path)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep in Lightning's file which model this is and how it is trained; numbers of other weights are left out."""
+        config = None if self.config is None else replace(self.config, sha256=None, measured=())
+        content = {"config": config, "training": self.training_config}
+        checkpoint[LIGHTNING_KEY] = {key: None if value is None else asdict(value) for key, value in content.items()}
+
+    @classmethod
+    def _checked(cls, model: Any, source: object) -> Self:
+        if not isinstance(model, cls):
+            raise SpecError(f"{source} holds a {type(model).__name__}: call this on that class, or on SaliencyModel.")
+        return model
+
+    def _known_config(self) -> Config:
+        if self.config is None:
+            raise SpecError(
+                f"{type(self).__name__} was built by its class, so its name is not known: build it by salzoo.load, "
+                "after salzoo.register(YAML) if it is a model of your own."
+            )
+        return self.config

@@ -1,0 +1,36 @@
+"""What only training needs: one object beside the network, filled from a recipe, replaceable at any time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from salzoo.losses import LossSpec
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of training that every model shares; a paper with more of them has a subclass.
+
+    None of them changes a tensor of the network, so they go with published weights: `salzoo.load("salgan", lr=1e-4)`,
+    or `model.training_config = replace(model.training_config, lr=1e-4)`.
+
+    Args:
+        lr: Learning rate; of AdamW the peak of a one-cycle schedule.
+        backbone_lr_scale: Learning rate of backbones as a share of `lr`; below 1 to fine-tune ImageNet weights gently.
+        optimizer: `adamw` with a one-cycle schedule, or `sgd`, the paper's own stochastic gradient descent.
+        loss: Criterion instead of the paper's own, as `salzoo.losses.get` takes it; None for the paper's.
+        pretrained_backbone: Start from ImageNet weights; only a new network does, never one with published weights.
+        cache_features: Keep the feature maps of frozen backbones in memory: epochs after the first two (images and
+            their mirror images) cost a fraction. Needs `--data.augment.crop 0`, and some megabytes an image.
+        accumulate: Batches to a step of a model that steps its optimisers itself; for others the trainer's
+            `accumulate_grad_batches` says so.
+    """
+
+    lr: float = 1e-3
+    backbone_lr_scale: float = 1.0
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    loss: LossSpec | None = None
+    pretrained_backbone: bool = False
+    cache_features: bool = False
+    accumulate: int = 1

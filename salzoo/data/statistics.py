@@ -1,0 +1,87 @@
+"""What a new network is fitted to before training: points and images of the training split, from any loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from salzoo.data.base import Item
+from salzoo.data.fixations import Fixations
+from salzoo.errors import DataError
+from salzoo.images.geometry import Size
+
+
+@runtime_checkable
+class TrainingStatistics(Protocol):
+    """What `SaliencyModel.fit_statistics` looks at: `SaliencyDataModule`, or any loader by `LoaderStatistics`."""
+
+    def train_points(self) -> Iterator[tuple[Fixations, Size]]:
+        """Yield the fixations and the (height, width) of each training image."""
+
+    def train_items(self, images: int) -> Iterator[Item]:
+        """Yield up to so many training images with their ground truth, not augmented."""
+
+    def sample_images(self, images: int) -> Iterator[Tensor]:
+        """Yield up to so many training images in batches (n, 3, h, w), as `SaliencyModel.forward` takes them."""
+
+
+class LoaderStatistics:
+    """Training statistics of a loader that knows nothing of salzoo: a plain `DataLoader`, or a user's data module.
+
+    Args:
+        loader: Yields batches: a mapping with `image` (N, 3, h, w), `fixations` (N, h, w) integer counts and `density`
+            (N, h, w). It is run through a few times, augmentation and all.
+    """
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self.loader = loader
+
+    def train_points(self) -> Iterator[tuple[Fixations, Size]]:
+        """Yield the fixations and the (height, width) of each training image."""
+        for batch in self.loader:
+            for counts in column(batch, "fixations"):
+                rows, columns = counts.cpu().clamp_min(0).nonzero(as_tuple=True)
+                each = counts[rows, columns].cpu().long().numpy()
+                y, x = (np.repeat(axis.numpy(), each) for axis in (rows, columns))
+                yield Fixations(x, y, np.zeros(len(x), dtype=np.int64)), (counts.shape[-2], counts.shape[-1])
+
+    def train_items(self, images: int) -> Iterator[Item]:
+        """Yield up to so many training images with their ground truth."""
+        return islice(self._items(), images)
+
+    def sample_images(self, images: int) -> Iterator[Tensor]:
+        """Yield batches of training images until there are so many."""
+        seen = 0
+        for batch in self.loader:
+            if seen >= images:
+                return
+            image = column(batch, "image")
+            seen += len(image)
+            yield image
+
+    def _items(self) -> Iterator[Item]:
+        for batch in self.loader:
+            names = batch.get("name", [""] * len(column(batch, "image")))
+            columns = (column(batch, key) for key in ("image", "fixations", "density"))
+            for image, fixations, density, name in zip(*columns, names, strict=True):
+                yield Item(image=image, fixations=fixations, density=density, name=name)
+
+
+def column(batch: Any, key: str) -> Any:
+    """Return one part of a batch.
+
+    Raises:
+        DataError: If the batch is no mapping that has it; the message says what a batch is.
+    """
+    try:
+        return batch[key]
+    except (KeyError, TypeError, IndexError) as error:
+        got = f"keys {sorted(batch)}" if isinstance(batch, dict) else type(batch).__name__
+        raise DataError(
+            f"a batch has no {key!r}, it is {got}: salzoo trains on mappings with image (N, 3, h, w), fixations "
+            "(N, h, w) integer counts and density (N, h, w)."
+        ) from error
