@@ -164,11 +164,11 @@ def test_called_with_any_image(fit, tmp_path):
 
 @pytest.mark.parametrize("name", ["salgan", "mlnet", "deepgaze2", "signature"])
 def test_the_model_takes_it_as_predict_does(name):
-    """Own loop: `model(model.preprocess(image)[None])` and its map at the image's size are what `predict` gives."""
+    """Own loop: `model(model.transform(image)[None])` and its map at the image's size are what `predict` gives."""
     model = tiny_models.build(name).eval()
     pixels = random_image(30, 50)
     with torch.inference_mode():
-        logits = model(model.preprocess(pixels)[None])
+        logits = model(model.transform(pixels)[None])
         log_density = model.to_log_density(model.preprocess.restore(logits, (30, 50)))[0]
     np.testing.assert_allclose(log_density.numpy(), model.predict(pixels).log_density, rtol=0, atol=1e-5)
     assert log_density.std() > 0
