@@ -76,3 +76,12 @@ def test_pretrained_needs_a_file_and_says_so(tmp_path: Path) -> None:
         "salnet.paper", weights=None, pretrained_backbone=True, stem_weights=str(file)
     ).network.features
     assert all(torch.equal(tensor, stem.state_dict()[name]) for name, tensor in loaded.state_dict().items())
+
+
+def test_biases_learn_at_twice_the_rate_which_halves_every_2000_steps() -> None:
+    config = tiny_models.build("salnet", optimizer="sgd", lr=0.5).configure_sgd()
+    groups, schedule = config["optimizer"].param_groups, config["lr_scheduler"]["scheduler"]
+    assert {(group["lr"], group["weight_decay"]) for group in groups if group["params"][0].ndim > 1} == {(0.5, 0.0)}
+    assert {(group["lr"], group["weight_decay"]) for group in groups if group["params"][0].ndim == 1} == {(1.0, 0.0)}
+    assert {group["momentum"] for group in groups} == {0.9}
+    assert (schedule.step_size, schedule.gamma) == (2000, 0.5)
