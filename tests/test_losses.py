@@ -16,7 +16,7 @@ from salzoo.cli import main
 from salzoo.data import SaliencyDataModule
 from salzoo.errors import DataError, SpecError
 
-POINTWISE = [name for name in losses.TERMS if not losses.spaces(name)[0].endswith("features")]
+POINTWISE = [name for name in losses.TERMS if not losses.required_inputs(name)[0].endswith("features")]
 FEATURES = [name for name in losses.TERMS if name not in POINTWISE]
 
 
@@ -216,17 +216,17 @@ def test_the_truth_is_brought_to_the_size_of_the_prediction() -> None:
     fixations = torch.zeros(1, 10, 14, dtype=torch.int16)
     fixations[0, [0, 1, 9], [0, 1, 13]] = torch.tensor([1, 2, 3], dtype=torch.int16)
     density = fixations / 6
-    example = losses.Example(log_softmax(logits(0, n=1)), {"fixations": fixations, "density": density}, None)
-    assert example.fixations.sum() == 6
-    assert example.fixations[0, 0, 0] == example.fixations[0, 4, 6] == 3
-    torch.testing.assert_close(example.density.float(), example.fixations / 6)
+    inputs = losses.LossInputs(log_softmax(logits(0, n=1)), {"fixations": fixations, "density": density}, None)
+    assert inputs.fixations.sum() == 6
+    assert inputs.fixations[0, 0, 0] == inputs.fixations[0, 4, 6] == 3
+    torch.testing.assert_close(inputs.density.float(), inputs.fixations / 6)
 
 
 def test_without_logits_the_map_is_the_density_scaled() -> None:
     p = log_softmax(logits(0))
-    example = losses.Example(p, truth(), None)
+    inputs = losses.LossInputs(p, truth(), None)
     expected = p.exp() / p.exp().amax((1, 2), keepdim=True)
-    torch.testing.assert_close(example.saliency, expected, atol=1e-3, rtol=2e-3)
+    torch.testing.assert_close(inputs.saliency, expected, atol=1e-3, rtol=2e-3)
 
 
 def test_learned_weights_settle_where_each_term_counts_alike() -> None:
@@ -245,7 +245,7 @@ def test_learned_weights_settle_where_each_term_counts_alike() -> None:
     ("spec", "says"),
     [
         ("kld", "no loss is called 'kld'; near: kl"),
-        ({"cc": 0.5}, r"cc: weight 0.5 .* below 0, as more of it is better"),
+        ({"cc": 0.5}, r"cc: weight 0.5 .* below 0, as a higher value is better"),
         ({"kl": -1.0}, r"kl: weight -1.0 .* above 0"),
         ({"sam": 1.0}, "no loss is called 'sam'.*combinations, each by itself"),
         ({"nss": "learned"}, "cannot be learned"),

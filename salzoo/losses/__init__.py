@@ -1,15 +1,15 @@
-"""Training losses: one pure function each, and `get`, which turns a name or weights into a loss for any model.
+"""Training losses: one pure function each, and `get`, which makes a criterion for any model of a name or of weights.
 
-What a function compares is in the names of its first two parameters, and `Example` converts a model's output to it:
+The first two parameters of a function name what it compares, and `LossInputs` converts a model's output to that:
 
 - `log_density` with `density` or `fixations`: kl, chi_square, total_variation, cosine, bhattacharyya, nll, exp_nss and
-  the similarities cc, sim, nss, of which more is better;
+  the similarities cc, sim and nss, whose higher values are better;
 - `saliency` (or its `logits`) with `target`, maps in [0, 1]: mse, mae, huber, ead, weighted_mse; bce, weighted_bce,
   focal;
-- `predicted_features` with `target_features`, of a backbone: deep_features, gram.
+- `predicted_features` with `target_features`, both from a backbone: deep_features, gram.
 
 `get({"kl": 1.0, "cc": -0.5, "nss": -0.1})` is the plain sum of weight times function, as papers print it; it is
-minimised, so it raises CC and NSS. `get("nss")` is `-nss`. All are averaged over images, and zero or minimal
+minimised, so CC and NSS rise. `get("nss")` is `-nss`. All are averaged over images, and are zero or minimal
 (similarities: maximal) at the truth.
 """
 
@@ -17,11 +17,37 @@ from salzoo.losses._density import bhattacharyya, cc, chi_square, cosine, kl, si
 from salzoo.losses._features import adversarial_discriminator, adversarial_generator, deep_features, gram
 from salzoo.losses._fixated import exp_nss, nll, nss
 from salzoo.losses._pixel import bce, ead, focal, huber, mae, mse, weighted_bce, weighted_mse
-from salzoo.losses.loss import COMBINATIONS, SIMILARITIES, TERMS, Example, Loss, LossSpec, get, spaces
+from salzoo.losses.loss import COMBINATIONS, SIMILARITIES, TERMS, Loss, LossInputs, LossSpec, get, required_inputs
 
 __all__ = [
-    "COMBINATIONS", "SIMILARITIES", "TERMS", "Example", "Loss", "LossSpec", "adversarial_discriminator",
-    "adversarial_generator", "bce", "bhattacharyya", "cc", "chi_square", "cosine", "deep_features", "ead", "exp_nss",
-    "focal", "get", "gram", "huber", "kl", "mae", "mse", "nll", "nss", "sim", "spaces", "total_variation",
-    "weighted_bce", "weighted_mse",
+    "COMBINATIONS",
+    "SIMILARITIES",
+    "TERMS",
+    "Loss",
+    "LossInputs",
+    "LossSpec",
+    "adversarial_discriminator",
+    "adversarial_generator",
+    "bce",
+    "bhattacharyya",
+    "cc",
+    "chi_square",
+    "cosine",
+    "deep_features",
+    "ead",
+    "exp_nss",
+    "focal",
+    "get",
+    "gram",
+    "huber",
+    "kl",
+    "mae",
+    "mse",
+    "nll",
+    "nss",
+    "required_inputs",
+    "sim",
+    "total_variation",
+    "weighted_bce",
+    "weighted_mse",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Losses between two densities. All leave images out whose true density is all 0: nobody looked at them."""
+"""Losses between two densities. All leave out images whose true density is all 0, as nobody looked at them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def bhattacharyya(log_density: Tensor, density: Tensor, alpha: float = 0.5) -> T
     Args:
         log_density: (N, H, W) natural-log density.
         density: (N, H, W), each summing to 1, or all 0.
-        alpha: Between 0 and 1.
+        alpha: Exponent of the prediction, between 0 and 1.
 
     Returns:
         Scalar.

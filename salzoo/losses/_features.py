@@ -1,4 +1,4 @@
-"""Losses between what a backbone sees in two maps, and the pair of a generator and a discriminator."""
+"""Losses between a backbone's features of two maps, and the losses of a generator and its discriminator."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from salzoo.losses._reduce import precise
 
 
 def deep_features(predicted_features: Sequence[Tensor], target_features: Sequence[Tensor]) -> Tensor:
-    """Mean squared difference of a backbone's maps, summed over layers (Johnson et al., ECCV 2016, Eq. 2).
+    """Mean squared difference of a backbone's features, summed over layers (Johnson et al., ECCV 2016, Eq. 2).
 
-    For saliency after Bruckert et al. (2021), who take five layers of VGG-16. 0 at the truth.
+    For saliency by Bruckert et al. (2021), who take five layers of VGG-16. 0 at the truth.
 
     Args:
-        predicted_features: For each layer (N, C, h, w), of the predicted map given as a grey image.
-        target_features: Likewise of the true one.
+        predicted_features: For each layer, features (N, C, h, w) of the predicted map as a grey image.
+        target_features: The same of the true map.
 
     Returns:
         Scalar.
@@ -28,14 +28,14 @@ def deep_features(predicted_features: Sequence[Tensor], target_features: Sequenc
 
 
 def gram(predicted_features: Sequence[Tensor], target_features: Sequence[Tensor]) -> Tensor:
-    """Squared difference of the Gram matrices of a backbone's maps, summed over layers, averaged over images.
+    """Squared difference of the Gram matrices of a backbone's features, summed over layers, averaged over images.
 
     |F F^T - G G^T|^2 / (4 C^2 (h w)^2) for maps F and G of C channels (Gatys et al., CVPR 2016, Eq. 3 and 4). For
-    saliency after Bruckert et al. (2021). 0 at the truth.
+    saliency by Bruckert et al. (2021). 0 at the truth.
 
     Args:
-        predicted_features: For each layer (N, C, h, w), of the predicted map given as a grey image.
-        target_features: Likewise of the true one.
+        predicted_features: For each layer, features (N, C, h, w) of the predicted map as a grey image.
+        target_features: The same of the true map.
 
     Returns:
         Scalar.
@@ -52,8 +52,8 @@ def adversarial_discriminator(true_logits: Tensor, generated_logits: Tensor) -> 
     """Binary cross-entropy of a discriminator, the mean over true and generated maps (Pan et al. 2017, Eq. 3).
 
     Args:
-        true_logits: (N, 1) what the discriminator says of true maps; its sigmoid is the probability of "true".
-        generated_logits: (N, 1) likewise of generated ones.
+        true_logits: (N, 1) output of the discriminator for true maps; its sigmoid is the probability of "true".
+        generated_logits: (N, 1) output of the discriminator for generated maps.
 
     Returns:
         Scalar.
@@ -62,10 +62,10 @@ def adversarial_discriminator(true_logits: Tensor, generated_logits: Tensor) -> 
 
 
 def adversarial_generator(generated_logits: Tensor) -> Tensor:
-    """Binary cross-entropy that a generator pays where the discriminator is not fooled (Pan et al. 2017, Eq. 4).
+    """Binary cross-entropy of a generator whose maps should be taken for true ones (Pan et al. 2017, Eq. 4).
 
     Args:
-        generated_logits: (N, 1) what the discriminator says of generated maps.
+        generated_logits: (N, 1) output of the discriminator for generated maps.
 
     Returns:
         Scalar.

@@ -1,4 +1,4 @@
-"""Losses at the fixation points. All leave images without fixations out, and refuse maps whose points are unknown."""
+"""Losses at the fixation points. All leave out images without fixations, and refuse maps whose points are unknown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def nll(log_density: Tensor, fixations: Tensor) -> Tensor:
         Scalar.
 
     Raises:
-        DataError: If an image has a map only (counts of -1).
+        DataError: If the fixations of an image are unknown (counts of -1).
     """
     per_image, total = at_fixations(as_log(log_density), fixations)
     return mean_of_seen(-per_image, total)
@@ -40,7 +40,7 @@ def nss(log_density: Tensor, fixations: Tensor) -> Tensor:
         Scalar.
 
     Raises:
-        DataError: If an image has a map only (counts of -1).
+        DataError: If the fixations of an image are unknown (counts of -1).
     """
     return mean_of_seen(*at_fixations(standardised(as_map(log_density)), fixations))
 
@@ -56,7 +56,7 @@ def exp_nss(log_density: Tensor, fixations: Tensor) -> Tensor:
         Scalar.
 
     Raises:
-        DataError: If an image has a map only (counts of -1).
+        DataError: If the fixations of an image are unknown (counts of -1).
     """
     per_image, total = at_fixations(standardised(as_map(log_density)), fixations)
     return mean_of_seen((-per_image).exp(), total)

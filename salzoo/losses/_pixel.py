@@ -1,6 +1,6 @@
-"""Losses pixel by pixel between maps, averaged over pixels and images; `saliency` and `target` have one scale.
+"""Losses between the pixels of two maps on the same scale, averaged over pixels and images.
 
-The cross-entropies take `logits`, whose sigmoid is the map, because only from these are they exact near 0 and 1.
+The cross-entropies take `logits`, whose sigmoid is the map, because only these keep them exact near 0 and 1.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def huber(saliency: Tensor, target: Tensor, delta: float = 1.0) -> Tensor:
     Args:
         saliency: (N, H, W).
         target: (N, H, W) on the same scale.
-        delta: Where the line begins; with maps in [0, 1] the published 1 is half the squared error.
+        delta: Difference from which on the loss is linear; for maps in [0, 1] the published 1 is half the squared
+            error.
 
     Returns:
         Scalar.
@@ -72,7 +73,7 @@ def weighted_mse(saliency: Tensor, target: Tensor, alpha: float = 1.1) -> Tensor
     Args:
         saliency: (N, H, W), not negative.
         target: (N, H, W) in [0, 1].
-        alpha: Above 1.
+        alpha: Above 1; the closer to it, the more salient pixels weigh.
 
     Returns:
         Scalar.
@@ -129,7 +130,7 @@ def focal(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float = 0.2
     Args:
         logits: (N, H, W) before the sigmoid.
         target: (N, H, W) in [0, 1].
-        gamma: How much less the well predicted pixels count.
+        gamma: Exponent that reduces the weight of well predicted pixels.
         alpha: Weight of the salient pixels.
 
     Returns:

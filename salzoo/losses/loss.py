@@ -1,4 +1,4 @@
-"""From the name of a loss, or the weights of several, to something that trains any model."""
+"""A criterion that trains any model, from the name of a loss or the weights of several."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ TERMS: dict[str, Callable[..., Tensor]] = {
         *(_features.deep_features, _features.gram),
     )
 }
-"""Name to function. The names of a function's first two parameters are what it compares: see `Example`."""
+"""Functions by name. The first two parameters of each name what it compares: see `LossInputs`."""
 
 SIMILARITIES = ("cc", "sim", "nss")
-"""Terms of which more is better: their weights are negative, as the papers print them."""
+"""Terms of which a higher value is better: their weights are negative, as papers print them."""
 
 COMBINATIONS: dict[str, dict[str, float]] = {
     "sam": {"kl": 10, "cc": -2, "nss": -1},  # Cornia et al. 2018; ACLNet has the same
@@ -45,13 +45,13 @@ COMBINATIONS: dict[str, dict[str, float]] = {
     "mlnet": {"weighted_mse": 1},  # Cornia et al. 2016; the penalty of the prior is the model's
     "salgan": {"bce": 1},  # Pan et al. 2017, the content loss, without the adversarial one
 }
-"""Published combinations, up to constants, which no gradient sees."""
+"""Published combinations, without constants, which have no gradient."""
 
 FEATURE_BACKBONE, FEATURE_SIDE = "tf_efficientnet_lite0", 48
 
 
 def get(spec: LossSpec) -> Loss:
-    """Return the loss that a name or weights mean.
+    """Return the criterion that a name or weights stand for.
 
     Args:
         spec: A term (`"kl"`; a similarity by its bare name is maximised), a published combination (`"sam"`), weights
@@ -73,13 +73,13 @@ def get(spec: LossSpec) -> Loss:
 
 
 class Loss(nn.Module):
-    """A weighted sum of terms, each in the space it lives in.
+    """A weighted sum of terms, each computed on the inputs that it is defined on.
 
     A learned weight is that of homoscedastic uncertainty (Kendall et al., CVPR 2018, Eq. 7): a term D of at least 0
-    counts as exp(-s) D + s, with s trained; of CC and SIM, D is what is missing to 1.
+    counts as exp(-s) D + s, with s trained; for CC and SIM, D is 1 minus the similarity.
 
     Args:
-        weights: Term to weight: below 0 for a similarity, above 0 for any other, or `"learned"`.
+        weights: Weight of each term: below 0 for a similarity, above 0 for any other, or `"learned"`.
 
     Raises:
         SpecError: If there is no such term, or its weight is not accepted.
@@ -96,29 +96,29 @@ class Loss(nn.Module):
         self.log_variances = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in learned})
 
     def forward(self, log_density: Tensor, target: Mapping[str, Any] | Tensor, logits: Tensor | None = None) -> Tensor:
-        """Compare predictions with the truth; images that nobody looked at are left out, 0 if there are no others.
+        """Return the loss, averaged over the images that have fixations; 0 if none has.
 
         Args:
             log_density: (N, h, w) natural-log densities.
             target: A batch with `density` (N, H, W) and `fixations` (N, H, W) counts, at any size; or only the one of
                 them that all terms need.
-            logits: (N, h, w) whose sigmoid is the predicted map, for models that have such; see `Example`.
+            logits: (N, h, w) whose sigmoid is the predicted map, for models that have one; see `LossInputs`.
 
         Returns:
             Scalar, at least float32.
 
         Raises:
-            DataError: If a term needs fixations, and there are none or only maps.
+            DataError: If a term needs fixations, and the batch has none or only maps.
         """
         with torch.autocast(log_density.device.type, enabled=False):
-            example = Example(log_density, self._truth(target), logits)
-            if not len(example.log_density):
-                return example.log_density.sum()  # 0, with a gradient
-            total: Tensor = torch.stack([self._term(name, example) for name in self.weights]).sum()
+            inputs = LossInputs(log_density, self._truth(target), logits)
+            if not len(inputs.log_density):
+                return inputs.log_density.sum()  # 0, with a gradient
+            total: Tensor = torch.stack([self._term(name, inputs) for name in self.weights]).sum()
             return total
 
-    def _term(self, name: str, example: Example) -> Tensor:
-        value: Tensor = TERMS[name](*(getattr(example, space) for space in spaces(name)))
+    def _term(self, name: str, inputs: LossInputs) -> Tensor:
+        value: Tensor = TERMS[name](*(getattr(inputs, needed) for needed in required_inputs(name)))
         weight = self.weights[name]
         if weight != "learned":
             return float(weight) * value
@@ -127,7 +127,7 @@ class Loss(nn.Module):
         return (-log_variance).exp() * distance + log_variance
 
     def _truth(self, target: Mapping[str, Any] | Tensor) -> dict[str, Tensor]:
-        needed = {"fixations" if spaces(name)[1] == "fixations" else "density" for name in self.weights}
+        needed = {"fixations" if required_inputs(name)[1] == "fixations" else "density" for name in self.weights}
         if isinstance(target, Tensor):
             if len(needed) > 1:
                 raise DataError(
@@ -139,18 +139,18 @@ class Loss(nn.Module):
         return {name: target[name] for name in needed}
 
 
-class Example:
-    """Predictions and truth of a batch in every space that a loss lives in: the one place of conversion.
+class LossInputs:
+    """Predictions and truth of a batch in every form that a loss may be defined on, converted when asked for.
 
-    What a term is given is named by its parameters: `log_density`, `logits` (whose sigmoid is the map), `saliency`
-    (that map, in [0, 1]) or `predicted_features`; and `density` (sums to 1), `target` (the density scaled to a maximum
-    of 1), `fixations` (counts) or `target_features`. The truth is brought to the size of the prediction, and images
-    without any are left out.
+    A term gets the attributes that its first two parameters name: `log_density`, `logits` (whose sigmoid is the map),
+    `saliency` (that map, in [0, 1]) or `predicted_features`; and `density` (sums to 1), `target` (the density scaled to
+    a maximum of 1), `fixations` (counts) or `target_features`. The truth is resized to the prediction, and images
+    without fixations are left out.
 
     Args:
-        log_density: (N, h, w).
+        log_density: (N, h, w) natural-log densities.
         truth: `density` and `fixations` (N, H, W), or one of them.
-        logits: (N, h, w). None, for a model without a sigmoid: its map is the density scaled to a maximum of 0.999.
+        logits: (N, h, w). None for a model without a sigmoid, whose map is the density scaled to a maximum of 0.999.
     """
 
     def __init__(self, log_density: Tensor, truth: dict[str, Tensor], logits: Tensor | None) -> None:
@@ -163,7 +163,7 @@ class Example:
 
     @cached_property
     def logits(self) -> Tensor:
-        """Logits of the map."""
+        """Logits of the predicted map."""
         if self._logits is not None:
             return self._logits.to(self.log_density.dtype)
         log_map = self.log_density - self.log_density.amax((-2, -1), keepdim=True) - 1e-3
@@ -189,7 +189,7 @@ class Example:
 
     @cached_property
     def fixations(self) -> Tensor:
-        """Counts; each fixation goes into the pixel of the prediction that holds it."""
+        """Counts at the size of the prediction: each fixation goes into the pixel that it lies in."""
         counts = self._truth["fixations"]
         if counts.shape[-2:] == self._size or (counts < 0).any():  # -1: unknown, which the loss refuses
             return counts
@@ -200,21 +200,21 @@ class Example:
 
     @cached_property
     def predicted_features(self) -> list[Tensor]:
-        """What the backbone sees in the predicted map."""
+        """Features of the predicted map."""
         return _features_of(self.saliency)
 
     @cached_property
     def target_features(self) -> list[Tensor]:
-        """What the backbone sees in the true map."""
+        """Features of the true map."""
         with torch.no_grad():
             return _features_of(self.target)
 
 
-def spaces(name: str) -> tuple[str, str]:
-    """Return what a term compares: the names of attributes of `Example`, of the prediction and of the truth.
+def required_inputs(name: str) -> tuple[str, str]:
+    """Return the attributes of `LossInputs` that a term compares: one of the prediction and one of the truth.
 
     Example:
-        >>> spaces("nss")
+        >>> required_inputs("nss")
         ('log_density', 'fixations')
     """
     predicted, true, *_ = inspect.signature(TERMS[name]).parameters
@@ -236,16 +236,16 @@ def _check(name: str, weight: object) -> None:
         )
     if weight == "learned":
         if name == "nss":
-            raise SpecError("the weight of nss cannot be learned, as it has no upper bound: take exp_nss.")
+            raise SpecError("the weight of nss cannot be learned, as nss has no upper bound: take exp_nss.")
     elif not isinstance(weight, int | float) or (weight >= 0 if name in SIMILARITIES else weight <= 0):
-        sign = "below 0, as more of it is better" if name in SIMILARITIES else "above 0"
+        sign = "below 0, as a higher value is better" if name in SIMILARITIES else "above 0"
         raise SpecError(f"{name}: weight {weight!r} is not accepted; it must be a number {sign}, or 'learned'.")
 
 
 def _features_of(maps: Tensor) -> list[Tensor]:
-    """Return the feature backbone's five stages for (N, h, w) maps, given as grey images with a short side of 48.
+    """Return features at five stages of a backbone, for (N, h, w) maps as grey images with a short side of 48 pixels.
 
-    Bruckert et al. take VGG-16; EfficientNet-Lite0 is what can be had without a network.
+    Bruckert et al. take VGG-16; EfficientNet-Lite0's weights are available offline.
     """
     backbone = _feature_backbone().to(maps.device)
     mean, std = (maps.new_tensor(value)[:, None, None] for value in pixel_statistics(FEATURE_BACKBONE))
@@ -258,7 +258,7 @@ def _features_of(maps: Tensor) -> list[Tensor]:
 
 @cache
 def _feature_backbone() -> TimmBackbone:
-    """Outside any model, because it is in no checkpoint."""
+    """Return the backbone of feature losses, which belongs to no model and is in no checkpoint."""
     backbone = TimmBackbone(FEATURE_BACKBONE, (2, 4, 8, 16, 32))
     backbone.load_pretrained()
     backbone.freeze()
