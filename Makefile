@@ -5,10 +5,11 @@ BIN    := $(VENV)/bin
 K      ?=
 ROOT   ?= data
 ROWS   ?=
+# Versions of a new environment; constraints-min.txt for the oldest, empty for the newest:
 CONSTRAINTS ?= constraints.txt
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: predict test test-slow lint map table picture sheets bench
+.PHONY: predict test test-slow test-docs lint minimum-versions map table picture sheets bench
 
 $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -32,8 +33,8 @@ lint: $(VENV)/.ready             ## style and types
 test-docs: $(VENV)/.ready        ## the examples in README, CONTRIBUTING, examples/ and docstrings
 	$(BIN)/python -m pytest tests/test_readme.py tests/test_contributing.py tests/test_examples.py salzoo
 
-constraints-min.txt: pyproject.toml  ## the oldest versions that pyproject.toml declares
-	$(if $(wildcard $(VENV)/.ready),$(BIN)/python,$(PYTHON)) tests/minimum_versions.py
+minimum-versions: $(VENV)/.ready ## constraints-min.txt: the oldest versions that pyproject.toml declares
+	$(BIN)/python tests/minimum_versions.py
 
 map: $(VENV)/.ready              ## check the floors, write the map of rooms into CONTRIBUTING.md
 	$(BIN)/python tests/architecture.py

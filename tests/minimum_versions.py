@@ -40,7 +40,7 @@ def minimum_versions(pyproject: dict[str, Any]) -> dict[str, str]:
 def constraints(pyproject: dict[str, Any]) -> str:
     """Return the text of constraints-min.txt."""
     lines = [f"{name}=={version}" for name, version in sorted(minimum_versions(pyproject).items())]
-    return "\n".join(["# The oldest versions that pyproject.toml declares: `make constraints-min.txt`.", *lines, ""])
+    return "\n".join(["# The oldest versions that pyproject.toml declares: `make minimum-versions`.", *lines, ""])
 
 
 def main() -> None:
