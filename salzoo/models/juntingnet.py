@@ -169,9 +169,9 @@ class JuntingNetTraining(TrainingConfig):
     """Training of JuntingNet; `sgd` is SGD with Nesterov momentum, which rises while the learning rate falls.
 
     Args:
-        own_lr_scale: Learning rate of a shared read-out's own weights as a share of `lr`, with AdamW. It moves all
-            weights alike, and before the maxout a unit has a hundred of its own for each that is shared: at 0.01 both
-            move it as far.
+        own_lr_scale: Learning rate of a shared read-out's own weights as a share of `lr`, with AdamW, which moves
+            all weights alike: before the maxout a unit has a hundred of its own for each that is shared, so that at
+            0.01 both move it as far.
     """
 
     lr: float = 0.05

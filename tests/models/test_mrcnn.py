@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
+import lightning.pytorch as pl
+import numpy as np
 import pytest
 import tiny_models
 import torch
@@ -60,6 +65,22 @@ def test_training_sees_ten_fixated_and_twenty_other_places() -> None:
     seen = density[torch.arange(2)[:, None], rows, columns] / density.amax((1, 2))[:, None]
     assert (seen[:, :10] > 0.9).all()
     assert (seen[:, 10:] < 0.1).all()
+
+
+def test_sgd_of_the_re_implementations() -> None:
+    model = MrCNN(channels=(2, 2, 2), hidden=4, copies=(20, 10, 10), grid=10)
+    parts = model.configure_optimizers()
+    optimizer, schedule = parts["optimizer"], parts["lr_scheduler"]["scheduler"]
+    seen = []
+    for step in (0, 1, 50, 100):
+        model.trainer = cast("pl.Trainer", SimpleNamespace(global_step=step, estimated_stepping_batches=100))
+        model.on_before_optimizer_step(optimizer)
+        (group,) = optimizer.param_groups
+        seen.append((group["lr"], group["momentum"], group["weight_decay"]))
+        optimizer.step()
+        schedule.step()
+    expected = [(0.01 * 0.999**k, momentum, 2e-4) for k, momentum in enumerate((0.9, 0.9009, 0.945, 0.99))]
+    assert np.array(seen) == pytest.approx(np.array(expected))
 
 
 def test_it_learns_where_a_bright_spot_is() -> None:

@@ -27,7 +27,7 @@ from salzoo.registry import read_spec
 def test_paper_variants_have_the_papers_number_of_parameters(name: str, part: str, count: int) -> None:
     """Built without memory."""
     spec = read_spec(name)
-    untrained = {"pretrained_backbone": False} if "pretrained_backbone" in spec.variants["paper"].init_args else {}
+    variant = spec.variants["paper"]
     with torch.device("meta"):
-        model = build(spec, "paper", untrained)
+        model = build(spec, "paper", variant.network, variant.preprocess)
     assert sum(parameter.numel() for parameter in model.get_submodule(part).parameters()) == count
