@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tiny_models
 from PIL import Image
-from test_processes import workers
+from torchrun_workers import workers
 
 import salzoo
 from salzoo.cli import main

@@ -22,6 +22,7 @@ import tiny_models
 import torch
 from test_fit import EPOCHS, start
 from torch import nn
+from torchrun_workers import workers
 
 from salzoo.checkpoint.folder import read_config
 from salzoo.cli import main
@@ -73,15 +74,6 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     raise AssertionError(process.communicate()[0])
-
-
-def workers(agent: int) -> dict[int, int]:
-    """Return rank to process of an agent's children."""
-    found = {}
-    for child in Path(f"/proc/{agent}/task/{agent}/children").read_text().split():
-        words = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
-        found |= {int(word[5:]): int(child) for word in words if word.startswith(b"RANK=")}
-    return found
 
 
 def words(root: Path, output: Path) -> list[str]:
