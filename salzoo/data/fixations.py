@@ -66,8 +66,8 @@ class Fixations:
     def __repr__(self) -> str:
         """Return how many there are and what is known of them."""
         known = [name for name in ("duration", "weight") if getattr(self, name) is not None]
-        extra = f", with {' and '.join(known)}" if known else ""
-        return f"<Fixations: {len(self)} by {len(set(self.observer.tolist()))} observers{extra}>"
+        numbers = [f"points={len(self)}", f"observers={len(set(self.observer.tolist()))}"]
+        return f"<Fixations: {', '.join(numbers + known)}>"
 
     def inside(self, size: Size) -> Fixations:
         """Keep the points within an image of `size` (height, width); NaN is outside."""

@@ -33,7 +33,7 @@ METRICS: dict[str, type[ImageMeanMetric]] = {
 
 
 def saliency_metrics(*, include: Sequence[str] | None = None, **extra: Any) -> MetricCollection:
-    """Return the metrics as one collection: `update(preds, fixations=..., density=..., baseline=..., other=...)`.
+    """Return all metrics as one collection: `update(preds, fixations=..., density=..., baseline=..., other=...)`.
 
     Each metric takes from `update` what it needs. Without a baseline leave out `ig`, without other images' fixations
     `sauc`, without POT `emd`.
@@ -68,7 +68,7 @@ def saliency_metrics(*, include: Sequence[str] | None = None, **extra: Any) -> M
 
 
 def _options(metric: type[ImageMeanMetric]) -> set[str]:
-    """Names of the options of a metric: its own and those of its function."""
+    """Return the names of a metric's options: its own and those of its function."""
     own = {p.name for p in inspect.signature(metric).parameters.values() if p.kind is p.KEYWORD_ONLY}
     return score_options(metric) | (own if metric.over_fixations else own - {"average"})
 

@@ -49,7 +49,8 @@ def auc_judd(
         negatives: "unfixated" or "all" pixels.
         repeats: Whether a pixel fixated k times counts k times.
         jitter: Amplitude of uniform noise added to the values, 1e-7 in the MIT code; reorders maps of a small range.
-        generator: For the noise. By default each image seeds its own from its fixations, whatever the batch or process.
+        generator: Generator of the noise. By default each image has its own, seeded by its fixations, so that batch and
+            process make no difference.
         on_constant: Score of a constant prediction: 0.5 ("chance") or NaN.
         resize: Scale predictions of another size to the fixations', as MATLAB does.
 
@@ -111,9 +112,9 @@ def auc_borji(
         preds: (N, H, W).
         fixations: (N, H, W) integer counts; each fixated pixel counts once.
         convention: pysaliency has no such metric: both give MIT's.
-        step: Between thresholds.
+        step: Distance between thresholds.
         n_splits: Sample that many times as the MIT code does (100 there) instead.
-        generator: For the samples; by default each image seeds its own from its fixations.
+        generator: Generator of the samples; by default each image has its own, seeded by its fixations.
         on_constant: Score of a constant prediction: 0.5 ("chance") or NaN.
         resize: Scale predictions of another size to the fixations', as MATLAB does.
 
@@ -166,7 +167,7 @@ def shuffled_auc(
         repeats: Overrides that: whether a pixel fixated k times counts k times, in `fixations` and in `other`.
         exclude_own: Take the image's own fixations away from the counts `other`, too.
         n_splits: Sample that many times as the MIT code does (100 there) instead.
-        generator: For the samples; by default each image seeds its own from its fixations.
+        generator: Generator of the samples; by default each image has its own, seeded by its fixations.
         on_constant: Score of a constant prediction: 0.5 ("chance") or NaN.
         resize: Scale predictions of another size to the fixations', as MATLAB does.
 

@@ -1,4 +1,4 @@
-"""What every metric asks of its input, and the few reductions that they share."""
+"""Checks of the input of metrics, and the few reductions that they share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from salzoo.images.imresize import imresize
 T = TypeVar("T")
 Array = NDArray[Any]
 PIECE = 1 << 20
-"""Bytes of a map that are looked at together: what is made of them stays in the cache, a whole large map does not."""
+"""Bytes of a map that are processed at once: intermediate results of these stay in the cache, those of a map do not."""
 
 
 def choose(convention: str, value: T | None, *, mit: T, pysaliency: T) -> T:
@@ -45,7 +45,7 @@ def check_batch(name: str, maps: Tensor) -> None:
 
 
 def on_cpu(maps: Tensor) -> bool:
-    """Say whether to loop over images and gather; other devices get whole batches and no data-dependent shapes."""
+    """Return whether to loop over images and gather; other devices get whole batches and no data-dependent shapes."""
     return maps.device.type == "cpu"
 
 
@@ -69,12 +69,12 @@ def extrema(flat: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def is_tracked(maps: Tensor) -> bool:
-    """Say whether a gradient with respect to the maps is wanted."""
+    """Return whether a gradient with respect to the maps is wanted."""
     return torch.is_grad_enabled() and maps.requires_grad
 
 
 def any_true(mask: Tensor) -> bool:
-    """Say whether any element is true; never on `meta`, which has no values."""
+    """Return whether any element is true; False on `meta`, which has no values."""
     return not mask.is_meta and bool(mask.any())
 
 
@@ -96,7 +96,7 @@ def checked_prediction(
     Args:
         preds: (N, H, W).
         truth: (N, H, W).
-        truth_name: For the error texts.
+        truth_name: Name of the truth in error texts.
         resize: Whether another height and width than the truth's is accepted.
         signed: Whether negative values mean anything to the metric.
 
@@ -113,10 +113,10 @@ def checked_prediction(
     preds = at_least_float32(preds)
     low, high = extrema(preds.flatten(1))
     if any_true(~torch.isfinite(high - low)):
-        raise ImageError("preds hold NaN or infinite values, of which no metric can be taken")
+        raise ImageError("preds hold NaN or infinite values, for which no metric is defined")
     if not signed and any_true(low < 0):
         raise ImageError(
-            f"preds hold negative values (minimum {float(low.min()):.4g}), so they are no density; "
+            f"preds hold negative values (minimum {float(low.min()):.4g}), so they are not a density; "
             "are they logits or a log-density? apply log_softmax over all pixels and pass log_density=True"
         )
     return preds, low, high
@@ -142,7 +142,7 @@ def check_log_density(preds: Tensor) -> None:
     total = preds.detach().flatten(1).double().logsumexp(1)
     if any_true(~(total.abs() < 1e-2)):
         raise ImageError(
-            f"exp(preds) sums to {float(total.exp()[0]):.4g}, not to 1: logits or a density, no log-density? "
+            f"exp(preds) sums to {float(total.exp()[0]):.4g}, not to 1: are these logits, or a density? "
             "apply log_softmax over all pixels, or leave log_density=False"
         )
 

@@ -18,13 +18,13 @@ from salzoo.metrics import _checks
 from salzoo.metrics._checks import PIECE, Array, is_tracked
 
 STRETCH = 1 << 9
-"""Products of float32 values that are added up in float32: 500 of half a million lose no digit that counts."""
+"""Number of float32 products that are added up in float32: so few cost no relevant digit."""
 TINY = 1e-37
 """Added to a ratio so that its logarithm is a number."""
 
 
 def apply_to(*maps: Tensor) -> bool:
-    """Say whether maps can be summed up here: they are on the CPU, and no gradient is wanted."""
+    """Return whether maps can be summed up here: they are on the CPU, and no gradient is wanted."""
     return all(_checks.on_cpu(m) and not is_tracked(m) for m in maps)
 
 
@@ -98,10 +98,10 @@ def divergence(x: Tensor, x_shift: Tensor, g: Tensor, g_shift: Tensor, floor: Te
 
 
 def fast_kl(preds: Tensor, density: Tensor, minimum: float, eps: float) -> Tensor | None:
-    """Return the KL divergence (N,) in nats of maps (N, H, W), which one pass checks and scores; with an eps it is two.
+    """Return the KL divergence (N,) in nats of maps (N, H, W), checked and scored in one pass (two with an eps).
 
-    It is NaN where maps must be looked at more closely: they hold what no density does, or only zeros, or up to 1.
-    Without such passes, as with a gradient or a resize, it is None.
+    It is NaN where the slow way must decide: a map is no density, or all 0, or holds only 0 and 1. It is None where one
+    pass is not enough, as with a gradient or a resize.
     """
     maps = preds, density
     if not all(isinstance(m, Tensor) and m.ndim == 3 and m.dtype in (torch.float32, torch.float64) for m in maps):

@@ -104,7 +104,7 @@ def kl_div(
         convention: "mit" has eps = 2.2e-16 and minimum_value = 0, "pysaliency" eps = 0 and minimum_value = 1e-20.
         eps: Overrides that. It alone decides the score of maps with zeros.
         minimum_value: Added to both maps before they are divided by their sums.
-        base: Of the logarithm: e for nats, 2 for bits.
+        base: Base of the logarithm: e for nats, 2 for bits.
         log_density: `preds` are natural logarithms.
         on_constant: A map of zeros counts as uniform ("chance") or scores NaN; other constants are ordinary.
         resize: Scale predictions of another size to the density's, as MATLAB does.
@@ -118,7 +118,7 @@ def kl_div(
     eps = choose(convention, eps, mit=EPS, pysaliency=0.0)
     minimum_value = choose(convention, minimum_value, mit=0.0, pysaliency=1e-20)
     if base <= 1:
-        raise SpecError(f"base={base} is no base of a logarithm here; use math.e or 2")
+        raise SpecError(f"base={base} must be above 1; use math.e for nats or 2 for bits")
     if log_density:
         check_log_density(preds)
         preds = preds.exp()

@@ -15,7 +15,7 @@ from salzoo.metrics._checks import Array, any_true, check_batch
 
 
 class FixationsTypeError(SalzooError, TypeError, ValueError):
-    """Fixations that are no integer counts: a wrong type, and a wrong value to whoever passed a blurred map."""
+    """Fixations that are not integer counts; a TypeError, and a ValueError as it may be a blurred map."""
 
 
 class Counts:
@@ -23,7 +23,7 @@ class Counts:
 
     Args:
         fixations: (N, H, W), integer or boolean.
-        name: For the error texts.
+        name: Name of the argument in error texts.
 
     Raises:
         FixationsTypeError: If they are floating point: a blurred map gives a plausible, wrong score.

@@ -1,4 +1,4 @@
-"""What fixated pixels are compared with in the three AUCs, and how many negatives lie below a value.
+"""The negatives that the three AUCs compare fixated pixels with, and how many of them lie below a value.
 
 On the CPU negatives are arrays of values, which go into a histogram. On other devices they are weights on all pixels,
 and one batched torch sort does, with no shape that depends on the data.
@@ -21,17 +21,17 @@ from salzoo.metrics.pool import FixationPool
 
 LACKS = "the pool lacks fixations of an image; make it from the dataset that is evaluated"
 BINS = 1 << 14
-"""Of the histogram that ranks many values; fewer than these are sorted."""
+"""Number of bins of the histogram that ranks many values; fewer values than bins are sorted."""
 Ranks = tuple[Tensor, Tensor]
 """For each value (N, K) the number of negatives below it, and of those not above it, as float64."""
 
 
 class NegativeValues:
-    """Negatives as values, of which some may be taken away again: counts are additive, and own fixations are few.
+    """Negatives as values, some of which may be taken away again: counts are additive, and own fixations are few.
 
     Args:
-        pools: For each image the values and their weights; None if each weighs 1.
-        gone: For each image distinct positions in its values, and what the weight there loses.
+        pools: Values and their weights, for each image; None instead of weights if each is 1.
+        gone: Distinct positions in the values, and what the weights there lose, for each image.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""One float64 score an image from every saliency metric.
+"""Pure functions of all saliency metrics, which return one float64 score an image.
 
-All take predictions (N, H, W) and the ground truth that the metric is defined on: integer fixation counts for the AUCs,
-NSS and information gain, a density for CC, SIM, KL and EMD.
+They take predictions (N, H, W) and the ground truth that the metric is defined on: integer fixation counts for the
+AUCs, NSS and information gain, a density for CC, SIM, KL and EMD.
 """
 
 from salzoo.metrics._auc import auc_borji, auc_judd, shuffled_auc

@@ -99,7 +99,7 @@ class ImageMeanMetric(Metric):
         self._grow("skipped", (~valid).sum())
 
     def _weights(self, truth: dict[str, Any]) -> Tensor:
-        """Return what each image weighs (N,), 0 for one to skip."""
+        """Return the weight of each image (N,), 0 for one to skip."""
         flat: Tensor = truth["fixations" if self.over_fixations else "density"].flatten(1)
         if self.average == "image":
             return (extrema(flat)[1] > 0).double()
@@ -126,12 +126,12 @@ def _tensors(maps: Any) -> Any:
 
 
 def _for_all(maps: Any) -> bool:
-    """Say whether one (H, W), or a pool, is for all images."""
+    """Return whether these are for all images: one (H, W) map, or a pool."""
     return isinstance(maps, FixationPool) or (isinstance(maps, Tensor) and maps.ndim == 2)
 
 
 def score_options(metric: type[ImageMeanMetric]) -> set[str]:
-    """Names of the keyword-only options of a metric's function."""
+    """Return the names of the keyword-only options of a metric's function."""
     return {p.name for p in inspect.signature(metric.score).parameters.values() if p.kind is p.KEYWORD_ONLY}
 
 
@@ -165,10 +165,10 @@ class ShuffledAUC(ImageMeanMetric):
     """Mean of `functional.shuffled_auc`, which describes the options. Higher is better, 0 to 1; chance is 0.5.
 
     Args:
-        pool: Fixations of the whole dataset; then `update` takes no `other`, and each
-            image's own fixations are left out.
-        average: As in `ImageMeanMetric`.
-        **options: As in `ImageMeanMetric`.
+        pool: Fixations of the whole dataset; `update` then takes no `other`, and each image's own fixations are left
+            out.
+        average: See `ImageMeanMetric`.
+        **options: See `ImageMeanMetric`.
     """
 
     higher_is_better = True

@@ -40,7 +40,7 @@ def metric_maps(
     metrics: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Return the maps that the metrics score best on average, were `n_fixations` drawn from `density`.
+    """Return the map that each metric would score best on average if `n_fixations` were drawn from `density`.
 
     * auc_judd: the density; only its order matters.
     * nss, ig: the probability that a pixel is fixated at all, as repeats do not count. IG subtracts the minimum, which
@@ -59,13 +59,13 @@ def metric_maps(
         sigma_px: Standard deviation of the Gaussian by which fixations become the truth of CC, SIM, KL and EMD.
         n_fixations: Expected number of fixations in the image.
         metrics: Keys of the maps wanted; all by default.
-        seed: Of the truths sampled for SIM; nothing else is random.
+        seed: Seed of the truths sampled for SIM; nothing else is random.
 
     Returns:
         For each key an (H, W) map, not negative, in float32 (float64 for a float64 density), of arbitrary scale.
 
     Raises:
-        ImageError: If `density` or `centre_bias` is no density, or their shapes differ.
+        ImageError: If `density` or `centre_bias` is not a density, or their shapes differ.
         SpecError: If a metric is unknown, or `sigma_px` or `n_fixations` is too small.
 
     Example:

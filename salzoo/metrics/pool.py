@@ -13,9 +13,7 @@ from salzoo.metrics._fixations import Counts
 
 
 class FixationPool:
-    """All fixations of a dataset, to be had at any image size.
-
-    ShuffledAUC takes the fixations of the image itself away.
+    """All fixations of a dataset, at any image size; ShuffledAUC takes those of the scored image away.
 
     Fixations of images of other sizes are scaled to the image's size and truncated to pixels, as pysaliency does. The
     pool is made once, before predictions are scored: what it gives depends neither on the order of images nor on the

@@ -18,7 +18,7 @@ from salzoo.studies.loss_study import COMBINED, SCORED, SINGLE, SIZE, Result, gr
 
 try:
     from matplotlib.figure import Figure
-except ImportError as error:  # told before an hour of training, not after it
+except ImportError as error:  # before an hour of training, not after it
     raise SpecError('the figures of the study need matplotlib: pip install "salzoo[study]".') from error
 
 JETLEY = ("bhattacharyya", "kl", "chi_square", "total_variation", "cosine", "mse", "huber")
@@ -72,20 +72,20 @@ chosen on `val`; the tables are of `test`, mean ± standard deviation over seeds
 
 
 def _section(results: Sequence[Result], dataset: str) -> str:
-    """Return the findings and the table of one set."""
+    """Return the findings and the table for one dataset."""
     lines = [f"## {dataset}", "", *_chosen([_trained(results)]), _above_centre_bias(results), ""]
     lines += [f"![AUC over steps](auc_{dataset}.png)", "", *_table(results, mean_ranks(_trained(results), "test"))]
     return "\n".join([*lines, ""])
 
 
 def _both(results: Sequence[Result], sets: Sequence[str]) -> str:
-    """Return the findings over all sets."""
+    """Return the findings over all datasets."""
     heading = f"## {' and '.join(sets)} together"
     return "\n".join([heading, "", *_chosen([_of(_trained(results), dataset) for dataset in sets]), ""])
 
 
 def _chosen(sets: Sequence[Sequence[Result]]) -> list[str]:
-    """Return a line each on the best single loss, the best combination and MSE, by their mean rank over sets."""
+    """Return one line each on the best single loss, the best combination and MSE, by mean rank over datasets."""
     val, test = _over(sets, "val"), _over(sets, "test")
     single = min((name for name in val if name in SINGLE), key=lambda name: val[name], default=None)
     combined = min((name for name in val if name in COMBINED), key=lambda name: val[name], default=None)
@@ -105,13 +105,13 @@ def _chosen(sets: Sequence[Sequence[Result]]) -> list[str]:
 
 
 def _over(sets: Sequence[Sequence[Result]], split: str) -> dict[str, float]:
-    """Return the mean over sets of each loss's mean rank, for the losses that all sets have."""
+    """Return the mean over datasets of each loss's mean rank, for the losses that were trained on all of them."""
     ranks = [mean_ranks(results, split) for results in sets]
     return {loss: float(np.mean([each[loss] for each in ranks])) for loss in ranks[0] if all(loss in r for r in ranks)}
 
 
 def _whole_seeds(sets: Sequence[Sequence[Result]]) -> list[int]:
-    """Return the seeds with which every loss was trained on every set: ranks of fewer losses are not comparable."""
+    """Return the seeds for which every loss was trained on every dataset; ranks of fewer losses are not comparable."""
     trials = {(i, r.trial.loss, r.trial.seed) for i, results in enumerate(sets) for r in results}
     pairs = {(i, loss) for i, loss, _ in trials}
     return sorted(s for s in {seed for *_, seed in trials} if all((*pair, s) in trials for pair in pairs))
@@ -133,7 +133,7 @@ def _above_centre_bias(results: Sequence[Result]) -> str:
 
 
 def _second(results: Sequence[Result]) -> str:
-    """Return what the second architecture says."""
+    """Return the results of the second architecture."""
     model, dataset = results[0].trial.model, results[0].trial.dataset
     lines = [f"## {dataset}, second architecture: {model}", ""]
     lines += [f"The losses that were best for `quest` on {dataset}'s `val`, and MSE, on another network:", ""]
@@ -193,7 +193,7 @@ def _draw(axes: Any, results: Sequence[Result], names: Sequence[str], title: str
 
 
 def _ranks(figure: Any, results: Sequence[Result], sets: Sequence[str]) -> Any:
-    """Draw the mean rank of each loss on the test split of each set."""
+    """Draw the mean rank of each loss on the test split of each dataset."""
     trained = _trained(results)
     ranks = {dataset: mean_ranks(_of(trained, dataset), "test") for dataset in sets}
     order = sorted(ranks[sets[0]], key=lambda name: -float(np.mean([ranks[d].get(name, np.nan) for d in sets])))

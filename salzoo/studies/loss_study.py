@@ -57,7 +57,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
     "centre_bias": {},
 }
-"""Model to its arguments. `quest` has 3x3 convolutions and a sigmoid, `deepgaze2` a point-wise read-out, a softmax."""
+"""Arguments of each model. `quest` has 3x3 convolutions and a sigmoid, `deepgaze2` a point-wise read-out, a softmax."""
 
 SINGLE: dict[str, losses.LossSpec] = {name: name for name in losses.TERMS}
 
@@ -69,7 +69,7 @@ COMBINED: dict[str, losses.LossSpec] = {
     "kl - cc - nss + deep_features": {"kl": 1.0, "cc": -1.0, "nss": -1.0, "deep_features": 1.0},
     "kl, cc, exp_nss: learned": {"kl": "learned", "cc": "learned", "exp_nss": "learned"},
 }
-"""Published combinations (those of one term are among `SINGLE`), and members of the KL + CC + NSS family."""
+"""Published combinations (those of one term are in `SINGLE`), and other weights of KL, CC and NSS."""
 
 LOSSES = {**SINGLE, **COMBINED}
 
@@ -79,11 +79,11 @@ class Trial:
     """One training run.
 
     Args:
-        model: Of `ARCHITECTURES`.
-        dataset: Name of the set; trained on its train split.
-        loss: Of `LOSSES`; None for a model that no gradient trains.
-        seed: Of weights, order and augmentation.
-        epochs: Of training.
+        model: Name from `ARCHITECTURES`.
+        dataset: Name of the dataset, on whose train split the model is trained.
+        loss: Name from `LOSSES`; None for a model that no gradient trains.
+        seed: Seed of weights, order and augmentation.
+        epochs: Number of epochs.
     """
 
     model: str
@@ -94,7 +94,7 @@ class Trial:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Everything that the result depends on, but the code."""
+        """Everything that the result depends on except the code."""
         variant = read_spec(self.model).variants["lite"]
         options = {**variant.network, **variant.recipe.get("training", {}), **ARCHITECTURES[self.model]}
         weights = None if self.loss is None else losses.get(LOSSES[self.loss]).weights
@@ -102,22 +102,22 @@ class Trial:
 
     @property
     def file(self) -> str:
-        """Name of the file that keeps the result: another configuration has another name."""
+        """Name of the file with the result; each configuration has its own."""
         text = json.dumps(self.config, sort_keys=True)
         return f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a trial.
+    """The result of a trial.
 
     Args:
-        trial: What was run.
-        commit: Of the code.
-        seconds: It took.
+        trial: The trial.
+        commit: Commit of the code.
+        seconds: How long it took.
         curve: (step, AUC-Judd on the val split) during training.
-        val: Metric to score on the val split after training.
-        test: Likewise on the test split.
+        val: Score on the val split after training, by metric.
+        test: The same on the test split.
     """
 
     trial: Trial
@@ -130,17 +130,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Study:
-    """What to compare, on what, and where results are kept.
+    """Which losses to compare, on which datasets, and where results are kept.
 
     Args:
-        output: Folder of the study: one file a trial in `trials/`.
-        datasets: Names of sets.
+        output: Folder of the study, with one file a trial in `trials/`.
+        datasets: Names of the datasets.
         root: The folder that holds them.
-        losses: Names of `LOSSES`.
-        seeds: How many, from 0.
-        epochs: Of each trial.
-        second: The second architecture, on the first set with the best losses; None for none.
-        best: How many losses that are, by the mean rank on the val split.
+        losses: Names from `LOSSES`.
+        seeds: Number of seeds, from 0 on.
+        epochs: Number of epochs of each trial.
+        second: A second architecture, trained on the first dataset with the best losses; None for none.
+        best: Number of these losses, chosen by the mean rank on the val split.
 
     Raises:
         SpecError: If there is no such loss.
@@ -164,14 +164,14 @@ class Study:
         """Run what has no result yet, one seed after the other, and return all results.
 
         Args:
-            workers: Processes, of one thread each; each holds the images and maps of the sets in memory.
+            workers: Number of processes with one thread each; each holds images and maps of the datasets in memory.
         """
         results = self._run([Trial("centre_bias", dataset, None, 0, 0) for dataset in self.datasets], workers)
         second: list[Result] = []
         for seed in range(self.seeds):
             grid = [Trial("quest", data, loss, seed, self.epochs) for data in self.datasets for loss in self.losses]
             results += self._run(grid, workers)
-            if self.second is not None:  # now, so that a study that is stopped has something on it
+            if self.second is not None:  # after each seed, so that a study that is stopped has results of it
                 seeds = range(seed + 1)
                 chosen = [(self.second, loss) for loss in self._best(results)]
                 more = [Trial(model, self.datasets[0], loss, s, self.epochs) for model, loss in chosen for s in seeds]
@@ -179,14 +179,14 @@ class Study:
         return results + second
 
     def _best(self, results: Sequence[Result]) -> list[str]:
-        """Return the losses for the second architecture: the best on the first set's val split, and plain MSE."""
+        """Return the losses for the second architecture: the best on the first dataset's val split, and plain MSE."""
         first = [r for r in results if r.trial.dataset == self.datasets[0] and r.trial.loss is not None]
         ranks = mean_ranks(first, "val")
         chosen = sorted(ranks, key=lambda loss: ranks[loss])[: self.best]
         return chosen + [name for name in ("mse",) if name in self.losses and name not in chosen]
 
     def kept(self) -> list[Result]:
-        """Return the results that there are so far."""
+        """Return the results that exist so far."""
         found = {path: _read(path) for path in sorted((self.output / "trials").glob("*.json"))}
         results = [r for path, r in found.items() if self._asks(r.trial) and path.name == r.trial.file]
         return sorted(results, key=lambda r: (r.trial.model, self.datasets.index(r.trial.dataset), r.trial.seed))
@@ -205,7 +205,7 @@ class Study:
 
 
 def mean_ranks(results: Iterable[Result], split: str) -> dict[str, float]:
-    """Return the mean rank of each loss over all metrics, each metric by its mean over seeds; 1 is best."""
+    """Return the mean rank of each loss over all metrics, where scores are means over seeds; 1 is best."""
     scores = group(results, split)
     ranks: dict[str, list[int]] = {loss: [] for loss in scores}
     for metric in next(iter(scores.values()), {}):
@@ -216,7 +216,7 @@ def mean_ranks(results: Iterable[Result], split: str) -> dict[str, float]:
 
 
 def group(results: Iterable[Result], split: str) -> dict[str, dict[str, list[float]]]:
-    """Return loss to metric to one score a seed."""
+    """Return one score a seed, by loss and metric."""
     scores: dict[str, dict[str, list[float]]] = {}
     for result in results:
         for metric, score in getattr(result, split).items():
@@ -253,11 +253,11 @@ def run_trial(trial: Trial, root: str | Path) -> Result:
 
 
 class Scenes:
-    """The images of a split at `SCORED`, with all that the metrics need.
+    """The images of a split at size `SCORED`, with all that the metrics need.
 
     Args:
-        items: Images with their truth.
-        baseline: Density that information gain is measured against.
+        items: Images with their ground truth.
+        baseline: (H, W) density that information gain is measured against.
     """
 
     def __init__(self, items: Sequence[Item], baseline: Tensor) -> None:
@@ -271,7 +271,7 @@ class Scenes:
         return torch.cat(chunks).exp()
 
     def score(self, model: SaliencyModel) -> dict[str, float]:
-        """Score by every metric."""
+        """Return the model's mean score by each metric."""
         metrics = saliency_metrics(include=tuple(TRUTH), pool=self.pool)
         for density, item in zip(self.densities(model), self.items, strict=True):
             truth = {"fixations": item["fixations"][None], "density": item["density"][None]}
@@ -279,7 +279,7 @@ class Scenes:
         return {name: round(float(score), 5) for name, score in metrics.compute().items()}
 
     def auc(self, model: SaliencyModel) -> float:
-        """Score by AUC-Judd alone."""
+        """Return the model's mean AUC-Judd."""
         fixations = torch.stack([item["fixations"] for item in self.items])
         return round(float(functional.auc_judd(self.densities(model), fixations).mean()), 5)
 
@@ -336,13 +336,13 @@ def _prepared(dataset: str, root: str, split: Any, size: Size) -> list[Item]:
 
 @cache
 def _points(dataset: str, root: str) -> list[tuple[Fixations, Size]]:
-    """Return what centre biases are fitted to."""
+    """Return the fixations that centre biases are fitted to."""
     return list(SaliencyDataModule(dataset, root).train_points())
 
 
 @cache
 def _scenes(dataset: str, root: str) -> dict[str, Scenes]:
-    """Return what trials are scored on."""
+    """Return the images that trials are scored on, by split."""
     baseline = resize_density(kernel_density(_points(dataset, root), (60, 80), bandwidth=0.03), SCORED)
     return {split: Scenes(_prepared(dataset, root, split, SCORED), baseline) for split in ("val", "test")}
 
@@ -365,7 +365,7 @@ def _trainer(epochs: int, curve: _Curve) -> pl.Trainer:
 
 
 def _each(trials: Sequence[Trial], root: str | Path, workers: int) -> Iterable[Result]:
-    """Yield results as they come."""
+    """Yield results in the order in which they are ready."""
     if workers == 1:
         yield from (run_trial(trial, root) for trial in trials)
         return

@@ -6,6 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from salzoo.data import Fixations
+from salzoo.data.density_only import DensityOnly
 from salzoo.errors import DataError, SpecError
 from salzoo.images.geometry import fit_box
 
@@ -144,3 +145,10 @@ def test_fit_box_refuses_what_it_does_not_know() -> None:
         fit_box((3, 4), (5, 6), "crop")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="one pixel"):
         fit_box((0, 4), (5, 6), "pad")
+
+
+def test_reprs_say_what_there_is() -> None:
+    points = Fixations([1.0, 2.0], [1.0, 2.0], [0, 1], [200.0, 300.0])
+    assert repr(points) == "<Fixations: points=2, observers=2, duration>"
+    assert repr(points.of(1).weighted_by_duration()) == "<Fixations: points=1, observers=1, duration, weight>"
+    assert repr(DensityOnly(torch.ones(3, 4))) == "<DensityOnly: a map of (3, 4) (height, width)>"

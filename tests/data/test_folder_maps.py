@@ -35,6 +35,7 @@ def test_maps_without_fixations(mapped: tuple[Path, dict[str, NDArray[np.float64
     dataset = FixationFolder(root, "all")
     for i, name in enumerate(dataset.names):
         np.testing.assert_allclose(dataset[i]["density"].numpy(), maps[name], rtol=1e-5, atol=1e-9)
+    assert repr(dataset).endswith("images, maps without fixation points>")
     view = TrainingView(dataset, (30, 40), "pad", Augment(1.0, 0.2))
     for i in range(5):
         item = view[i]

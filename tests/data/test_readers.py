@@ -11,7 +11,7 @@ from data import make_tiny
 from PIL import Image
 from scipy.io import savemat
 
-from salzoo.data import OSIE, EyeCrowd, FixationDataset, Scene500, load_dataset
+from salzoo.data import MIT300, OSIE, EyeCrowd, FixationDataset, Scene500, list_datasets, load_dataset
 from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SpecError
 
 Write = Callable[[Path], Path]
@@ -92,6 +92,22 @@ def test_unknown_split_and_set(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"unknown dataset 'OISE'; did you mean 'osie'\?"):
         load_dataset("OISE", tmp_path)
     assert isinstance(load_dataset("osie", tmp_path, "val"), OSIE)
+
+
+def test_every_name_is_listed_and_read() -> None:
+    names = list_datasets()
+    assert names == sorted(names)
+    assert {"osie", "salicon2017", "mit300", "folder"} <= set(names)
+    with pytest.raises(SpecError, match="Known: " + ", ".join(names)):
+        load_dataset("nothing of that kind", ".")
+
+
+def test_reprs_say_what_was_opened(tmp_path: Path) -> None:
+    folder = make_tiny.osie(tmp_path)
+    assert repr(OSIE(folder, "val")) == f"<OSIE 'osie', split='val', root={str(folder)!r}: 4 images>"
+    hidden = repr(MIT300(make_tiny.mit300(tmp_path)))
+    assert hidden.startswith("<MIT300 'mit300', split='test', root=")
+    assert hidden.endswith("images, fixations not public>")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

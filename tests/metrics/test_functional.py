@@ -238,7 +238,7 @@ def test_refuses_bad_densities_and_warns_of_unblurred_ones(name: str) -> None:
 @pytest.mark.parametrize("name", ["kl_div", "info_gain"])
 def test_refuses_logits(name: str) -> None:
     a = maps()
-    with pytest.raises(ImageError, match=r"no density.*log_density=True"):
+    with pytest.raises(ImageError, match=r"not a density.*log_density=True"):
         score(name, a | {"preds": a["preds"] - 1})
     with pytest.raises(ImageError, match="log_softmax"):
         score(name, a | {"preds": a["preds"] - 1}, log_density=True)
