@@ -89,6 +89,7 @@ def wait_for_maps(output: Path, count: int, process: subprocess.Popen[str], part
     raise AssertionError("no maps appear")
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_where_it_was(
     checkpoint: Path, images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_killed_process_goes_on_where_it_was(
     assert all((tmp_path / "out" / f"{Path(s).stem}.png").stat().st_mtime_ns == t for s, t in before.items())
 
 
+@pytest.mark.slow
 def test_a_killed_rank_of_torchrun_is_started_anew(
     checkpoint: Path, images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_killed_rank_of_torchrun_is_started_anew(
     whole(output, expected)
 
 
+@pytest.mark.slow
 def test_a_killed_ray_worker_is_replaced(
     checkpoint: Path, images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:

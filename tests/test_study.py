@@ -51,6 +51,7 @@ def test_the_report_says_what_was_measured(folder: Path) -> None:
     assert f"{sum(nss) / 2:.3f} ± " in text
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_in_processes_with_the_same_numbers(folder: Path, tiny_data: Path) -> None:
     trial = Trial("quest", "osie", "mse", 1, 1)
     other = Trial("quest", "osie", "kl - cc", 1, 1)

@@ -14,6 +14,8 @@ import salzoo
 
 ROOT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import salzoo, sys
 from pathlib import Path

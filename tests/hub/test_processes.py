@@ -10,6 +10,7 @@ from pathlib import Path
 
 import huggingface_hub
 import numpy as np
+import pytest
 import torch
 from hub.scenes import REPO, SCRIPT, density, spawn
 from loopback_hub import LoopbackHub
@@ -19,6 +20,7 @@ from salzoo import registry
 from salzoo.checkpoint.publishing import publish
 
 
+@pytest.mark.slow
 class TestProcesses:
     def test_two_at_once_into_an_empty_cache(self, loopback: LoopbackHub, folder: Path, tmp_path: Path) -> None:
         publish(folder, REPO)

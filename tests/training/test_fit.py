@@ -34,6 +34,7 @@ def start(words: list[str], **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=Path(salzoo.__file__).parents[1], **pipes, **options)  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "number"),
     [
@@ -122,6 +123,7 @@ def test_the_seed_decides(tiny_data: Path, tmp_path: Path) -> None:
     assert sums[0] == sums[1] != sums[2]
 
 
+@pytest.mark.slow
 def test_two_processes_of_one_command(tiny_data: Path, tmp_path: Path) -> None:
     """Lightning starts the second; the two networks of SalGAN take turns, and one idles in every step."""
     words = [*tiny_models.fit_words("salgan", tiny_data, tmp_path), "--training.bootstrap_epochs=1"]

@@ -87,6 +87,7 @@ def weights(output: Path) -> str:
     return read_config(output / "deepgaze2.lite").sha256
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
 def test_a_killed_rank_is_restarted_and_two_machines_reach_the_same_weights(tiny_data: Path, tmp_path: Path) -> None:
     """One agent with two ranks, of which one is killed, and two agents with one rank each, left alone."""
@@ -110,6 +111,7 @@ def test_a_killed_rank_is_restarted_and_two_machines_reach_the_same_weights(tiny
     assert sorted(p.name for p in (killed / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
 
 
+@pytest.mark.slow
 def test_validation_is_exact_in_any_number_of_processes(tiny_data: Path, tmp_path: Path) -> None:
     expected = ddp_validate.validate(tiny_data)
     assert expected["batches"] == 6
@@ -155,6 +157,7 @@ def table(output: Path) -> list[list[str | float]]:
     return [[row, image, *map(float, scores)] for row, image, *scores in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "options"), [(2, []), (3, ["--metric-specific"])])
 def test_an_evaluation_is_the_same_in_any_number_of_processes(
     count: int, options: list[str], tiny_data: Path, maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -201,6 +204,7 @@ def test_an_evaluation_that_fails_writes_nothing(tiny_data: Path, maps: Path, tm
     assert not (tmp_path / "t.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sets the limit of another process")
 def test_a_full_disk_leaves_the_last_whole_checkpoint(
     tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -230,6 +234,7 @@ mount -o remount,size=64m "$DISK" && "$@" --ckpt_path=auto && cp -r "$DISK/deepg
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_disk_without_room_leaves_the_last_whole_checkpoint(tiny_data: Path, tmp_path: Path, ranks: int) -> None:
