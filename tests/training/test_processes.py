@@ -20,9 +20,9 @@ import pytest
 import shared_evaluate
 import tiny_models
 import torch
-from test_fit import EPOCHS, start
 from torch import nn
 from torchrun_workers import workers
+from training.test_fit import EPOCHS, start
 
 from salzoo.checkpoint.folder import read_config
 from salzoo.cli import main
