@@ -9,12 +9,12 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader
 
 from salzoo.data.base import EvalBatch, FixationDataset, Item, Split, prepare
 from salzoo.data.fixations import Fixations
 from salzoo.data.registry import load_dataset
-from salzoo.data.samplers import EpochSampler, UnpaddedSampler
+from salzoo.data.samplers import EpochSampler, LateLoader, UnpaddedSampler
 from salzoo.data.transforms import Augment, ConcatViews, TrainingView
 from salzoo.errors import SpecError
 from salzoo.images.geometry import Fit, Size
@@ -144,10 +144,8 @@ class SaliencyDataModule(pl.LightningDataModule):
         views = self._train_views(self.augment)
         replicas, rank = self._share()
         sampler = EpochSampler(views, replicas, rank, shuffle=True, seed=self.seed)
-        if self.trainer is not None:  # Lightning sets a resumed epoch only after workers were told what to read
-            sampler.set_epoch(self.trainer.current_epoch)
         drop_last = len(sampler) >= self.batch_size
-        return self._loader(views, batch_size=self.batch_size, sampler=sampler, drop_last=drop_last)
+        return LateLoader(views, batch_size=self.batch_size, sampler=sampler, drop_last=drop_last, **self._workers())
 
     def val_dataloader(self) -> DataLoader[Item]:
         """Return the val split, each image at its own size."""
@@ -171,16 +169,14 @@ class SaliencyDataModule(pl.LightningDataModule):
             dataset.require_fixations()
         images = ConcatDataset[Item](datasets)
         sampler = UnpaddedSampler(images, *self._share(), shuffle=False)
-        return self._loader(images, batch_size=self.eval_batch_size, sampler=sampler, collate_fn=collate)
-
-    def _loader(self, images: Dataset[Item], **options: Any) -> DataLoader[Item]:
         return DataLoader(
-            images,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            **options,
+            images, batch_size=self.eval_batch_size, sampler=sampler, collate_fn=collate, **self._workers()
         )
+
+    def _workers(self) -> dict[str, Any]:
+        """Return the options of the processes that prepare images."""
+        pin = torch.cuda.is_available()
+        return {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0, "pin_memory": pin}
 
     def _share(self) -> tuple[int, int]:
         """Return how many processes there are and which one this is."""

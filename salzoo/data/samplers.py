@@ -1,11 +1,11 @@
-"""Which image goes to which process, and in which order."""
+"""Which image goes to which process, in which order, and from when on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 
 class EpochSampler(DistributedSampler[Any]):
@@ -19,6 +19,18 @@ class EpochSampler(DistributedSampler[Any]):
         """Set the epoch, on which the order and the augmentation depend."""
         super().set_epoch(epoch)
         self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
+
+
+class LateLoader(DataLoader[Any]):
+    """A `DataLoader` that starts when its first batch is asked for, not when its iterator is made.
+
+    Lightning makes the iterator of a resumed run before it sets the epoch of the sampler; workers that started at once
+    would prepare images in the order of another epoch.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator, which starts late
+        """Yield batches."""
+        yield from super().__iter__()
 
 
 class UnpaddedSampler(DistributedSampler[Any]):
