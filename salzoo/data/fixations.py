@@ -177,6 +177,6 @@ class Fixations:
 def join(observers: Sequence[tuple[Floats, Floats, Floats]]) -> Fixations:
     """Concatenate (x, y, duration) of several observers, who are numbered by their position in the sequence."""
     numbers = [np.full(len(x), number) for number, (x, _, _) in enumerate(observers)]
-    nobody = np.empty(0)  # np.concatenate refuses an empty list
-    x, y, duration = (np.concatenate([nobody, *(person[k] for person in observers)]) for k in range(3))
-    return Fixations(x, y, np.concatenate([nobody.astype(np.int64), *numbers]), duration)
+    none = np.empty(0)  # np.concatenate refuses an empty list
+    x, y, duration = (np.concatenate([none, *(person[k] for person in observers)]) for k in range(3))
+    return Fixations(x, y, np.concatenate([none.astype(np.int64), *numbers]), duration)

@@ -135,33 +135,41 @@ def score_options(metric: type[ImageMeanMetric]) -> set[str]:
     return {p.name for p in inspect.signature(metric.score).parameters.values() if p.kind is p.KEYWORD_ONLY}
 
 
-class AUCJudd(ImageMeanMetric):
+class FixationMetric(ImageMeanMetric):
+    """A metric of predictions at fixated pixels."""
+
+    over_fixations = True
+
+    def update(self, preds: Maps, fixations: Maps) -> None:
+        """Add predictions (N, H, W) with integer fixation counts (N, H, W), or lists of (H, W)."""
+        self._add(preds, fixations=fixations)
+
+
+class DensityMetric(ImageMeanMetric):
+    """A metric of predictions against a ground-truth density."""
+
+    def update(self, preds: Maps, density: Maps) -> None:
+        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
+        self._add(preds, density=density)
+
+
+class AUCJudd(FixationMetric):
     """Mean of `functional.auc_judd`, which describes the options. Higher is better, 0 to 1; chance is 0.5."""
 
     higher_is_better = True
-    over_fixations = True
     key = "auc_judd"
     score = staticmethod(functional.auc_judd)
 
-    def update(self, preds: Maps, fixations: Maps) -> None:
-        """Add predictions (N, H, W) with integer fixation counts (N, H, W), or lists of (H, W)."""
-        self._add(preds, fixations=fixations)
 
-
-class AUCBorji(ImageMeanMetric):
+class AUCBorji(FixationMetric):
     """Mean of `functional.auc_borji`, which describes the options. Higher is better, 0 to 1; chance is 0.5."""
 
     higher_is_better = True
-    over_fixations = True
     key = "auc_borji"
     score = staticmethod(functional.auc_borji)
 
-    def update(self, preds: Maps, fixations: Maps) -> None:
-        """Add predictions (N, H, W) with integer fixation counts (N, H, W), or lists of (H, W)."""
-        self._add(preds, fixations=fixations)
 
-
-class ShuffledAUC(ImageMeanMetric):
+class ShuffledAUC(FixationMetric):
     """Mean of `functional.shuffled_auc`, which describes the options. Higher is better, 0 to 1; chance is 0.5.
 
     Args:
@@ -172,7 +180,6 @@ class ShuffledAUC(ImageMeanMetric):
     """
 
     higher_is_better = True
-    over_fixations = True
     key = "sauc"
     score = staticmethod(functional.shuffled_auc)
 
@@ -190,21 +197,16 @@ class ShuffledAUC(ImageMeanMetric):
         self._add(preds, fixations=fixations, other=self.pool if other is None else other)
 
 
-class NSS(ImageMeanMetric):
+class NSS(FixationMetric):
     """Mean of `functional.nss`, which describes the options. Higher is better; chance is 0."""
 
     is_differentiable = True
     higher_is_better = True
-    over_fixations = True
     key = "nss"
     score = staticmethod(functional.nss)
 
-    def update(self, preds: Maps, fixations: Maps) -> None:
-        """Add predictions (N, H, W) with integer fixation counts (N, H, W), or lists of (H, W)."""
-        self._add(preds, fixations=fixations)
 
-
-class CC(ImageMeanMetric):
+class CC(DensityMetric):
     """Mean of `functional.cc`, which describes the options. Higher is better, -1 to 1; chance is 0."""
 
     is_differentiable = True
@@ -212,12 +214,8 @@ class CC(ImageMeanMetric):
     key = "cc"
     score = staticmethod(functional.cc)
 
-    def update(self, preds: Maps, density: Maps) -> None:
-        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
-        self._add(preds, density=density)
 
-
-class SIM(ImageMeanMetric):
+class SIM(DensityMetric):
     """Mean of `functional.sim`, which describes the options. Higher is better, 0 to 1."""
 
     is_differentiable = True
@@ -225,12 +223,8 @@ class SIM(ImageMeanMetric):
     key = "sim"
     score = staticmethod(functional.sim)
 
-    def update(self, preds: Maps, density: Maps) -> None:
-        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
-        self._add(preds, density=density)
 
-
-class KLDiv(ImageMeanMetric):
+class KLDiv(DensityMetric):
     """Mean of `functional.kl_div`, which describes the options. Lower is better, 0 is perfect."""
 
     is_differentiable = True
@@ -238,29 +232,20 @@ class KLDiv(ImageMeanMetric):
     key = "kld"
     score = staticmethod(functional.kl_div)
 
-    def update(self, preds: Maps, density: Maps) -> None:
-        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
-        self._add(preds, density=density)
 
-
-class EMD(ImageMeanMetric):
+class EMD(DensityMetric):
     """Mean of `functional.emd`, which describes the options. Lower is better, 0 is perfect; in small pixels."""
 
     higher_is_better = False
     key = "emd"
     score = staticmethod(functional.emd)
 
-    def update(self, preds: Maps, density: Maps) -> None:
-        """Add predictions (N, H, W) with densities (N, H, W), or lists of (H, W)."""
-        self._add(preds, density=density)
 
-
-class InfoGain(ImageMeanMetric):
+class InfoGain(FixationMetric):
     """Mean of `functional.info_gain`, which describes the options. Higher is better, in bits; 0 is the baseline."""
 
     is_differentiable = True
     higher_is_better = True
-    over_fixations = True
     key = "ig"
     score = staticmethod(functional.info_gain)
 

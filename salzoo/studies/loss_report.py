@@ -58,8 +58,8 @@ def _head(results: Sequence[Result]) -> str:
 
 Written by `{command}`.
 Everything but the loss is fixed: the network (`quest` on a frozen EfficientNet-Lite0, images of
-{SIZE[0]} x {SIZE[1]}), the images of the set's train split, their order, AdamW with a one-cycle rate. Maps are scored
-at {SCORED[0]} x {SCORED[1]}. {len(results)} trials, at commit {", ".join(commits)}; seed {", ".join(map(str, seeds))}.
+{SIZE[0]} x {SIZE[1]}), the train split and the order of its images, AdamW with a one-cycle rate. Maps are scored at
+{SCORED[0]} x {SCORED[1]}. {len(results)} trials, at commit {", ".join(commits)}; seed {", ".join(map(str, seeds))}.
 
 Learning rate and epochs are the same for all losses, so this says which loss is good without tuning, not which one is
 best when tuned. The adversarial loss of SalGAN needs a discriminator and is not in here.

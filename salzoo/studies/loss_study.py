@@ -349,7 +349,7 @@ def _scenes(dataset: str, root: str) -> dict[str, Scenes]:
 
 @cache
 def _memory(model: str) -> dict[bytes, list[Tensor]]:
-    """Return where all trials of an architecture keep the maps of its frozen trunk."""
+    """Return the cache in which all trials of an architecture keep the features of its frozen backbone."""
     return {}
 
 

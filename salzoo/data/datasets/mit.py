@@ -134,7 +134,7 @@ class MIT300(FixationDataset):
     stimuli = "BenchmarkIMAGES"
     splits = ("test", "all")
     hidden = ("test", "all")
-    source = "MIT300 is the benchmark set of Judd, Durand and Torralba, MIT 2012: BenchmarkIMAGES.zip"
+    source = "MIT300 is the benchmark data of Judd, Durand and Torralba, MIT 2012: BenchmarkIMAGES.zip"
 
     def __init__(
         self,
