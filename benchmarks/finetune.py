@@ -28,7 +28,7 @@ from salzoo.training.finetune import Finetuning, finetune
 SETS = ("osie", "eyecrowd", "scene500")
 RECIPE = [
     "--model.backbone=tf_efficientnet_lite0",
-    "--model.remember=true",
+    "--training.cache_features=true",
     "--model.preprocess.size=[384,512]",
     "--trainer.max_epochs=6",
 ]

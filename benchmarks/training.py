@@ -34,7 +34,6 @@ import salzoo
 from salzoo._malloc import keep_memory
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import SaliencyDataModule
-from salzoo.images.preprocess import as_float
 from salzoo.registry import read_spec, resolve
 from salzoo.training.distributed import launched
 from salzoo.training.fit import Run, parse
@@ -104,7 +103,7 @@ def main() -> None:
 
 def untrained(name: str) -> SaliencyModel:
     model = salzoo.load(name, weights=None)
-    model.calibrated = True  # statistics do not matter here
+    model.statistics_fitted = True  # statistics do not matter here
     return model
 
 
@@ -147,7 +146,7 @@ def bare(name: str, loader: DataLoader[Any]) -> float:
     schedule = torch.optim.lr_scheduler.OneCycleLR(made, 1e-3, total_steps=len(loader))
     ended = []
     for batch in loader:
-        loss = model.training_loss(model(as_float(batch["image"])), batch)
+        loss = model.loss(model(batch["image"]), batch)
         made.zero_grad()
         loss.backward()
         made.step()
@@ -212,7 +211,7 @@ def follow(name: str, root: Path) -> None:
         words = ["--data.root", str(root), "--data.sets", "[osie]", "--trainer.logger=false"]
         words += ["--trainer.max_steps=2", "--trainer.limit_val_batches=0", "--trainer.accelerator=cpu"]
         cli = parse(Run(*resolve(name), Path(scratch), words))
-        cli.model.calibrated = True  # it takes minutes, and no more memory than a step
+        cli.model.statistics_fitted = True  # it takes minutes, and no more memory than a step
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
 
 

@@ -1,7 +1,7 @@
-"""From a folder of pictures and a table of fixations to a model fine-tuned on them, with a table before and after.
+"""From a folder of images and a table of fixations to a model fine-tuned on them, with a table before and after.
 
     python examples/finetune_own_data.py                  # draws pop-out displays and simulates who looks where
-    python examples/finetune_own_data.py STUDY -o OUTPUT  # your own: pictures in STUDY/images, STUDY/fixations.csv
+    python examples/finetune_own_data.py STUDY -o OUTPUT  # your own: images in STUDY/images, STUDY/fixations.csv
 
 Options of `salzoo finetune` may follow. How a study may be laid out is told by `salzoo.data.FixationFolder`;
 `salzoo data check STUDY` shows what is understood.
@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> Adapted:
     adapted = finetune(job)  # what `salzoo finetune MODEL --data folder --root STUDY -o OUTPUT` does
     assert adapted is not None
     print(adapted.to_text())
-    print(f"Wrote {adapted.folder}; `salzoo predict PICTURE -m {adapted.folder} -o maps` uses it.")
+    print(f"Wrote {adapted.folder}; `salzoo predict IMAGE -m {adapted.folder} -o maps` uses it.")
     return adapted
 
 
@@ -54,12 +54,12 @@ def demonstration(folder: Path) -> Path:
     rows = []
     for number in range(DISPLAYS):
         kind = ("colour", "orientation", "size")[number % 3]
-        picture, target = pop_out(kind, seed=number)
-        picture.save(folder / "images" / f"{kind}_{number:03d}.png")
+        image, target = pop_out(kind, seed=number)
+        image.save(folder / "images" / f"{kind}_{number:03d}.png")
         for observer in range(OBSERVERS):
             # The cross in the middle, a look on the way, the bar that differs, and then around.
-            middle = np.array([picture.width, picture.height]) / 2
-            around = rng.uniform((40, 40), (picture.width - 40, picture.height - 40), (2, 2))
+            middle = np.array([image.width, image.height]) / 2
+            around = rng.uniform((40, 40), (image.width - 40, image.height - 40), (2, 2))
             looks = np.array([middle, (middle + target) / 2, target, target, *around])
             looks += rng.normal(0, (8, 8), looks.shape)
             onset = np.cumsum(rng.uniform(150, 350, len(looks)))

@@ -64,12 +64,12 @@ def share_found(model: SaliencyModel, kind: PopOut, displays: int) -> float:
     """Return the share of displays in which the maximum is on the singleton."""
     found = 0
     for seed in range(displays):
-        picture, (x, y) = pop_out(kind, seed, columns=COLUMNS, rows=ROWS)
-        density = model.predict(picture).density
+        image, (x, y) = pop_out(kind, seed, columns=COLUMNS, rows=ROWS)
+        density = model.predict(image).density
         top, left = np.unravel_index(density.argmax(), density.shape)
         unique = (density == density.max()).sum() < density.size / 100  # a flat map points nowhere
         found += (
-            bool(unique) and math.dist((top, left), (y, x)) < min(picture.width / COLUMNS, picture.height / ROWS) / 2
+            bool(unique) and math.dist((top, left), (y, x)) < min(image.width / COLUMNS, image.height / ROWS) / 2
         )
     return found / displays
 
@@ -81,11 +81,11 @@ def figure(models: dict[str, SaliencyModel], path: Path) -> None:
     for column, title in enumerate(("display", *models)):
         draw.text((column * WIDTH + 4, 2), title, fill="black", font=font)
     for row, kind in enumerate(KINDS):
-        picture, _ = pop_out(kind, 1, columns=COLUMNS, rows=ROWS)
-        for column, image in enumerate(
-            (picture, *(model.predict(picture).overlay(picture) for model in models.values()))
+        image, _ = pop_out(kind, 1, columns=COLUMNS, rows=ROWS)
+        for column, shown in enumerate(
+            (image, *(model.predict(image).overlay(image) for model in models.values()))
         ):
-            small = image.resize((WIDTH - 4, HEIGHT - 4), Image.Resampling.LANCZOS)
+            small = shown.resize((WIDTH - 4, HEIGHT - 4), Image.Resampling.LANCZOS)
             sheet.paste(small, (column * WIDTH, LABEL + row * HEIGHT))
     sheet.quantize(64).save(path, optimize=True)
     print(f"\n{path}, {path.stat().st_size // 1024} KB")

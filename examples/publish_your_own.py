@@ -22,15 +22,12 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 import salzoo
-from salzoo import losses
+from salzoo import Preprocess, SaliencyModel, losses
 from salzoo._version import commit
 from salzoo.checkpoint import card
-from salzoo.checkpoint.publishing import publish
-from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import FixationFolder
 from salzoo.data.base import Batch
-from salzoo.evaluation.scoring import evaluate, predictor
-from salzoo.images.preprocess import Preprocess
+from salzoo.evaluation import evaluate, predictor
 from salzoo.images.samples import pop_out
 from salzoo.registry import read_spec
 from salzoo.training.fit import Run, fit
@@ -43,7 +40,7 @@ default: mine
 variants:
   mine:
     summary: Two 1x1 convolutions on a centre-surround difference.
-    recipe: {seed_everything: 0, trainer: {max_epochs: 20}, data: {batch_size: 8}}
+    recipe: {seed_everything: 0, training: {lr: 3.0e-2}, trainer: {max_epochs: 20}, data: {batch_size: 8}}
 """
 
 PROSE = """## Intended use
@@ -60,7 +57,7 @@ class CentreSurround(nn.Module):
     Shape: (N, 3, H, W) to logits (N, 1, H, W).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int = 8) -> None:
         super().__init__()
         self.read = nn.Sequential(nn.Conv2d(6, channels, 1), nn.ReLU(), nn.Conv2d(channels, 1, 1))
 
@@ -73,12 +70,10 @@ class CentreSurround(nn.Module):
 class Blobs(SaliencyModel):
     """A model of one's own, by log-likelihood."""
 
-    def __init__(self, channels: int = 8, preprocess: Preprocess = Preprocess((96, 128)), lr: float = 3e-2) -> None:
-        super().__init__(preprocess)
-        self.lr = lr
-        self.network = CentreSurround(channels)
+    network_class = CentreSurround
+    default_preprocess = Preprocess((96, 128))
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return losses.nll(self.to_log_density(logits), batch["fixations"])
 
 
@@ -104,7 +99,7 @@ def main(words: list[str] | None = None) -> None:
     print(table.to_markdown())
     card.record(folder, [table.measured(name, commit())])
 
-    done = publish(folder, arguments.repo or "me/blobs", dry_run=arguments.repo is None)
+    done = salzoo.publish(folder, arguments.repo or "me/blobs", dry_run=arguments.repo is None)
     print(f"{done.repo}: {'would upload' if done.commit is None else done.commit} {', '.join(done.files)}")
 
 
@@ -116,9 +111,9 @@ def draw(folder: Path) -> Path:
         rows = csv.writer(file)
         rows.writerow(("image", "observer", "x", "y"))
         for number in range(40):
-            picture, target = pop_out("colour", seed=number)
+            image, target = pop_out("colour", seed=number)
             name = f"{number:03d}.png"
-            picture.save(folder / "images" / name)
+            image.save(folder / "images" / name)
             for observer, (x, y) in enumerate(rng.normal(target, 10, (6, 2))):
                 rows.writerow((name, observer, f"{x:.1f}", f"{y:.1f}"))
     return folder

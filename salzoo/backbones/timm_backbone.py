@@ -230,7 +230,7 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 
 
 def _drop_stages_after(trunk: Any) -> None:
-    """Drop the stages after the last feature node, in place: timm's EfficientNet and MobileNetV3 would run them in vain."""
+    """Drop the stages after the last feature node, in place; EfficientNet and MobileNetV3 would run them in vain."""
     if isinstance(trunk, EfficientNetFeatures | MobileNetV3Features):
         trunk.blocks = trunk.blocks[: trunk.feature_info.get_dicts()[-1]["stage"]]
 

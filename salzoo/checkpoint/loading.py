@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from salzoo._distributed import local_rank
 from salzoo._schema import arguments, from_mapping, parameters
 from salzoo.checkpoint import hub
 from salzoo.checkpoint.config import Config, as_json
@@ -213,7 +213,8 @@ def load_lightning(
             f"{path} does not say which model it is of: call load_from_checkpoint on the model's own class, with the "
             "arguments of its constructor."
         )
-    model.configure_model()
+    if not set(state) <= set(model.state_dict()):
+        model.configure_model()  # what only training needs, as a discriminator
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -353,10 +354,11 @@ def place(model: SaliencyModel, device: str | torch.device | None) -> SaliencyMo
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         target = torch.device(device)
-        if target.type == "cuda" and target.index is None and torch.cuda.is_available():
-            target = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+        if target.type == "cuda" and target.index is None:
+            target = torch.device("cuda", local_rank() % max(torch.cuda.device_count(), 1))
+        torch.empty(0, device=target)  # a model without tensors moves anywhere
         return model.to(target)
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
         raise SpecError(
-            f"device={str(device)!r} is not available here: {str(error).splitlines()[0]} 'auto' takes what there is."
+            f"device={str(device)!r} is not available here ({str(error).splitlines()[0]}); 'auto' takes what there is."
         ) from error

@@ -80,7 +80,7 @@ def parse_reference(source: str | Path, revision: str | None = None) -> Referenc
 
 
 def parse_pretrained(source: str | Path, revision: str | None = None) -> Reference:
-    """Return what `from_pretrained` was asked for: as `parse_reference`, but `ORG/REPO` is on the Hub unless a folder."""
+    """Return what `from_pretrained` was asked for: as `parse_reference`, but `ORG/REPO` is on the Hub if no folder."""
     text = str(source)
     on_hub = isinstance(source, str) and hub.is_repository(text) and not Path(text).expanduser().exists()
     return parse_reference(hub.SCHEME + text if on_hub else source, revision)

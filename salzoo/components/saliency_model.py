@@ -21,7 +21,7 @@ from salzoo.components.training_config import TrainingConfig
 from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, column
 from salzoo.errors import SpecError
 from salzoo.images.geometry import scaled_size
-from salzoo.images.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, resize_image
 from salzoo.images.read import ImageLike, to_list, to_tensor
 from salzoo.images.saliency_map import SaliencyMap
 from salzoo.metrics import METRICS, saliency_metrics
@@ -210,7 +210,7 @@ class SaliencyModel(CheckpointModule):
         flips = [flip for s, flip in self.tta if s == scale]
         if scale != 1:
             size = scaled_size((pixels.shape[-2], pixels.shape[-1]), scale)
-            pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+            pixels = resize_image(pixels, size)
         views = [pixels.flip(-1) if flip else pixels for flip in flips]
         maps = self.network(views[0] if len(views) == 1 else torch.cat(views)).chunk(len(views))
         return [m.flip(-1) if flip else m for m, flip in zip(maps, flips, strict=True)]

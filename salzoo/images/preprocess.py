@@ -96,7 +96,7 @@ class Preprocess:
         image_size = (image.shape[-2], image.shape[-1])
         frame = frame_size(image_size, self.size, self.fit)
         top, left, height, width = fit_box(image_size, frame, self.fit)
-        resized = F.interpolate(as_float(image), (height, width), mode="bilinear", align_corners=False, antialias=True)
+        resized = resize_image(as_float(image), (height, width))
         bottom, right = frame[0] - top - height, frame[1] - left - width
         return F.pad(resized, (left, right, top, bottom), value=PAD_GREY / 255) if self.fit == "pad" else resized
 
@@ -131,6 +131,13 @@ class Preprocess:
             return image
         mean, std = image.new_tensor(self.mean), image.new_tensor(self.std)
         return (image - mean[:, None, None]) / std[:, None, None]
+
+
+def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring images (N, C, H, W) to (N, C, *size), antialiased bilinear; half precision is computed in float32."""
+    kind = image.dtype
+    whole = image.float() if kind in (torch.float16, torch.bfloat16) else image  # torch has no other on the CPU
+    return F.interpolate(whole, size, mode="bilinear", align_corners=False, antialias=True).to(kind)
 
 
 def resize_density(density: Tensor, size: tuple[int, int]) -> Tensor:

@@ -66,7 +66,7 @@ class DeepGazeINetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Under autocast only the backbone runs in half precision, log densities need more."""
-        features = [m.float() for m in self.backbone(image)]
+        features = [m.to(self.readout.weight.dtype) for m in self.backbone(image)]
         height, width = image.shape[-2:]
         with torch.autocast(image.device.type, enabled=False):
             read = self._read(features, (height // self.readout_stride, width // self.readout_stride))

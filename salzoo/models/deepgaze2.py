@@ -70,7 +70,8 @@ class DeepGazeIINetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Read the features out; under autocast only the backbone runs in half precision, log densities need more."""
-        features = [m.float() for m in self.backbone(image)]
+        kind = self.readout[0].weight.dtype
+        features = [m.to(kind) for m in self.backbone(image)]
         with torch.autocast(image.device.type, enabled=False):
             return self._read(features, (image.shape[-2] // self.stride, image.shape[-1] // self.stride))
 

@@ -29,7 +29,7 @@ from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, resize_image
 
 BACKBONES = ("resnet50.tv_in1k", "tf_efficientnet_b5.in1k", "torchvision/densenet201", "resnext50_32x4d.tv_in1k")
 """In place of the paper's ShapeNet-C, EfficientNet-B5, DenseNet-201 and ResNeXt-50."""
@@ -133,7 +133,8 @@ class Member(nn.Module):
 
     def features(self, seen: Sequence[Tensor]) -> list[Tensor]:
         """Return the maps of the image at every scale; under autocast only they are in half precision."""
-        return [m.float() for one in seen for m in self.backbone(one)]
+        kind = next(self.components.parameters()).dtype
+        return [m.to(kind) for one in seen for m in self.backbone(one)]
 
     def forward(self, seen: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Read the maps out by every component.
@@ -239,11 +240,7 @@ class DeepGazeIIE(SaliencyModel):
 def pyramid(image: Tensor, scales: Iterable[float]) -> list[Tensor]:
     """Return (N, 3, H, W) images at these shares of their sides."""
     size = image.shape[-2:]
-    return [image if s == 1 else _resized(image, (round(s * size[0]), round(s * size[1]))) for s in scales]
-
-
-def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+    return [image if s == 1 else resize_image(image, (round(s * size[0]), round(s * size[1]))) for s in scales]
 
 
 def _normalised(log_densities: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from salzoo.components.layers import Standardise, resize_map
 from salzoo.components.optimizers import caffe_sgd
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
-from salzoo.images.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, resize_image
 
 if TYPE_CHECKING:
     from salzoo.data.base import Batch
@@ -65,7 +65,8 @@ class Normalise(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise."""
-        return self.scale * F.normalize(maps.float().flatten(1), dim=1).view_as(maps)
+        normalised = F.normalize(maps.float().flatten(1), dim=1).view_as(maps)
+        return self.scale * normalised.to(self.scale.dtype)
 
 
 class SpatialLSTM(nn.Module):
@@ -181,7 +182,7 @@ class DSCLRCNNetwork(nn.Module):
     def _context(self, image: Tensor, maps: Sequence[Tensor]) -> Tensor:
         seen = maps[-1]
         if self.scene is not None:
-            (seen,) = self.scene(F.interpolate(image, SCENE_SIZE, mode="bilinear", align_corners=False, antialias=True))
+            (seen,) = self.scene(resize_image(image, SCENE_SIZE))
         description = self.describe(F.adaptive_avg_pool2d(seen, self.scene_grid).flatten(1))
         context: Tensor = self.normalise_context(description.relu())
         return context

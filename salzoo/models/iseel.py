@@ -32,7 +32,7 @@ from salzoo.components.layers import CentreBias, Standardise, fit_centre_biases,
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, resize_image
 
 if TYPE_CHECKING:
     from salzoo.data.statistics import TrainingStatistics
@@ -94,7 +94,7 @@ class ISEELNetwork(nn.Module):
 
     def maps(self, image: Tensor) -> list[Tensor]:
         """Return the backbone's maps of the image and of its half."""
-        half = F.interpolate(image, scale_factor=0.5, mode="bilinear", align_corners=False, antialias=True)
+        half = resize_image(image, (image.shape[-2] // 2, image.shape[-1] // 2))
         return [*self.backbone(image), *self.backbone(half)]
 
     def describe(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ class ISEELNetwork(nn.Module):
         deepest = maps[len(maps) // 2 - 1]
         scene = F.adaptive_avg_pool2d(deepest, self.layout).flatten(1)
         size = (deepest.shape[-2], deepest.shape[-1])
-        resized = [F.interpolate(m, size, mode="bilinear", align_corners=False, antialias=True) for m in maps]
+        resized = [resize_image(m, size) for m in maps]
         features = F.normalize(torch.cat(resized, 1))
         hidden = F.conv2d(features, self.units[:, :, None, None], self.offsets).sigmoid()
         return scene, hidden
@@ -112,7 +112,7 @@ class ISEELNetwork(nn.Module):
         """Ask the machines of the most similar training images."""
         scenes, hidden = self.describe(image)
         asked = max(1, round(self.neighbours * len(self.scenes)))
-        nearest = torch.cdist(scenes, self.scenes).topk(asked, largest=False).indices
+        nearest = torch.cdist(scenes.float(), self.scenes.float()).topk(asked, largest=False).indices
         answers = torch.einsum("nph,nhyx->npyx", self.machines[nearest], hidden).tanh()
         size = (image.shape[-2] // STRIDE, image.shape[-1] // STRIDE)
         return self._to_log_density(answers.sum(1, keepdim=True).clamp_min(0), size)

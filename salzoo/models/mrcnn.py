@@ -26,7 +26,7 @@ from salzoo.components.training_config import TrainingConfig
 from salzoo.data.patches import cut_patches, draw_places, patch_corners, split_by_height
 from salzoo.data.statistics import column
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess
+from salzoo.images.preprocess import Preprocess, resize_image
 
 if TYPE_CHECKING:
     from salzoo.data.base import Batch
@@ -151,8 +151,7 @@ class MrCNNNetwork(nn.Module):
 
     def _pairs(self, image: Tensor) -> list[tuple[Stream, Tensor]]:
         """Return each stream with its copy of the images."""
-        resize = dict(mode="bilinear", align_corners=False, antialias=True)
-        copies = [F.interpolate(image, (side, side), **resize) for side in self.copies]  # type: ignore[arg-type]
+        copies = [resize_image(image, (side, side)) for side in self.copies]
         return list(zip(cast("list[Stream]", list(self.streams)), copies, strict=True))
 
     def _fuse(self, features: list[Tensor]) -> Tensor:

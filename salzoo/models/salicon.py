@@ -71,7 +71,8 @@ class SALICONNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Run both streams and weigh their channels; under autocast only the backbones run in half precision."""
-        fine, coarse = self.fine(image).float(), self.coarse(F.avg_pool2d(image, 2)).float()
+        kind = self.head.weight.dtype
+        fine, coarse = self.fine(image).to(kind), self.coarse(F.avg_pool2d(image, 2)).to(kind)
         with torch.autocast(image.device.type, enabled=False):
             features = torch.cat([fine, F.interpolate(coarse, fine.shape[-2:], mode=self.upsampling)], dim=1)
             logits: Tensor = self.head(self.dropout(features))
