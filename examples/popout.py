@@ -68,9 +68,7 @@ def share_found(model: SaliencyModel, kind: PopOut, displays: int) -> float:
         density = model.predict(image).density
         top, left = np.unravel_index(density.argmax(), density.shape)
         unique = (density == density.max()).sum() < density.size / 100  # a flat map points nowhere
-        found += (
-            bool(unique) and math.dist((top, left), (y, x)) < min(image.width / COLUMNS, image.height / ROWS) / 2
-        )
+        found += bool(unique) and math.dist((top, left), (y, x)) < min(image.width / COLUMNS, image.height / ROWS) / 2
     return found / displays
 
 
@@ -82,9 +80,7 @@ def figure(models: dict[str, SaliencyModel], path: Path) -> None:
         draw.text((column * WIDTH + 4, 2), title, fill="black", font=font)
     for row, kind in enumerate(KINDS):
         image, _ = pop_out(kind, 1, columns=COLUMNS, rows=ROWS)
-        for column, shown in enumerate(
-            (image, *(model.predict(image).overlay(image) for model in models.values()))
-        ):
+        for column, shown in enumerate((image, *(model.predict(image).overlay(image) for model in models.values()))):
             small = shown.resize((WIDTH - 4, HEIGHT - 4), Image.Resampling.LANCZOS)
             sheet.paste(small, (column * WIDTH, LABEL + row * HEIGHT))
     sheet.quantize(64).save(path, optimize=True)

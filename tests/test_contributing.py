@@ -44,7 +44,7 @@ def test_the_example_is_listed_trained_and_predicts(checkout: Path, tiny_data: P
     run("fit", "toy", "--data", "osie", "--root", str(tiny_data), "-o", str(output), "--trainer.max_epochs=1", *quiet)
     card = (output / "toy.lite/README.md").read_text(encoding="utf-8")
     assert "A single convolution." in card
-    assert "One convolution of 5 x 5 pixels" in card
+    assert "A convolution of 5 x 5 pixels" in card
 
     Image.new("RGB", (60, 40), "teal").save(tmp_path / "picture.png")
     run(

@@ -178,7 +178,7 @@ class TestUnfit:
             ({"license": "unknown"}, "Nothing is published without one"),
             ({"license": "mit"}, "README.md: license is 'apache-2.0', expected 'mit'"),
             ({"measured": []}, r"has no measured numbers: `salzoo evaluate .* --record`"),
-            ({"model": "nobodys"}, "this zoo has no model 'nobodys'"),
+            ({"model": "nobodys"}, "names the model 'nobodys', which this zoo does not have"),
             ({"sha256": "0" * 64}, "they are not of one run"),
         ],
     )

@@ -48,7 +48,7 @@ class Peer:
         url: Repository.
         file: Where the network is in it.
         model: Our `name.variant`.
-        init_args: Arguments over those of the variant.
+        options: Options over those of the variant.
         network: The public network.
         names: Our name (or its beginning) to theirs.
         run: The public network's answer to our normalised picture.
@@ -62,7 +62,7 @@ class Peer:
     url: str
     file: str
     model: str
-    init_args: Mapping[str, Any]
+    options: Mapping[str, Any]
     network: nn.Module
     names: Mapping[str, Any]
     run: Callable[[Tensor], Tensor]
@@ -99,7 +99,7 @@ def salgan(checkout: Path) -> Peer:
         url="https://github.com/feiyanhu/FastSal",
         file="model/salgan_generator.py",
         model="salgan.paper",
-        init_args={"pretrained_backbone": False},
+        options={},
         network=network,
         names=dict(zip(ours, (f"{i}." for i in convolutions), strict=True)),
         run=network[:-1],  # ours returns logits
@@ -119,7 +119,7 @@ def salicon(checkout: Path) -> Peer:
         url="https://github.com/nkuhzx/Salicon_pytorch",
         file="src/salicon_model.py",
         model="salicon.paper",
-        init_args={"pretrained_backbone": False},
+        options={},
         network=network,
         names={"head.": "Sal_map."}
         | {
@@ -139,7 +139,7 @@ def salnet(checkout: Path) -> Peer:
         url="https://github.com/Goutam-Kelam/Visual-Saliency",
         file="Deep_Net/DeepNet_model.py",
         model="salnet.paper",
-        init_args={"pretrained_backbone": False},
+        options={},
         network=network,
         names=convolutions | {"column.": "", "deconv1.": "deconv1."},
         run=network,
@@ -167,7 +167,7 @@ def deepgaze1(checkout: Path) -> Peer:
         url="https://github.com/matthias-k/DeepGaze",
         file="deepgaze_pytorch/deepgaze1.py",
         model="deepgaze1.paper",
-        init_args={"pretrained_backbone": False},
+        options={},
         network=network,
         names={
             "backbone.trunk.features.": "features.features.1.features.",
@@ -201,7 +201,7 @@ def deepgaze2(checkout: Path) -> Peer:
         url="https://github.com/matthias-k/DeepGaze",
         file="deepgaze_pytorch/modules.py",
         model="deepgaze2.paper",
-        init_args={"stride": 16, "pretrained_backbone": False},
+        options={"stride": 16},
         network=network,
         names={
             "backbone.trunk.features.": "features.features.1.features.",
@@ -287,11 +287,10 @@ def _deepgaze2e(
         url="https://github.com/matthias-k/DeepGaze",
         file="deepgaze_pytorch/deepgaze2e.py",
         model="deepgaze2e.paper",
-        init_args={
+        options={
             "backbones": [deepgaze2e_model.BACKBONES[i] for i in trunks],
-            "taps": [deepgaze2e_model.TAPS[i] for i in trunks],
+            "feature_nodes": [deepgaze2e_model.NODES[i] for i in trunks],
             "components": 2,
-            "pretrained_backbone": False,
         },
         network=network,
         names=names,
@@ -359,7 +358,7 @@ def make(name: str, checkout: Path) -> dict[str, Any]:
         "commit": subprocess.check_output(["git", "-C", str(checkout), "rev-parse", "HEAD"], text=True).strip(),
         "file": peer.file,
         "model": peer.model,
-        "init_args": dict(peer.init_args),
+        "options": dict(peer.options),
         "names": dict(peer.names),
         "kept": sorted(peer.kept),
         "input_size": list(peer.input_size),

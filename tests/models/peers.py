@@ -85,7 +85,7 @@ def translate(network: nn.Module, names: Mapping[str, Any], gain: float) -> tupl
 
 def build(case: Mapping[str, Any]) -> tuple[SaliencyModel, set[str], set[str]]:
     """Return our model of a case, the public names that it uses, and our tensors that have no counterpart."""
-    model = salzoo.load(case["model"], weights=None, **case["init_args"])
+    model = salzoo.load(case["model"], weights=None, **case["options"])
     state, used = translate(model.network, case["names"], case["gain"])
     own = {key for key, tensor in model.network.state_dict().items() if tensor.is_floating_point()}
     model.network.load_state_dict(state, strict=False)
@@ -95,7 +95,7 @@ def build(case: Mapping[str, Any]) -> tuple[SaliencyModel, set[str], set[str]]:
 def run(model: SaliencyModel, case: Mapping[str, Any]) -> Tensor:
     """Return what our network says of the picture, or the density that it means, as the case has it."""
     with torch.inference_mode():
-        logits: Tensor = model.network(image(tuple(case["input_size"])))
+        logits = model.average_views([model.network(image(tuple(case["input_size"])))])
         return logits if case["output_of"] == "network" else model.to_log_density(logits)
 
 

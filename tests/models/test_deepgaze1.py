@@ -30,11 +30,11 @@ def test_penalty_is_the_ratio_of_norms() -> None:
 
 
 def test_a_channel_that_was_silent_in_calibration_stays_bounded() -> None:
-    """ReLU channels without a sign of life on the training pictures wake up on others."""
+    """ReLU channels without a sign of life on the training images wake up on others."""
     layer = Standardise(3)
     calm = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     calm[:, 1] = 0
-    fit_standardise([layer], [[calm]])
+    fit_standardise(layer, [calm])
     woken = calm.clone()
     woken[:, 1] = 1
     assert 90 < layer(woken)[:, 1].max() < 120  # hundredths of the other channels' deviation, not millions

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import salzoo
 from salzoo.components.layers import GaussianBlur
 from salzoo.errors import SpecError
-from salzoo.models.deepgaze2e import Component
+from salzoo.models.deepgaze2e import Component, Readout
 
 
 def test_the_paper_variant_has_the_published_read_outs() -> None:
@@ -22,12 +22,12 @@ def test_the_paper_variant_has_the_published_read_outs() -> None:
 
 
 def test_the_prediction_is_the_mean_of_the_densities_of_all_components() -> None:
-    network = tiny_models.build("deepgaze2e", views=((1, False),)).network
+    model = tiny_models.build("deepgaze2e", tta=((1.0, False),))
     image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    mixture = network(image).exp()
-    network.train()
-    network.apply(lambda m: m.eval() if isinstance(m, torch.nn.Dropout2d) else None)
-    components = network(image).exp()
+    mixture = model(image).exp()
+    model.train()
+    model.apply(lambda m: m.eval() if isinstance(m, torch.nn.Dropout2d) else None)
+    components = model(image).exp()
     assert components.shape == (2, 4, 8, 12)
     assert components.std(1).max() > 1e-3
     torch.testing.assert_close(components.sum((2, 3)), torch.ones(2, 4))
@@ -37,24 +37,25 @@ def test_the_prediction_is_the_mean_of_the_densities_of_all_components() -> None
 def test_views_are_averaged_where_they_show_the_same() -> None:
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     plain, mirrored, larger, both = (
-        tiny_models.build("deepgaze2e", views=views).network(image).exp()
-        for views in (((1, False),), ((1, True),), ((1.5, False),), ((1, False), (1, True)))
+        tiny_models.build("deepgaze2e", tta=views)(image).exp()
+        for views in (((1.0, False),), ((1.0, True),), ((1.5, False),), ((1.0, False), (1.0, True)))
     )
     assert plain.shape == mirrored.shape == both.shape == (1, 1, 8, 12)
-    assert larger.shape == (1, 1, 12, 16)  # of a picture of 96 x 128
+    assert larger.shape == (1, 1, 12, 16)  # of an image of 96 x 128
     assert (plain - mirrored).abs().max() > 1e-4
     torch.testing.assert_close(both, (plain + mirrored) / 2)
-    symmetric = tiny_models.build("deepgaze2e", views=((1, False), (1, True))).network
+    symmetric = tiny_models.build("deepgaze2e", tta=((1.0, False), (1.0, True)))
     torch.testing.assert_close(symmetric(image.flip(-1)).exp(), both.flip(-1))
 
 
 def test_maps_are_read_at_their_own_size_as_if_they_were_stacked() -> None:
-    component = Component((3, 4, 5), (6, 2), False, 0.0, "bilinear", 1.0)
+    options = Readout((1.0,), 1, (6, 2), False, 0.0, 1, 1, "bilinear", 1.0)
+    component = Component((3, 4, 5), options)
     generator = torch.Generator().manual_seed(0)
     sizes = ((3, 12, 16), (4, 6, 8), (5, 6, 8))
     maps = [torch.rand(2, *size, generator=generator) for size in sizes]
     stacked = torch.cat([F.interpolate(m, (12, 16), mode="bilinear") for m in maps], dim=1)
-    expected = Component((12,), (6, 2), False, 0.0, "bilinear", 1.0)
+    expected = Component((12,), options)
     expected.load_state_dict(component.state_dict())
     torch.testing.assert_close(component(maps, (12, 16), (12, 16)), expected([stacked], (12, 16), (12, 16)))
 

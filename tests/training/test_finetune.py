@@ -108,7 +108,7 @@ def test_what_cannot_be_tuned_is_told(study: Path, tmp_path: Path, capsys: pytes
         assert main(["finetune", str(start), *words]) == 1
     finally:
         (study / "splits.json").unlink()
-    assert "one picture is too few" in capsys.readouterr().err
+    assert "one image is too few" in capsys.readouterr().err
 
 
 def test_fewer_fixations_are_smoothed_more() -> None:

@@ -257,7 +257,7 @@ def test_maps_without_points(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     words = tiny_models.fit_words("deepgaze2", tmp_path / "maps", tmp_path / "run")
     words[words.index("osie")] = "folder"
     assert main([*words, "--trainer.max_epochs=2"]) == 1
-    assert "the data set has maps only" in capsys.readouterr().err, "its own loss needs points"
+    assert "the dataset has only maps" in capsys.readouterr().err, "its own loss needs points"
     assert main([*words, "-o", str(tmp_path / "kl"), "--training.loss=kl", "--trainer.max_epochs=2"]) == 0
     (log,) = (tmp_path / "kl/logs").glob("*/metrics.csv")
     columns = log.read_text().splitlines()[0].split(",")
