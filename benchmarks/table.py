@@ -20,7 +20,7 @@ import readme
 from salzoo._version import commit
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import Measured
-from salzoo.checkpoint.loading import load
+from salzoo.components.load import load
 from salzoo.data import load_dataset
 from salzoo.evaluation.baselines import ROWS as BASELINES
 from salzoo.evaluation.scoring import evaluate, predictor

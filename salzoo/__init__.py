@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from salzoo._version import __version__
 from salzoo.checkpoint.describe import info
-from salzoo.checkpoint.loading import load
 from salzoo.registry import list_models, register
 
 if TYPE_CHECKING:
     from salzoo import data, losses, metrics
     from salzoo.checkpoint.publishing import publish
+    from salzoo.components.load import load
     from salzoo.components.saliency_model import SaliencyModel
     from salzoo.components.training_config import TrainingConfig
     from salzoo.data import list_datasets, load_dataset
@@ -31,6 +31,7 @@ _LAZY = {  # what needs torch, numpy or the Hub's client, imported when it is fi
     "TrainingConfig": "salzoo.components.training_config",
     "data": "",
     "list_datasets": "salzoo.data",
+    "load": "salzoo.components.load",
     "load_dataset": "salzoo.data",
     "losses": "",
     "metrics": "",

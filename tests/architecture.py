@@ -37,12 +37,7 @@ floors; those of the ground floor may import each other. `salzoo/__init__.py` an
 PAPERS = "models"
 """The room whose files do not know each other, and whose files nothing below may name."""
 
-TYPES_ONLY: dict[tuple[str, str], str] = {
-    (
-        "salzoo.checkpoint.loading",
-        "salzoo.components.saliency_model",
-    ): "what `load` returns; it finds the class by path",
-}
+TYPES_ONLY: dict[tuple[str, str], str] = {}
 """Imports for type checkers alone that may run up or close a circle: (importer, imported) to the reason."""
 
 

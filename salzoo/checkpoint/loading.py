@@ -1,4 +1,4 @@
-"""From what was typed to a model: a reference, a folder, its config, the network, its tensors; each step once."""
+"""From a reference to a model: a folder, its config, the network, its tensors; each step once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from salzoo.checkpoint import hub
 from salzoo.checkpoint.config import Config, as_json
 from salzoo.checkpoint.folder import count_bytes, load_weights, read_config, searched, user_checkpoint
 from salzoo.checkpoint.hub import HubOptions, HubRef
-from salzoo.checkpoint.reference import FolderRef, Reference, StateRef, ZooRef, parse_reference
+from salzoo.checkpoint.reference import FolderRef, Reference, StateRef, ZooRef
 from salzoo.errors import SpecError, UnknownModelError, WeightsError
 from salzoo.registry import ModelSpec, read_spec, shipped_checkpoint, spec_names
 
 if TYPE_CHECKING:
     import torch
 
-    from salzoo.components.saliency_model import SaliencyModel
+Model = Any
+"""A `SaliencyModel`: this room finds the class by its path, and does not import it."""
 
 HEADER_BYTES = 1 << 20
 """Room for the header of a safetensors file, beside its tensors."""
@@ -51,50 +52,8 @@ class Source:
     hub: HubRef | None = None
 
 
-def load(
-    name: str | Path,
-    *,
-    weights: str | None = "default",
-    device: str | torch.device | None = None,
-    revision: str | None = None,
-    token: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    **options: Any,
-) -> SaliencyModel:
-    """Return a model in eval mode.
-
-    Args:
-        name: `model`, `model.tag`, the path of a checkpoint folder (`model.safetensors` and `config.json`) or of a
-            Lightning checkpoint, or `hf://ORG/REPO@REVISION` for a checkpoint on the Hugging Face Hub.
-        weights: `default` for the published ones, or the tag of a checkpoint; None for an untrained network, the only
-            way to random weights.
-        device: Where the model goes: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...; None for the CPU.
-        revision: Branch, tag or commit on the Hub, instead of the one that the zoo pins or `@REVISION`.
-        token: Token for private and gated repositories; None takes HF_TOKEN or the client's login.
-        cache_dir: Where downloads are kept; None takes HF_HOME.
-        local_files_only: Do not ask the Hub; as HF_HUB_OFFLINE=1.
-        options: Arguments of the model's class and fields of its training config, over those of the checkpoint. With
-            published weights only such that change no tensor of the network (`lr=1e-4`, `tta=...`). With
-            `weights=None`, a `backbone` and no tag, the variant of that backbone is taken if there is one.
-
-    Returns:
-        A LightningModule. Its `predict` takes any image.
-
-    Raises:
-        UnknownModelError: If there is no such model or tag; the message suggests near ones.
-        WeightsError: If weights are missing or damaged, do not fit, or cannot be fetched.
-        SpecError: If an option is unknown, of the wrong type, or changes the tensors that weights are published for.
-    """
-    reference = parse_reference(name, revision)
-    access = HubOptions(token, cache_dir, local_files_only)
-    return place(load_reference(reference, weights, access, options), device)
-
-
-def load_reference(
-    reference: Reference, weights: str | None, access: HubOptions, options: Mapping[str, Any]
-) -> SaliencyModel:
-    """Return the model that a reference means; see `load`."""
+def load_reference(reference: Reference, weights: str | None, access: HubOptions, options: Mapping[str, Any]) -> Model:
+    """Return the model that a reference means; see `salzoo.load`."""
     if isinstance(reference, ZooRef) and weights not in ("default", None):
         reference = replace(reference, tag=str(weights), tag_given=True)
     elif weights not in ("default", None):
@@ -135,7 +94,7 @@ def _locate(reference: ZooRef | FolderRef | HubRef, access: HubOptions) -> Sourc
     )
 
 
-def _load_source(source: Source, access: HubOptions, options: Mapping[str, Any]) -> SaliencyModel:
+def _load_source(source: Source, access: HubOptions, options: Mapping[str, Any]) -> Model:
     """Build what `config.json` says and load the weights; those on the Hub only if the network takes them."""
     config, folder = read_config(source.folder), source.folder
     spec = spec_of(config, folder)
@@ -156,7 +115,7 @@ def _load_source(source: Source, access: HubOptions, options: Mapping[str, Any])
     return model
 
 
-def _untrained(reference: Reference, options: Mapping[str, Any]) -> SaliencyModel:
+def _untrained(reference: Reference, options: Mapping[str, Any]) -> Model:
     """Return a new network of a variant; ImageNet weights are loaded if they are asked for."""
     if not isinstance(reference, ZooRef):
         raise SpecError("weights=None takes the name of a model, to give its untrained network.")
@@ -175,9 +134,7 @@ def _untrained(reference: Reference, options: Mapping[str, Any]) -> SaliencyMode
     return model
 
 
-def load_lightning(
-    path: Path, map_location: Any, options: Mapping[str, Any], model_class: type[SaliencyModel] | None = None
-) -> SaliencyModel:
+def load_lightning(path: Path, map_location: Any, options: Mapping[str, Any], model_class: Any = None) -> Model:
     """Return the model of a Lightning checkpoint, in eval mode.
 
     Args:
@@ -229,7 +186,7 @@ def build(
     network: Mapping[str, Any],
     preprocess: Any = None,
     training: Mapping[str, Any] | None = None,
-) -> SaliencyModel:
+) -> Model:
     """Return an untrained model in eval mode.
 
     Args:
@@ -250,7 +207,7 @@ def build(
     return model.eval()
 
 
-def build_on_meta(config: Config, where: Path) -> SaliencyModel:
+def build_on_meta(config: Config, where: Path) -> Model:
     """Return the model of a `config.json` without memory for its tensors; nobody has to vouch for the arguments.
 
     Raises:
@@ -334,13 +291,13 @@ def spec_of(config: Config, where: Path) -> ModelSpec:
     return read_spec(config.model)
 
 
-def import_class(spec: ModelSpec) -> type[SaliencyModel]:
+def import_class(spec: ModelSpec) -> Any:
     """Return the class of a model."""
     module, _, name = spec.class_path.rpartition(".")
-    return cast("type[SaliencyModel]", getattr(importlib.import_module(module), name))
+    return getattr(importlib.import_module(module), name)
 
 
-def place(model: SaliencyModel, device: str | torch.device | None) -> SaliencyModel:
+def place(model: Model, device: str | torch.device | None) -> Model:
     """Move a model; of several GPUs, each process of torchrun takes its own.
 
     Raises:

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from salzoo._distributed import all_gather_object
-from salzoo.checkpoint.loading import load
+from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import FixationDataset, Item
 from salzoo.data.map_folder import MapFolder, to_map

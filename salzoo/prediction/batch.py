@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from salzoo._distributed import all_gather_object, in_torchrun, is_rank_zero, rank, torchrun, world_size
 from salzoo._io import whole, write_text
-from salzoo.checkpoint.loading import load
+from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import ImageError, RunError, SpecError
 from salzoo.images.read import IMAGE_SUFFIXES, read_bytes, to_tensor

@@ -28,8 +28,8 @@ from tqdm import tqdm
 from salzoo import losses
 from salzoo._io import write_text
 from salzoo._version import commit
-from salzoo.checkpoint.loading import load
 from salzoo.components.layers import kernel_density
+from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import SaliencyDataModule
 from salzoo.data.base import Item

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from salzoo.checkpoint.config import CONFIG, Config
-from salzoo.checkpoint.loading import load
 from salzoo.components.layers import CentreBias, best_bandwidth
+from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.data import FixationDataset, SaliencyDataModule
 from salzoo.data.base import Batch, EvalBatch, Split

@@ -27,7 +27,8 @@ from salzoo._version import commit
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import CONFIG, Config, HalfPrecisionCheck, Parent, Provenance
 from salzoo.checkpoint.folder import save_checkpoint, write_config
-from salzoo.checkpoint.loading import import_class, load
+from salzoo.checkpoint.loading import import_class
+from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.components.training_config import TrainingConfig
 from salzoo.data import SaliencyDataModule
