@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +175,13 @@ def test_a_missing_image_among_others_is_named_at_the_end(tmp_path: Path, capsys
     assert main(words) == 1
     assert (tmp_path / "out" / "a.png").is_file()
     assert "gone.png" in capsys.readouterr().err
+
+
+def test_a_wrong_name_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    program = (
+        "import sys; from salzoo.cli import main; "
+        f"assert main(['predict', {str(tmp_path / 'a.png')!r}, '-m', 'salgann']) == 2; "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

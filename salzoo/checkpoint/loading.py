@@ -7,9 +7,8 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from salzoo._distributed import local_rank
 from salzoo._schema import arguments, from_mapping, parameters
 from salzoo.checkpoint import hub
 from salzoo.checkpoint.config import Config, as_json
@@ -18,9 +17,6 @@ from salzoo.checkpoint.hub import HubOptions, HubRef
 from salzoo.checkpoint.reference import FolderRef, Reference, StateRef, ZooRef
 from salzoo.errors import SpecError, UnknownModelError, WeightsError
 from salzoo.registry import ModelSpec, read_spec, shipped_checkpoint, spec_names
-
-if TYPE_CHECKING:
-    import torch
 
 Model = Any
 """A `SaliencyModel`: this room finds the class by its path, and does not import it."""
@@ -295,27 +291,3 @@ def import_class(spec: ModelSpec) -> Any:
     """Return the class of a model."""
     module, _, name = spec.class_path.rpartition(".")
     return getattr(importlib.import_module(module), name)
-
-
-def place(model: Model, device: str | torch.device | None) -> Model:
-    """Move a model; of several GPUs, each process of torchrun takes its own.
-
-    Raises:
-        SpecError: If there is no such device here.
-    """
-    import torch
-
-    if device is None:
-        return model
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        target = torch.device(device)
-        if target.type == "cuda" and target.index is None:
-            target = torch.device("cuda", local_rank() % max(torch.cuda.device_count(), 1))
-        torch.empty(0, device=target)  # a model without tensors moves anywhere
-        return model.to(target)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise SpecError(
-            f"device={str(device)!r} is not available here ({str(error).splitlines()[0]}); 'auto' takes what there is."
-        ) from error

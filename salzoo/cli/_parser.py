@@ -88,9 +88,6 @@ def load_model(arguments: argparse.Namespace) -> SaliencyModel:
     Raises:
         SpecError: If there is no such device.
     """
-    from salzoo.checkpoint.reference import parse_reference
-
-    parse_reference(arguments.model)  # a wrong name is told before torch is imported
     from salzoo.components.load import load
 
     return load(arguments.model, device=arguments.device)

@@ -68,11 +68,12 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the maps; an image that cannot be read is named at the end."""
+    from salzoo.checkpoint.reference import parse_reference
     from salzoo.images.read import find_images
 
+    parse_reference(arguments.model)  # before torch is imported: a typo is told at once
     inputs = _expand(arguments.input)
     shards = [name for name in inputs if name.endswith(".tar")]
-    # Before torch is imported: a typo is told at once.
     paths = find_images(inputs) if len(shards) < len(inputs) else [Path(name) for name in shards]
     formats: tuple[Format, ...] = tuple(dict.fromkeys(arguments.format or ["png"]))
     if shards or arguments.engine != "local" or arguments.resume or arguments.shard_size:

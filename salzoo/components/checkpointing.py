@@ -12,8 +12,9 @@ from torch import nn
 
 from salzoo.checkpoint.config import Config
 from salzoo.checkpoint.hub import HubOptions
-from salzoo.checkpoint.loading import LIGHTNING_KEY, load_lightning, load_reference, place
+from salzoo.checkpoint.loading import LIGHTNING_KEY, load_lightning, load_reference
 from salzoo.checkpoint.reference import parse_pretrained
+from salzoo.components.devices import place
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 import torch
 
 from salzoo.checkpoint.hub import HubOptions
-from salzoo.checkpoint.loading import load_reference, place
+from salzoo.checkpoint.loading import load_reference
 from salzoo.checkpoint.reference import parse_reference
+from salzoo.components.devices import place
 from salzoo.components.saliency_model import SaliencyModel
 
 

@@ -16,6 +16,7 @@ from torchmetrics import MetricCollection
 from salzoo import losses
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.checkpointing import CheckpointModule
+from salzoo.components.devices import place
 from salzoo.components.layers import fit_centre_biases, fit_standardise
 from salzoo.components.training_config import TrainingConfig
 from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, column
@@ -273,18 +274,18 @@ class SaliencyModel(CheckpointModule):
             image: A path, a PIL image, an array or a tensor as `salzoo.images.read.to_tensor` takes them, a list of
                 any of these of mixed sizes, or a tensor (N, 3, H, W).
             batch_size: Images that go through the network at once.
-            device: Where to run; the model moves there and stays. None: where it is.
+            device: Where to run, as `salzoo.load` takes it; the model moves there and stays. None: where it is.
 
         Returns:
             One `SaliencyMap` at the image's own size; for a list or a batch, a list of them.
 
         Raises:
             ImageError: If an image cannot be read, or its shape, type or range is not accepted.
+            SpecError: If there is no such device here; the model stays where it was.
         """
         if batch_size < 1:
             raise SpecError(f"batch_size={batch_size} is not accepted: at least 1.")
-        if device is not None:
-            self.to(device)
+        place(self, device)
         images, many = to_list(image)
         maps: list[SaliencyMap] = []
         for start in range(0, len(images), batch_size):
