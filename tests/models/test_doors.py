@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+import torch._dynamo
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -171,6 +172,20 @@ def test_predict_after(name: str, cast: Callable[[SaliencyModel], SaliencyModel]
     assert again.density.dtype == np.float32
     assert np.abs(again.log_density - expected).mean() <= tolerance
     assert again.density.sum(dtype=np.float64) == pytest.approx(1, abs=1e-5)
+
+
+@every_model
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+def test_predict_after_compile(name: str) -> None:
+    """Traced and run by torch.compile, without its C++; tests/test_predict.py has one model with it."""
+    model = tiny_models.build(name)
+    expected = model.predict(IMAGE).density
+    torch._dynamo.reset()
+    traced = sum(torch._dynamo.utils.counters["stats"].values())
+    model.compile(backend="eager")
+    np.testing.assert_allclose(model.predict(IMAGE).density, expected, rtol=1e-5)
+    assert sum(torch._dynamo.utils.counters["stats"].values()) > traced, "something was traced"
 
 
 @every_model

@@ -100,7 +100,7 @@ def test_a_killed_rank_is_restarted_and_two_machines_reach_the_same_weights(tiny
     os.kill(ranks[1], signal.SIGKILL)
     (output,) = ended(agent)
     assert "Restored all states from the checkpoint" in output, output
-    assert "Effective batch: 3 pictures x 2 devices x 1 accumulated = 6; 2 steps an epoch" in output
+    assert "Effective batch: 3 images x 2 devices x 1 accumulated = 6; 2 steps an epoch" in output
 
     endpoint = f"--rdzv-endpoint=127.0.0.1:{free_port()}"
     fit = ["-m", "salzoo", *words(tiny_data, whole)]
@@ -334,7 +334,7 @@ def test_salgan_accumulates(tiny_data: Path, tmp_path: Path, caplog: pytest.LogC
         assert main(fit) == 0
         steps = 2 if batch * accumulated == 8 else 4
         whole = (
-            f"{batch} pictures x 1 devices x {accumulated} accumulated = {batch * accumulated}; {steps} steps an epoch"
+            f"{batch} images x 1 devices x {accumulated} accumulated = {batch * accumulated}; {steps} steps an epoch"
         )
         assert whole in caplog.text
         state = torch.load(folder / "checkpoints/last.ckpt", weights_only=False)
