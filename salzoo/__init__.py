@@ -10,6 +10,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from salzoo import errors
 from salzoo._version import __version__
 from salzoo.checkpoint.describe import info
 from salzoo.registry import list_models, register
@@ -39,8 +40,8 @@ _LAZY = {  # what needs torch, numpy or the Hub's client, imported when it is fi
 }
 
 __all__ = [
-    "Preprocess", "SaliencyMap", "SaliencyModel", "TrainingConfig", "__version__", "data", "info", "list_datasets",
-    "list_models", "load", "load_dataset", "losses", "metrics", "publish", "register",
+    "Preprocess", "SaliencyMap", "SaliencyModel", "TrainingConfig", "__version__", "data", "errors", "info",
+    "list_datasets", "list_models", "load", "load_dataset", "losses", "metrics", "publish", "register",
 ]  # fmt: skip
 
 
@@ -53,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from salzoo import losses
+from salzoo._schema import parameters
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.checkpointing import CheckpointModule
 from salzoo.components.devices import place
@@ -37,6 +39,15 @@ View = tuple[float, bool]
 """What test-time augmentation shows the network: the input at this share of its sides, mirrored or not."""
 
 
+class _Signature:
+    """The signature of a model's class with the arguments that it hands on, for `help` and notebooks."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        """Return what the class accepts; names of it are looked up when somebody asks."""
+        accepted = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters(owner).values()]
+        return inspect.Signature(accepted)
+
+
 class SaliencyModel(CheckpointModule):
     """Predicts where people look.
 
@@ -52,6 +63,7 @@ class SaliencyModel(CheckpointModule):
         network: Arguments of `network_class`.
     """
 
+    __signature__ = _Signature()
     network: nn.Module
     network_class: ClassVar[type[nn.Module] | None] = None
     """Built from the constructor's arguments; a model without one sets `network` in a constructor of its own."""
@@ -101,6 +113,13 @@ class SaliencyModel(CheckpointModule):
         self._training_config = config
         if before is None or before.loss != config.loss:  # learned weights of a criterion stay
             self.criterion = None if config.loss is None else losses.get(config.loss)
+
+    def extra_repr(self) -> str:
+        """Say which checkpoint this is, before the layers."""
+        if self.config is None:
+            return f"input {list(self.preprocess.size)}"
+        trained = ", ".join(self.config.trained_on) or "nothing"
+        return f"{self.config.model}.{self.config.tag}, input {list(self.preprocess.size)}, trained on {trained}"
 
     # What a paper overrides.
 

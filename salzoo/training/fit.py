@@ -22,7 +22,6 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
-from salzoo._schema import parameters
 from salzoo._version import commit
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import CONFIG, Config, HalfPrecisionCheck, Parent, Provenance
@@ -241,10 +240,10 @@ def constructor(model_class: type[SaliencyModel]) -> Any:
     def build(**arguments: Any) -> SaliencyModel:
         return model_class(**arguments)
 
-    accepted = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters(model_class).values()]
+    signature = inspect.signature(model_class)
     build.__qualname__ = f"build_{model_class.__name__}"
-    build.__signature__ = inspect.Signature(accepted, return_annotation=model_class)  # type: ignore[attr-defined]
-    build.__annotations__ = {p.name: p.annotation for p in accepted} | {"return": model_class}
+    build.__signature__ = signature.replace(return_annotation=model_class)  # type: ignore[attr-defined]
+    build.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()} | {"return": model_class}
     return build
 
 

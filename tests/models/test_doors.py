@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import pickle
 from collections.abc import Callable
@@ -40,6 +41,15 @@ def quiet_trainer(**options: Any) -> pl.Trainer:
 
 def view_of(model: SaliencyModel, root: Path, split: Any = "train") -> TrainingView:
     return TrainingView(OSIE(root, split), model.preprocess.size, model.preprocess.fit)
+
+
+@every_model
+def test_a_model_says_what_it_is_and_what_it_accepts(name: str) -> None:
+    model = tiny_models.build(name)
+    assert f"{name}.{read_spec(name).default}, input {list(model.preprocess.size)}, trained on nothing" in repr(model)
+    accepted = set(inspect.signature(type(model)).parameters)
+    assert {"preprocess", "tta", *read_spec(name).variants[read_spec(name).default].network} <= accepted
+    assert not accepted & {"options", "network", "self"}
 
 
 # Any loop.
