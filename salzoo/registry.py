@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
+from salzoo._io import write_text
 from salzoo._schema import from_mapping
 from salzoo.errors import SpecError, UnknownModelError
 
@@ -185,6 +186,43 @@ def register(path: str | Path) -> str:
         _forget()
         raise SpecError(str(error)) from error
     return path.stem
+
+
+def write_pin(name: str, tag: str, pin: HubPin) -> Path:
+    """Write where a variant's weights are on the Hub into the model's YAML; every other line stays as it is.
+
+    Args:
+        name: Model.
+        tag: Its variant.
+        pin: Takes the place of the variant's `hub`, if it has one.
+
+    Returns:
+        The YAML.
+
+    Raises:
+        SpecError: If the YAML has no block of that variant that a line can be put into.
+    """
+    path = spec_files()[name]
+    before = path.read_text(encoding="utf-8")
+    line = f"    hub: {{repo: {pin.repo}, revision: {pin.revision}, sha256: {pin.sha256}}}"
+    lines, inside, done = list[str](), False, False
+    for text in before.splitlines():
+        if text.strip() and not text.startswith("   "):
+            inside = text.rstrip() == f"  {tag}:"
+        if not (inside and text.startswith("    hub:")):
+            lines.append(text)
+        if inside and text.startswith("    summary:"):
+            lines.append(line)
+            done = True
+    if not done:
+        raise SpecError(f"{path}: there is no block `{tag}:` with a summary; put this into the variant: {line.strip()}")
+    write_text(path, "\n".join(lines) + "\n")
+    _forget()
+    if read_spec(name).variants[tag].hub != pin:
+        write_text(path, before)
+        _forget()
+        raise SpecError(f"{path} has a layout of its own; put this into the variant: {line.strip()}")
+    return path
 
 
 def _forget() -> None:

@@ -46,6 +46,7 @@ class Published:
         tag: Of the version.
         commit: On the Hub; None for a rehearsal.
         changed: Whether there was anything new.
+        name: `model.tag` of the checkpoint.
     """
 
     repo: str
@@ -53,6 +54,7 @@ class Published:
     tag: str = ""
     commit: str | None = None
     changed: bool = False
+    name: str = ""
 
 
 def publish(
@@ -87,16 +89,15 @@ def publish(
         raise SpecError(f"--repo {repo}: ORG/REPO without a revision; --version names the tag.")
     folder = _folder(source)
     config = check(folder)
+    name = f"{config.model}.{config.tag}"
     with tempfile.TemporaryDirectory() as scratch:
         stage = _stage(folder, Path(scratch))
         files = {path.name: (path.stat().st_size, hash_file(path)) for path in sorted(stage.iterdir())}
         if dry_run:
-            return Published(address.repo, files, version)
+            return Published(address.repo, files, version, name=name)
         with translate_errors(address, HubOptions(token), PublishError):
-            commit, changed = _upload(
-                stage, address, f"{config.model}.{config.tag}", private, version, keep_card, token
-            )
-    return Published(address.repo, files, version, commit, changed)
+            commit, changed = _upload(stage, address, name, private, version, keep_card, token)
+    return Published(address.repo, files, version, commit, changed, name)
 
 
 def check(folder: Path) -> Config:

@@ -15,12 +15,15 @@ def add(commands: Commands) -> None:
     parser.add_argument("--private", action="store_true", help="make the repository private")
     parser.add_argument("--dry-run", action="store_true", help="only check, and show what would be uploaded")
     parser.add_argument("--version", metavar="TAG", help="tag of the commit, default v and the version of salzoo")
+    parser.add_argument("--pin", action="store_true", help="write repository, commit and sha256 into the model's YAML")
     parser.add_argument("--keep-card", action="store_true", help="do not replace a card that was edited on the Hub")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Upload, and print the files and the commit."""
+    from salzoo.checkpoint.config import WEIGHTS
     from salzoo.checkpoint.publishing import publish
+    from salzoo.registry import HubPin, write_pin
 
     options = {"version": arguments.version} if arguments.version else {}
     done = publish(
@@ -39,4 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     what = "published" if done.changed else "has this already"
     print(f"{done.repo} {what}: version {done.tag}, commit {done.commit}")
     print(f'salzoo.load("hf://{done.repo}@{done.commit}")')
+    if arguments.pin:
+        model, _, tag = done.name.partition(".")
+        pin = HubPin(done.repo, done.commit, done.files[WEIGHTS][1])
+        print(f"Pinned {done.name} in {write_pin(model, tag, pin)}")
     return 0

@@ -185,7 +185,7 @@ def _reason(run: Run, error: ArgumentError) -> str:
     reason = " ".join(str(error).split())
     training = {field.name for field in fields(import_class(run.spec).training_class)}
     if moved := next((name for name in sorted(training) if f"model.{name}" in reason), None):
-        return f"{reason} {moved} is an option of training: --training.{moved}."
+        return f"{reason.rstrip('.')}: {moved} is an option of training, --training.{moved}."
     return reason
 
 

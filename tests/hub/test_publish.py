@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import huggingface_hub
@@ -12,6 +13,7 @@ from loopback_hub import LoopbackHub
 from PIL import Image
 
 import salzoo
+from salzoo import registry
 from salzoo._io import hash_file
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import SHEET, WEIGHTS, Measured
@@ -19,6 +21,7 @@ from salzoo.checkpoint.folder import read_config
 from salzoo.checkpoint.publishing import publish
 from salzoo.cli import main
 from salzoo.errors import PublishError
+from salzoo.registry import read_spec, shipped
 
 
 class TestPublish:
@@ -216,3 +219,29 @@ class TestUnfit:
         (folder / "README.md").unlink()
         with pytest.raises(PublishError, match=r"README.md is missing"):
             publish(folder, REPO, dry_run=True)
+
+
+def test_a_published_checkpoint_is_pinned_by_the_command(
+    loopback: LoopbackHub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is copied by hand, every other line of the YAML stays, and the name loads from the Hub then."""
+    configs = Path(shutil.copytree(shipped("zoo_configs"), tmp_path / "configs"))
+    before = (configs / "deepgaze2.yaml").read_text()
+    monkeypatch.setattr(registry, "shipped", lambda name: configs if name == "zoo_configs" else tmp_path / "nowhere")
+    registry._forget()
+    try:
+        for version in ("v1", "v2"):  # the second pin replaces the first
+            edit(folder, license="mit" if version == "v2" else "apache-2.0")
+            card.record(folder, [])
+            assert main(["publish", str(folder), "--repo", REPO, "--version", version, "--pin"]) == 0
+            pin = read_spec("deepgaze2").variants["lite"].hub
+            assert pin is not None
+            assert (pin.repo, pin.sha256) == (REPO, read_config(folder).sha256)
+            lines = (configs / "deepgaze2.yaml").read_text().splitlines()
+            assert [line for line in lines if not line.startswith("    hub:")] == before.splitlines()
+            assert len(lines) == len(before.splitlines()) + 1
+        model = salzoo.load("deepgaze2")
+        assert model.config.license == "mit"
+    finally:
+        monkeypatch.undo()
+        registry._forget()
