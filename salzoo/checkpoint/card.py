@@ -25,11 +25,11 @@ SETS = {
     "eyecrowd": "EyeCrowd (Jiang, Xu & Zhao, ECCV 2014)",
     "scene500": "Scene500 (Liang et al. 2015)",
 }
-"""Data sets and their papers, as the cards cite them."""
+"""Datasets and their papers, as the cards cite them."""
 
-PICTURES = (
-    f"![Overlays of this model on eight pictures]({SHEET})\n\n"
-    "*Lines enclose half and 80 % of the predicted looks. Photographs: NASA and SpaceX (public domain), "
+OVERLAYS = (
+    f"![Overlays of this model on eight images]({SHEET})\n\n"
+    "*The contours enclose half and 80 % of the predicted density. Photographs: NASA and SpaceX (public domain), "
     "Rachel Michetti and Stefan van der Walt (CC0); the others are drawn.*"
 )
 """What the card says of the sheet that `benchmarks/sheets.py` draws."""
@@ -60,7 +60,7 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
         spec.summary,
         f"Variant `{config.tag}`: {spec.variants[config.tag].summary}" if config.tag in spec.variants else "",
         f"```python\nimport salzoo\n\nsalzoo.load({name!r}).predict('photo.jpg').save('map.png')\n```",
-        PICTURES if sheet else "",
+        OVERLAYS if sheet else "",
         prose.read_text(encoding="utf-8").strip() if prose.is_file() else "",
         _measured_table(config),
         _training(config),
@@ -80,12 +80,12 @@ def save_model(network: nn.Module, config: Config, folder: Path, license: str | 
 
     Args:
         network: Its tensors are stored.
-        config: Of the model; what made and measured other weights than these is left out.
-        folder: Made if need be.
+        config: Config of the model; its provenance and measured numbers are left out if they belong to other weights.
+        folder: Created if it does not exist.
         license: SPDX identifier of the weights; None for that of the config.
 
     Raises:
-        SpecError: If nobody says under which licence the weights may be used.
+        SpecError: If no licence is known for the weights.
         WeightsError: If a tensor is not finite.
     """
     if (license or config.license) is None:
@@ -131,7 +131,7 @@ def _measured_table(config: Config) -> str:
     if not config.measured:
         return ""
     names = [name for name in METRICS if any(name in row.scores for row in config.measured)]
-    header = ["data set", "split", "images", *(METRICS[n].heading() for n in names)]
+    header = ["dataset", "split", "images", *(METRICS[n].heading() for n in names)]
     rows = [
         [row.dataset, row.split, str(row.images), *(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names)]
         for row in config.measured
