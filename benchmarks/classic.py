@@ -3,12 +3,12 @@
     python benchmarks/classic.py [--pictures DIR] [--bms PROGRAM] [--peers PYTHON [--gbvs DIR] [--salienpy DIR]]
         [--output benchmarks/results/classic.json]
 
-`--pictures` is a folder, of which 20 pictures are taken; without it, the sample pictures. Public implementations run in
+`--pictures` is a folder, of which 20 images are taken; without it, the sample images. Public implementations run in
 the same call, each if it is there: `--bms` is the authors' program, built from github.com/jimmie33/BMS; `--peers` a
 Python with opencv-contrib-python-headless, scipy, scikit-learn and matplotlib, for OpenCV's spectral residual, GBVS and
 Itti-Koch in a checkout of github.com/shreelock/gbvs, and the image signature in one of github.com/rafaelolg/salienpy.
 
-Prints JSON: wall (fastest) and CPU (median) milliseconds a picture of 600 x 800 on one thread, and, a picture, the
+Prints JSON: wall (fastest) and CPU (median) milliseconds an image of 600 x 800 on one thread, and, an image, the
 correlation of both maps at 60 x 80. Compare CPU time: wall time has other people's load in it.
 """
 
@@ -39,8 +39,8 @@ MODELS = ("bms", "gbvs", "itti", "signature")
 LEARNERS = ("edn", "iseel", "mrcnn")  # the authors' programs are Python 2 (eDN) and MATLAB (iSEEL)
 FULL, BMS, SMALL = (800, 600), (400, 300), (64, 48)  # (width, height)
 AUTHORS = "8 7 9 9 2 1 0 0 400"  # step, dilations, blur, Lab, whitening; the longer side is read from the ninth place
-SLOW = 3  # pictures for what takes seconds each
-PEERS = {  # public implementation: name in classic_peers.py, ours with the same options, size and number of pictures
+SLOW = 3  # images for what takes seconds each
+PEERS = {  # public implementation: name in classic_peers.py, ours with the same options, size and number of images
     "opencv spectral residual": ("spectral_residual", "signature", {}, FULL, None),
     "shreelock/gbvs": ("gbvs", "gbvs", {}, FULL, SLOW),
     "shreelock/gbvs itti": ("itti", "itti", {}, FULL, SLOW),
@@ -110,7 +110,7 @@ def coarse(array: np.ndarray) -> np.ndarray:
 
 
 def authors_bms(program: str, pictures: list[Image.Image], scratch: Path) -> dict[str, Any]:
-    """The authors' program on pictures of 400 pixels, whose channels are swapped, as it takes BGR for RGB."""
+    """The authors' program on images of 400 pixels, whose channels are swapped, as it takes BGR for RGB."""
     small = [picture.resize(BMS, BOX) for picture in pictures]
     folder = written([Image.fromarray(np.asarray(p)[..., ::-1].copy()) for p in small], scratch / "bms")
     output = scratch / "bms_out"

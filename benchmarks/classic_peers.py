@@ -1,8 +1,8 @@
-"""One public implementation on a folder of pictures, for classic.py; runs in a Python that has OpenCV, without salzoo.
+"""One public implementation on a folder of images, for classic.py; runs in a Python that has OpenCV, without salzoo.
 
     python benchmarks/classic_peers.py spectral_residual|gbvs|itti|signature FOLDER CHECKOUT
 
-Writes a map beside each picture (.npy) and prints the milliseconds of one, wall (fastest) and CPU (median), as JSON.
+Writes a map beside each image (.npy) and prints the milliseconds of one, wall (fastest) and CPU (median), as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 
 def implementation(peer: str, checkout: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function of a BGR picture."""
+    """Return a function of a BGR image."""
     sys.path[:0] = [checkout, f"{checkout}/salienpy"]
     if peer == "spectral_residual":
         model = cv2.saliency.StaticSaliencySpectralResidual_create()

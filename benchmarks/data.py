@@ -2,10 +2,10 @@
 
     python benchmarks/data.py [--pictures 1000] [--size 192 256] [--folder DIR]
 
-Prints JSON. Writes N pictures of 480 x 640 and N .mat files as the download has them (50 workers each; 7,000 points of
-the mouse and 320 fixations a picture, the means of the 2015 edition), then goes through them as training does (decode,
+Prints JSON. Writes N images of 480 x 640 and N .mat files as the download has them (50 workers each; 7,000 points of
+the mouse and 320 fixations an image, the means of the 2015 edition), then goes through them as training does (decode,
 resize, flip, maps from points; one process): `mat` parses the .mat files in each epoch, `prepared` reads them from what
-`salzoo.data.prepare` wrote. `points` is that part alone, without pictures. Memory is the process's resident set in MB
+`salzoo.data.prepare` wrote. `points` is that part alone, without images. Memory is the process's resident set in MB
 after each step. Seconds are of the CPU: one process, one thread, and no waiting for the disk or for other processes.
 """
 
@@ -28,7 +28,7 @@ from salzoo.data import SALICON, Augment, TrainingView, prepare
 
 WORKERS, TRACK, FIXATIONS = 50, 140, 320
 DIFFERENT = 32
-"""Pictures and .mat files that are really drawn; the others are copies under other names."""
+"""Images and .mat files that are really drawn; the others are copies under other names."""
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def annotations(rng: np.random.Generator) -> bytes:
 
 
 def epoch(dataset: SALICON, size: tuple[int, int], number: int) -> float:
-    """Return pictures a CPU second of one epoch."""
+    """Return images a CPU second of one epoch."""
     view = TrainingView(dataset, tuple(size), augment=Augment())
     view.set_epoch(number)
     start = time.process_time()
@@ -110,7 +110,7 @@ def epoch(dataset: SALICON, size: tuple[int, int], number: int) -> float:
 
 
 def points_a_second(dataset: SALICON) -> float:
-    """Return of how many pictures the points are read a CPU second."""
+    """Return of how many images the points are read a CPU second."""
     start = time.process_time()
     for index in range(len(dataset)):
         dataset._points(index)

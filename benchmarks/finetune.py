@@ -1,9 +1,9 @@
-"""Does fine-tuning on 40 pictures help a network that never saw the set?
+"""Does fine-tuning on 40 images help a network that never saw the set?
 
     python benchmarks/finetune.py eyecrowd --root data -o runs/finetune        # and again with scene500
 
 Three steps, of which those whose result lies in the output folder already are left out. DeepGaze II on
-EfficientNet-Lite0 is trained on the other two sets (`salzoo fit`). 40 pictures drawn from the set's training split,
+EfficientNet-Lite0 is trained on the other two sets (`salzoo fit`). 40 images drawn from the set's training split,
 with their fixations, become a study of one's own whose test split is the set's. `salzoo finetune` adapts the network
 to it, with 8 of the 40 to stop by. Prints JSON: every metric on the test split before and after, and the paired
 difference with its 95 % interval.
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def write_study(folder: Path, train: FixationDataset, test: FixationDataset) -> Path:
-    """Write pictures and fixations as a study of one's own, without validation pictures."""
+    """Write images and fixations as a study of one's own, without validation images."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "images").mkdir(parents=True)
     rows: list[tuple[object, ...]] = [("image", "observer", "x", "y", "duration")]

@@ -1,4 +1,4 @@
-"""How long one picture of 600 x 800 takes, from array to map, with each checkpoint.
+"""How long one image of 600 x 800 takes, from array to map, with each checkpoint.
 
     python benchmarks/latency.py [NAME ...]
 

@@ -1,4 +1,4 @@
-"""Draw the picture in the README: sample pictures beside the overlays of each model.
+"""Draw the figure in the README: sample images beside the overlays of each model.
 
 make picture
 """

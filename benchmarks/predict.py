@@ -4,10 +4,10 @@
     python benchmarks/predict.py --memory 20000 [--size 96 128]
 
 Each part is printed with its target, and kept in results/predict.json. `folder` reads, predicts and writes; `network`
-runs the network alone on the same pictures, resized and in memory, with the same batch size and every layer on all
-threads; both in one process, in turn. `cold` is `salzoo predict` of one picture in a new process, `imports` a new
+runs the network alone on the same images, resized and in memory, with the same batch size and every layer on all
+threads; both in one process, in turn. `cold` is `salzoo predict` of one image in a new process, `imports` a new
 process that imports torch, timm and lightning and nothing else. With `--memory` instead: by how many megabytes resident
-memory grows between the first thousand pictures and the last, with an input of `--size` pixels, so that it takes
+memory grows between the first thousand images and the last, with an input of `--size` pixels, so that it takes
 minutes.
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def made(folder: Path, count: int) -> list[Path]:
-    """Write `count` pictures of 600 x 800."""
+    """Write `count` images of 600 x 800."""
     folder.mkdir()
     pictures = [picture.resize((800, 600)) for picture in sample_images().values()]
     for i in range(count):
@@ -99,7 +99,7 @@ def memory(name: str, count: int, size: tuple[int, int]) -> dict[str, object]:
 
 
 def throughput(name: str, paths: list[Path], arguments: argparse.Namespace, output: Path) -> dict[str, object]:
-    """Pictures a second of both, the median of all rounds, and the ratio round by round."""
+    """Images a second of both, the median of all rounds, and the ratio round by round."""
     keep_memory()  # as the command does
     model = salzoo.load(name)
     size = arguments.batch_size
@@ -127,7 +127,7 @@ def throughput(name: str, paths: list[Path], arguments: argparse.Namespace, outp
 
 
 def cold(name: str, picture: Path, rounds: int) -> dict[str, object]:
-    """Seconds of one picture in a new process, and of the imports alone, in turn."""
+    """Seconds of one image in a new process, and of the imports alone, in turn."""
     seconds: dict[str, list[float]] = {"cold": [], "imports": []}
     with tempfile.TemporaryDirectory() as output:
         commands = {

@@ -52,7 +52,7 @@ def test_table() -> str:
 
 
 def ranked(result: dict[str, Any]) -> Table:
-    """Return a result as a table, the best NSS first and the baselines last; its means stand for one picture each."""
+    """Return a result as a table, the best NSS first and the baselines last; its means stand for one image each."""
     rows = result["rows"]
     order = [*by_nss(result), *(row for row in BASELINES if row in rows)]
     scores = {row: {metric: [value] for metric, value in rows[row].items()} for row in order}
@@ -66,7 +66,7 @@ def by_nss(result: dict[str, Any]) -> list[str]:
 
 
 def mit300_table(result: dict[str, Any]) -> str:
-    """Return what was published for MIT300, beside our NSS on OSIE: other pictures and other weights."""
+    """Return what was published for MIT300, beside our NSS on OSIE: other images and other weights."""
     lines = [
         "What was published for MIT300, in the order of our NSS on OSIE: other pictures, for the deep ones other "
         "weights and for `itti` another implementation, so that only the order can be compared.",
@@ -109,7 +109,7 @@ def classic_table() -> str:
 
 
 def costs_table() -> str:
-    """Return how long each checkpoint takes for a picture, and the peak memory of its training."""
+    """Return how long each checkpoint takes for an image, and the peak memory of its training."""
     latency, memory = results("latency")["600x800"], results("training")["memory"]
     lines = ["| | a picture | training: pictures a step | peak memory |", "|---|---|---|---|"]
     for row, milliseconds in latency["milliseconds"].items():

@@ -20,7 +20,7 @@ def record(file: str, part: str, found: dict[str, Any], *targets: tuple[str, str
 
     Args:
         file: Name of the benchmark.
-        part: Of it.
+        part: Part of the benchmark.
         found: What was measured.
         targets: Key of `found`, sign and limit.
         keep: Write the file, not only print.

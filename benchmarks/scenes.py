@@ -1,4 +1,4 @@
-"""Pictures that no package ships, drawn here for `sheets.py`: a crowd, a page of text and a street, each 480 x 640."""
+"""Images that no package ships, drawn here for `sheets.py`: a crowd, a page of text and a street, each 480 x 640."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw the contact sheet of each model: its overlays on eight pictures, faces, crowd, text, street and objects.
+"""Draw the contact sheet of each model: its overlays on eight images, faces, crowd, text, street and objects.
 
     make sheets                           # of every model that is shipped
     make sheets ROWS="quest salicon"      # of some
@@ -26,7 +26,7 @@ from salzoo.registry import ModelSpec, read_spec, spec_names
 
 HUB = Path(__file__).parents[1] / "hub"
 WIDTH, HEIGHT, COLUMNS = 240, 180, 4
-SIZE = (640, 480)  # that a picture is cut to before the model sees it, (width, height)
+SIZE = (640, 480)  # that an image is cut to before the model sees it, (width, height)
 OBJECTS = ("coffee", "chelsea", "rocket", "pop_out_colour")
 
 
@@ -48,14 +48,14 @@ def write(spec: ModelSpec) -> None:
 
 
 def pictures() -> list[Image.Image]:
-    """Return the eight pictures, all of one size: a face, a crowd, text, a street, and four with one object."""
+    """Return the eight images, all of one size: a face, a crowd, text, a street, and four with one object."""
     samples = sample_images()
     chosen = [samples["astronaut"], crowd(), page(), street(), *(samples[name] for name in OBJECTS)]
     return [ImageOps.fit(picture, SIZE, centering=(0.5, 0.2)) for picture in chosen]
 
 
 def sheet(model: SaliencyModel, shown: Sequence[Image.Image]) -> Image.Image:
-    """Return a model's overlays of pictures, four in a row."""
+    """Return a model's overlays of images, four in a row."""
     rows = -(-len(shown) // COLUMNS)
     canvas = Image.new("RGB", (COLUMNS * WIDTH, rows * HEIGHT), "white")
     for i, picture in enumerate(shown):

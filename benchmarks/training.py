@@ -5,7 +5,7 @@
 Each part is printed with its target, and kept in results/training.json. `step`: CPU time of a step in Lightning's loop,
 on one thread, over that of a loop of forward, loss, backward and optimiser on the same batches in memory; medians over
 steps, both in turn. `busy`: share of the time between the first and the last step on OSIE in which the network works
-and does not wait for pictures. `ranks`: pictures a second of two processes of one thread each (gloo) over those of one.
+and does not wait for images. `ranks`: images a second of two processes of one thread each (gloo) over those of one.
 `memory`: peak resident megabytes of two steps by the recipe, in a process of its own, for each model that is trained by
 gradient. `busy` and `ranks` want a quiet machine.
 """

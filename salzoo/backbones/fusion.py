@@ -13,10 +13,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norms(trunk: nn.Module) -> nn.Module:
-    """Return a copy of a trunk in eval mode whose batch norms are folded into the convolutions before them.
+    """Return a copy of a backbone in eval mode whose batch norms are folded into the convolutions before them.
 
-    The same maps but for rounding, without a pass over each of them, on a CPU also with one less for activations. What
-    torch.fx did not trace is returned as it is.
+    Its maps are the same up to rounding, with one pass over memory less; on a CPU two, as activations are fused too.
+    A backbone that torch.fx did not trace is returned as it is.
     """
     if not isinstance(trunk, fx.GraphModule):
         return trunk
@@ -29,7 +29,7 @@ def fold_batch_norms(trunk: nn.Module) -> nn.Module:
             if not (isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats and isinstance(before, fx.Node)):
                 continue
             convolution = modules.get(str(before.target))
-            once = len(before.users) == calls[before.target] == calls[node.target] == 1  # no tap is before the norm
+            once = len(before.users) == calls[before.target] == calls[node.target] == 1  # no node is before the norm
             if isinstance(convolution, nn.Conv2d) and once:
                 activation, one = getattr(norm, "act", nn.Identity()), fuse_conv_bn_eval(convolution, norm)
                 fused = _fusable(one, activation)
@@ -43,15 +43,15 @@ FUSED: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.ReLU: ("relu", []),
     nn.ReLU6: ("hardtanh", [0.0, 6.0]),
 }
-"""Activations, as oneDNN calls them."""
+"""Activations by the names and parameters that oneDNN has for them."""
 
 
 class FusedConvolution(nn.Module):
     """A convolution and its activation in one call of oneDNN, as torch.compile makes it; elsewhere one after the other.
 
-    Also faster without an activation: on one thread torch takes 1x1 convolutions of small batches elsewhere. TensorFlow
-    pads even sides by one more behind than before when the stride is 2. A kernel that begins with zeros and equal
-    padding are the same, without a copy of the map.
+    Also faster without an activation, as torch itself does not run 1x1 convolutions of small batches on oneDNN with one
+    thread. At stride 2 TensorFlow pads even sides by one pixel more at the end than at the start; a kernel that begins
+    with zeros under equal padding gives the same, without a copy of the map.
     """
 
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
@@ -77,7 +77,7 @@ class FusedConvolution(nn.Module):
 
 
 def _fusable(convolution: nn.Module, activation: nn.Module) -> bool:
-    """Whether oneDNN is there and takes the two; subclasses may do something else."""
+    """Return whether oneDNN is available and takes the two; subclasses may compute something else."""
     if not torch.backends.mkldnn.is_available() or type(activation) not in FUSED:  # type: ignore[no-untyped-call]
         return False
     if type(convolution) is Conv2dSame:

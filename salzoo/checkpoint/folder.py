@@ -35,7 +35,7 @@ def find_checkpoint(name: str, tag: str) -> Path | None:
 
 
 def searched() -> str:
-    """Return where `find_checkpoint` looks, for a message."""
+    """Return the places that `find_checkpoint` searches, for a message."""
     own = f" (SALZOO_HUB={os.environ['SALZOO_HUB']})" if os.environ.get("SALZOO_HUB") else ""
     return f"{shipped('hub')}{own}"
 
@@ -119,7 +119,7 @@ def save_checkpoint(network: nn.Module, config: Config, folder: Path, *, half: b
     Args:
         network: Its `state_dict` is what is stored.
         config: What `config.json` says, but for the checksum.
-        folder: Made if need be.
+        folder: Created if it does not exist.
         half: Store floating-point parameters as float16; buffers (statistics, priors) stay float32.
 
     Returns:

@@ -1,8 +1,8 @@
-"""The Hugging Face Hub: fetched through its own client, verified by us.
+"""The Hugging Face Hub: downloads through its own client, checked by salzoo.
 
-The client checks the size of what it downloads and not its content, repeats some failed requests and not others, and
-takes 23 seconds to find that a Hub cannot be reached. So here every weights file is checked against its sha256, calls
-are repeated a bounded number of times, and a Hub that does not answer is told in one line within seconds.
+The client checks the size of what it downloads but not its content, repeats some failed requests and not others, and
+takes 23 seconds to find out that the Hub cannot be reached. So here every weights file is checked against its sha256,
+calls are repeated a bounded number of times, and a Hub that does not answer is reported in one line within seconds.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ SCHEME = "hf://"
 CONFIG_BYTES = 1 << 16
 """Largest `config.json` that is read; those of the zoo have 4 KB."""
 PATIENCE = 5.0
-"""Seconds in which the Hub has to say something of a file."""
+"""Seconds within which the Hub must answer a question about a file."""
 WAITS = (0.5, 1.0, 2.0)
-"""Seconds before each further try of a call that failed for the moment."""
+"""Seconds before each retry of a call that failed temporarily."""
 LIBRARY = "salzoo"
-"""What the user agent says, with the version."""
+"""Name in the user agent, beside the version."""
 
 _ADDRESS = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -56,9 +56,9 @@ class HubOptions:
     """How the Hub is reached; what is None, the client takes from HF_TOKEN, HF_HOME and its login.
 
     Args:
-        token: For private and gated repositories.
-        cache_dir: Instead of the client's own cache.
-        local_files_only: Ask nobody, take what the cache has.
+        token: Token for private and gated repositories.
+        cache_dir: Cache folder instead of the client's own.
+        local_files_only: Do not ask the Hub; take what the cache has.
     """
 
     token: str | None = None
@@ -87,8 +87,8 @@ def fetch_config(address: HubRef, access: HubOptions) -> Path:
     """Return the folder in the client's cache that holds `config.json` of that revision; its name is the commit.
 
     Raises:
-        WeightsError: If the repository, the revision or the file is not there or not to be had; the message says what
-            to do.
+        WeightsError: If the repository, the revision or the file does not exist or cannot be fetched; the message says
+            what to do.
     """
     if _offline(access):
         return _cached(address, CONFIG, access).parent
@@ -113,11 +113,11 @@ def fetch_weights(address: HubRef, folder: Path, access: HubOptions, sha256: str
     """Put `model.safetensors` beside `config.json`, with the bytes that are expected.
 
     Args:
-        address: Of the repository.
+        address: The repository.
         folder: As `fetch_config` returned it.
         access: How to reach the Hub.
-        sha256: Of the file; bytes that differ are fetched once more, since a cache can be damaged.
-        most: Bytes that the network can fill; a larger file is not downloaded.
+        sha256: Checksum of the file; if it differs, the file is fetched once more, since a cache can be damaged.
+        most: Largest size in bytes, that of the network; a larger file is not downloaded.
 
     Raises:
         WeightsError: If the file cannot be had, is too large, or is another one.
@@ -150,7 +150,7 @@ def endpoint() -> str | None:
 
 
 def retry(call: Callable[[], T]) -> T:
-    """Call, and again after a while if it failed for the moment: too many requests, a server's fault, a broken line."""
+    """Call, and retry after a pause if it failed temporarily: too many requests, a server error, a lost connection."""
     for wait in WAITS:
         try:
             return call()
@@ -164,7 +164,7 @@ def retry(call: Callable[[], T]) -> T:
 
 @contextmanager
 def translate_errors(address: HubRef, access: HubOptions, kind: type[SalzooError] = WeightsError) -> Iterator[None]:
-    """Turn what the client raises into an error of that kind: one line that says what to do."""
+    """Turn what the client raises into an error of class `kind`: one line that says what to do."""
     try:
         yield
     except SalzooError:
@@ -174,7 +174,7 @@ def translate_errors(address: HubRef, access: HubOptions, kind: type[SalzooError
 
 
 def unreachable(error: BaseException) -> bool:
-    """Return whether nobody answered at all."""
+    """Return whether an error means that there was no answer at all."""
     from huggingface_hub.errors import OfflineModeIsEnabled
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # which of two it is depends on the version
 

@@ -22,13 +22,13 @@ Model = Any
 """A `SaliencyModel`: this room finds the class by its path, and does not import it."""
 
 HEADER_BYTES = 1 << 20
-"""Room for the header of a safetensors file, beside its tensors."""
+"""Bytes allowed for the header of a safetensors file, on top of its tensors."""
 
 MOST_BYTES = 1 << 32
-"""Largest network that is built by a `config.json` that nobody vouches for."""
+"""Size in bytes of the largest network that an untrusted `config.json` may describe."""
 
 LIGHTNING_KEY = "salzoo"
-"""Where a Lightning checkpoint keeps which model it is of."""
+"""Key in a Lightning checkpoint under which the model's config and training settings are kept."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Source:
 
     Args:
         folder: Holds `config.json`.
-        sha256: Checksum that the registry pins; None takes the folder's own word.
-        trusted: Whether the architecture comes from salzoo itself; if not, its size is measured before memory is spent.
-        hub: Where the weights are still to be fetched from.
+        sha256: Checksum that the registry pins; None takes the one in the folder's `config.json`.
+        trusted: Whether the checkpoint ships with salzoo; if not, the network's size is checked before memory is spent.
+        hub: Repository that the weights are still to be fetched from; None if they are in the folder.
     """
 
     folder: Path
@@ -91,7 +91,7 @@ def _locate(reference: ZooRef | FolderRef | HubRef, access: HubOptions) -> Sourc
 
 
 def _load_source(source: Source, access: HubOptions, options: Mapping[str, Any]) -> Model:
-    """Build what `config.json` says and load the weights; those on the Hub only if the network takes them."""
+    """Build the network of `config.json` and load the weights; from the Hub only if their size fits the network."""
     config, folder = read_config(source.folder), source.folder
     spec = spec_of(config, folder)
     network, preprocess, training = split_options(spec, config.tag, options)
@@ -187,7 +187,7 @@ def build(
 
     Args:
         spec: The model.
-        tag: Recorded in its config.
+        tag: Tag that is recorded in its config.
         network: Arguments of the class but `preprocess`.
         preprocess: A `Preprocess` or its fields; None or empty for the model's own.
         training: Fields of the model's training config.
@@ -204,7 +204,7 @@ def build(
 
 
 def build_on_meta(config: Config, where: Path) -> Model:
-    """Return the model of a `config.json` without memory for its tensors; nobody has to vouch for the arguments.
+    """Return the model of a `config.json` without memory for its tensors, so that the arguments need not be trusted.
 
     Raises:
         WeightsError: If they describe no network, or one that is too large.
@@ -248,7 +248,7 @@ def _refuse_other_tensors(spec: ModelSpec, config: Config, network: Mapping[str,
 
 
 def split_options(spec: ModelSpec, tag: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
-    """Tell apart what users give in one list: arguments of the network, preprocessing, training settings.
+    """Split what users give in one list into arguments of the network, preprocessing and training settings.
 
     Raises:
         SpecError: On an unknown option; the message names the accepted ones.
@@ -269,7 +269,7 @@ def split_options(spec: ModelSpec, tag: str, options: Mapping[str, Any]) -> tupl
 
 
 def _merged(own: Mapping[str, Any], given: Any) -> Any:
-    """Return preprocessing with the given fields over the checkpoint's own; a whole `Preprocess` takes their place."""
+    """Return the checkpoint's preprocessing with the given fields replaced; a whole `Preprocess` replaces all of it."""
     return given if is_dataclass(given) else {**own, **(given or {})}
 
 

@@ -31,7 +31,7 @@ FILES = (WEIGHTS, CONFIG, CARD, SHEET)
 """What a repository holds, the last if the card shows it; the Hub adds `.gitattributes`."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".npy", ".npz", ".joblib")
-"""Files that can run code when they are opened, or that often do."""
+"""Suffixes of files that can run code when they are opened, pickles foremost."""
 
 _SEAL = re.compile(r"\n<!-- salzoo: sha256 of the card above ([0-9a-f]{64}) -->\n\Z")
 
@@ -43,8 +43,8 @@ class Published:
     Args:
         repo: `ORG/REPO`.
         files: Name to (bytes, sha256).
-        tag: Of the version.
-        commit: On the Hub; None for a rehearsal.
+        tag: Tag of the version.
+        commit: Commit on the Hub; None for a rehearsal.
         changed: Whether there was anything new.
         name: `model.tag` of the checkpoint.
     """
@@ -72,11 +72,11 @@ def publish(
     Args:
         source: `model`, `model.tag` (of `$SALZOO_HUB` or shipped), or the path of a checkpoint folder.
         repo: `ORG/REPO`; made if it is not there.
-        private: Make it private.
-        dry_run: Check only, and say what would be uploaded; asks nobody.
+        private: Make the repository private.
+        dry_run: Check only, and say what would be uploaded; nothing is sent.
         version: Tag of the commit; a tag that exists is never moved.
         keep_card: Leave a card that was edited on the Hub as it is, and upload the rest.
-        token: With the right to write; None takes HF_TOKEN or the client's login.
+        token: Token with write access; None takes HF_TOKEN or the client's login.
 
     Raises:
         PublishError: If the folder is not fit to be published, the card was edited on the Hub, the version exists, or
@@ -104,8 +104,9 @@ def check(folder: Path) -> Config:
     """Return the config of a folder that is fit to be published.
 
     Raises:
-        PublishError: Naming the first thing that is not: a file that does not belong there, a missing licence, no
-            measured numbers, a tensor that is not finite or not of the network's size, a card without a header.
+        PublishError: If it is not; the message names the first fault: a file that does not belong there, a missing
+            licence, no measured numbers, a tensor that is not finite or not of the network's size, a card without a
+            header.
     """
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in PICKLES:
@@ -182,9 +183,9 @@ def _check_card(path: Path, config: Config) -> None:
     text = path.read_text(encoding="utf-8")
     shown, there = f"]({SHEET})" in text, path.with_name(SHEET).is_file()
     if shown and not there:
-        raise PublishError(f"{path} shows {SHEET}, which is missing; write the card again, or put the picture there.")
+        raise PublishError(f"{path} shows {SHEET}, which is missing; write the card again, or put the image there.")
     if there and not shown:
-        raise PublishError(f"{SHEET} is not shown by {path}; write the card again, or take the picture out.")
+        raise PublishError(f"{SHEET} is not shown by {path}; write the card again, or take the image out.")
     try:
         header = ModelCard(text, ignore_metadata_errors=False).data.to_dict()  # type: ignore[no-untyped-call]
     except (ValueError, yaml.YAMLError) as error:
@@ -212,7 +213,7 @@ def _seal(card: str) -> str:
 
 
 def _is_sealed(card: str) -> bool:
-    """Return whether a card is as it was published."""
+    """Return whether nobody edited a card since it was published."""
     found = _SEAL.search(card)
     return found is not None and found[1] == _digest(card[: found.start()])
 
@@ -273,7 +274,7 @@ def _git_hash(path: Path) -> str:
 
 
 def _card_is_ours(api: HfApi, repo: str, commit: str) -> bool:
-    """Return whether the card on the Hub is none, or as it was published."""
+    """Return whether the Hub has no card, or one that nobody edited since it was published."""
     if not retry(lambda: api.file_exists(repo, CARD, revision=commit)):
         return True
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""From what was typed to what it means: a name of the zoo, a folder, a repository on the Hub, a training state."""
+"""What a typed reference means: a name of the zoo, a folder, a repository on the Hub, or a Lightning checkpoint."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FolderRef:
 
 @dataclass(frozen=True)
 class StateRef:
-    """A file that Lightning's trainer wrote."""
+    """A checkpoint file of Lightning's trainer."""
 
     path: Path
 
@@ -53,7 +53,7 @@ def parse_reference(source: str | Path, revision: str | None = None) -> Referenc
     Args:
         source: `model`, `model.tag`, a path, or `hf://ORG/REPO@REVISION`. A name of the registry is never a folder,
             whatever lies in the working directory.
-        revision: On the Hub.
+        revision: Branch, tag or commit on the Hub.
 
     Raises:
         UnknownModelError: If it looks like a name, and there is no such model.

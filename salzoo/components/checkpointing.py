@@ -1,4 +1,4 @@
-"""The doors of a model to files: the Hub's verbs, and Lightning's checkpoints."""
+"""How a model is loaded and saved: `from_pretrained`, `save_pretrained`, `push_to_hub`, Lightning's checkpoints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CheckpointModule(L.LightningModule):
     config: Config | None = None
     """Which model of the registry this is, its arguments, where its weights come from and what was measured."""
     statistics_fitted = False
-    """Whether what no gradient trains is fitted; that of a checkpoint is, and its weights rely on it."""
+    """Whether `fit_statistics` has been run. A loaded checkpoint has them, and its weights rely on them."""
 
     @classmethod
     def from_pretrained(
@@ -46,11 +46,11 @@ class CheckpointModule(L.LightningModule):
         device: str | torch.device | None = None,
         **options: Any,
     ) -> Self:
-        """Load from the Hub, a checkpoint folder or the zoo: `salzoo.load` by the Hub's name.
+        """Load from the Hub, a checkpoint folder or the zoo, like `salzoo.load`.
 
         Args:
-            source: `ORG/REPO` (or `hf://ORG/REPO@REVISION`), a folder, or a name of the zoo. What is a folder on this
-                machine is taken as one.
+            source: `ORG/REPO` (or `hf://ORG/REPO@REVISION`), a folder, or a name of the zoo. A folder that exists on
+                this machine comes before a repository of the same name.
             revision: Branch, tag or commit on the Hub.
             token: Token for private and gated repositories.
             cache_dir: Where downloads are kept.
@@ -60,7 +60,7 @@ class CheckpointModule(L.LightningModule):
 
         Raises:
             WeightsError: If weights are missing, damaged, do not fit, or cannot be fetched.
-            SpecError: If they are another model's than this class.
+            SpecError: If they belong to another class than this one.
         """
         access = HubOptions(token, cache_dir, local_files_only)
         model = load_reference(parse_pretrained(source, revision), "default", access, options)
@@ -73,11 +73,11 @@ class CheckpointModule(L.LightningModule):
         still the same.
 
         Args:
-            folder: Made if need be.
+            folder: Created if it does not exist.
             license: SPDX identifier of the weights; None for that of the checkpoint they came from.
 
         Raises:
-            SpecError: If this is no model of the registry, or nobody says under which licence the weights are.
+            SpecError: If this model is not in the registry, or no licence is known for the weights.
             WeightsError: If a tensor is not finite.
         """
         from salzoo.checkpoint.card import save_model  # the Hub's client takes a while to import
@@ -88,13 +88,14 @@ class CheckpointModule(L.LightningModule):
         """Save, check and upload to the Hub: what `salzoo publish` does, with all its checks.
 
         Args:
-            repo: `ORG/REPO`; made if it is not there.
+            repo: `ORG/REPO`; created if it does not exist.
             license: As for `save_pretrained`.
             options: `private`, `dry_run`, `version`, `keep_card` and `token`, as
                 `salzoo.checkpoint.publishing.publish` takes them.
 
         Raises:
-            PublishError: If the checkpoint is not fit to be published: nothing measured, no licence, edited there.
+            PublishError: If the checkpoint is not fit to be published: no measured numbers, no licence, or its card was
+                edited on the Hub.
         """
         from salzoo.checkpoint.publishing import publish
 
@@ -111,7 +112,8 @@ class CheckpointModule(L.LightningModule):
         Args:
             checkpoint_path: A `.ckpt` file of `salzoo fit` or of any Lightning trainer.
             map_location: Device to load onto; None for the CPU.
-            options: Training options; of a model that is not of the registry, arguments of its constructor.
+            options: Training options, as `salzoo.load` takes them; for a model that is not in the registry, arguments
+                of its constructor.
 
         Raises:
             WeightsError: If it is no checkpoint of this model.

@@ -68,7 +68,7 @@ def pyramid(maps: Tensor, levels: int) -> list[Tensor]:
 
     Args:
         maps: (N, C, H, W).
-        levels: How many times.
+        levels: Number of halvings.
 
     Returns:
         `levels` + 1 tensors, the first `maps` itself.

@@ -26,8 +26,8 @@ class GaussianBlur(nn.Module):
 
     Args:
         sigma_px: Initial width in pixels of the map.
-        max_sigma_px: The kernel holds three of these; a larger learned width is cut off there. None: it always holds
-            three of the learned width, as in the PyTorch code of DeepGaze IIE.
+        max_sigma_px: The kernel reaches three times this far; with a larger learned width it is cut off there. None: it
+            always reaches three times the learned width, as in the PyTorch code of DeepGaze IIE.
     """
 
     def __init__(self, sigma_px: float = 1.0, max_sigma_px: float | None = 4.0) -> None:
@@ -81,10 +81,10 @@ def kernel_density(
     bandwidth: float,
     uniform: float = UNIFORM,
 ) -> Tensor:
-    """Density of all fixations in relative coordinates, every picture counting its fixations once.
+    """Density of all fixations in relative coordinates; every fixation has the same weight.
 
     Args:
-        fixations: Points and (height, width) of each picture.
+        fixations: Points and (height, width) of each image.
         grid: (height, width) of the result.
         bandwidth: Standard deviation of the Gaussian kernel, as a share of each side.
         uniform: Share of a uniform density mixed in, so that no place is impossible.
@@ -105,10 +105,10 @@ BANDWIDTHS = (0.03, 0.045, 0.06, 0.09, 0.12)
 
 
 def best_bandwidth(fixations: Sequence[tuple[Fixations, tuple[int, int]]], grid: tuple[int, int] = (48, 64)) -> float:
-    """Return the one of `BANDWIDTHS` under which each picture's fixations are likeliest, given those of all others.
+    """Return the one of `BANDWIDTHS` under which each image's fixations are likeliest, given those of all others.
 
     Args:
-        fixations: Points and (height, width) of each picture; at least two with points, else the widest is returned.
+        fixations: Points and (height, width) of each image; at least two with points, else the widest is returned.
         grid: (height, width) at which the likelihood is taken.
     """
     seen = [points.resized(size, grid) for points, size in fixations if len(points)]
@@ -127,7 +127,7 @@ def best_bandwidth(fixations: Sequence[tuple[Fixations, tuple[int, int]]], grid:
 
 
 class Standardise(nn.Module):
-    """Give each channel zero mean and unit variance, with statistics measured once over training pictures.
+    """Give each channel zero mean and unit variance, with statistics measured once over training images.
 
     Shape: (N, C, H, W) to the same.
 
@@ -153,7 +153,7 @@ def fit_centre_biases(network: nn.Module, data: TrainingStatistics, bandwidth: f
 
     Args:
         network: Has any number of `CentreBias` layers.
-        data: Whose training fixations.
+        data: Source of the training fixations.
         bandwidth: Standard deviation of the Gaussian kernel, as a share of each side.
     """
     layers = [module for module in network.modules() if isinstance(module, CentreBias)]
@@ -168,11 +168,11 @@ def fit_centre_biases(network: nn.Module, data: TrainingStatistics, bandwidth: f
 def fit_standardise(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Measure the channel statistics of every `Standardise` layer in a network in one pass.
 
-    A channel that hardly moved on these images may on others: its deviation counts as at least a hundredth of the
-    layer's median.
+    A channel that is nearly constant on these images may vary on others: its deviation counts as at least a hundredth
+    of the layer's median.
 
     Args:
-        network: Its `Standardise` layers follow frozen layers, so none depends on another.
+        network: Network whose `Standardise` layers follow frozen layers, so that none depends on another.
         batches: (N, 3, h, w) normalised images.
     """
     layers = [module for module in network.modules() if isinstance(module, Standardise)]
@@ -203,12 +203,12 @@ def fit_standardise(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 class StackedFeatures(nn.Module):
-    """The maps of a backbone as one map: standardised if it is frozen as a whole, brought to one stride, concatenated.
+    """The maps of a backbone brought to one stride and concatenated; standardised if the backbone is frozen as a whole.
 
     Shape: (N, 3, H, W) normalised image to (N, channels, h, w), h and w those of the map with the given stride.
 
     Args:
-        backbone: Whose maps.
+        backbone: Where the maps come from.
         stride: Stride of the result, that of one of the maps; finer maps are averaged, coarser ones interpolated.
     """
 

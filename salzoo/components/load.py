@@ -1,4 +1,4 @@
-"""`salzoo.load`: from what was typed to a model."""
+"""`salzoo.load`: a model by its name, its folder or its address on the Hub."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def load(
     Args:
         name: `model`, `model.tag`, the path of a checkpoint folder (`model.safetensors` and `config.json`) or of a
             Lightning checkpoint, or `hf://ORG/REPO@REVISION` for a checkpoint on the Hugging Face Hub.
-        weights: `default` for the published ones, or the tag of a checkpoint; None for an untrained network, the only
-            way to random weights.
+        weights: `default` for the published ones, or the tag of a checkpoint; None for an untrained network, which is
+            the only way to get random weights.
         device: Where the model goes: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...; None for the CPU.
         revision: Branch, tag or commit on the Hub, instead of the one that the zoo pins or `@REVISION`.
         token: Token for private and gated repositories; None takes HF_TOKEN or the client's login.
         cache_dir: Where downloads are kept; None takes HF_HOME.
         local_files_only: Do not ask the Hub; as HF_HUB_OFFLINE=1.
         options: Arguments of the model's class and fields of its training config, over those of the checkpoint. With
-            published weights only such that change no tensor of the network (`lr=1e-4`, `tta=...`). With
+            published weights, only those that change no tensor of the network (`lr=1e-4`, `tta=...`). With
             `weights=None`, a `backbone` and no tag, the variant of that backbone is taken if there is one.
 
     Returns:

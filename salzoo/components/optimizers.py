@@ -8,13 +8,13 @@ import torch
 
 
 def decaying_sgd(groups: list[dict[str, Any]], lr: float) -> dict[str, Any]:
-    """Return an optimiser with its schedule: SGD as in Keras 1, whose `decay` is one of the rate, not of weights.
+    """Return an optimiser with its schedule: SGD as in Keras 1, whose `decay` is that of the rate, not of the weights.
 
     Nesterov momentum 0.9; after t steps the rate is 1 / (1 + 0.0005 t) of that at the start.
 
     Args:
         groups: As `parameter_groups` returns them.
-        lr: Rate at the start of groups without their own.
+        lr: Learning rate at the start, of groups without their own.
     """
     sgd = torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(sgd, lambda step: 1 / (1 + 5e-4 * step))
@@ -28,10 +28,10 @@ def caffe_sgd(
 
     Args:
         groups: As `parameter_groups` returns them.
-        momentum: Of the gradient.
-        weight_decay: Of weights.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of all parameters but biases.
         step_size: Steps after which every rate is multiplied by `gamma`.
-        gamma: Below 1.
+        gamma: Factor below 1.
     """
     split = [
         {**group, **options, "params": chosen}

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 VALIDATION_METRICS = ("nss", "auc_judd", "cc", "sim", "kld")
 
 View = tuple[float, bool]
-"""What test-time augmentation shows the network: the input at this share of its sides, mirrored or not."""
+"""One view of test-time augmentation: the scale of the input's sides, and whether it is mirrored left to right."""
 
 
 class _Signature:
-    """The signature of a model's class with the arguments that it hands on, for `help` and notebooks."""
+    """The signature of a model's class, with the arguments of its network, for `help` and notebooks."""
 
     def __get__(self, instance: object, owner: type) -> inspect.Signature:
         """Return what the class accepts; names of it are looked up when somebody asks."""
@@ -51,12 +51,12 @@ class _Signature:
 class SaliencyModel(CheckpointModule):
     """Predicts where people look.
 
-    A paper names its `network_class`, whose arguments are those of the model, and overrides `default_loss`, and
-    `to_log_density` if its maps do not end in a softmax. What only training needs is `training_config`. The published
-    weights are exactly `network.state_dict()`.
+    A paper's class names its `network_class`, whose arguments the model takes too, and overrides `default_loss`, and
+    `to_log_density` if its maps do not end in a softmax. What only training needs is in `training_config`. The
+    published weights are exactly `network.state_dict()`.
 
     Args:
-        preprocess: What the network expects, with the backbone's own `mean` and `std` unless it has some. None takes
+        preprocess: Input that the network expects; without `mean` and `std` those of the backbone are taken. None takes
             `default_preprocess`.
         tta: Test-time augmentation: the views whose maps are averaged in eval mode, the first at the size of the
             result. `((1.0, False), (1.0, True))` adds the mirror image, at twice the work.
@@ -70,9 +70,9 @@ class SaliencyModel(CheckpointModule):
     training_class: ClassVar[type[TrainingConfig]] = TrainingConfig
     default_preprocess: ClassVar[Preprocess] = Preprocess()
     sigmoid: ClassVar[bool] = False
-    """Whether the sigmoid of the logits is the map; if not, losses on maps see the density scaled to a maximum of 1."""
+    """Whether the sigmoid of the logits is the map; if not, losses on maps get the density scaled to a maximum of 1."""
     statistics_images: ClassVar[int] = 256
-    """Training images on which `fit_statistics` measures channels."""
+    """Number of training images on which `fit_statistics` measures the channels."""
 
     def __init__(
         self, preprocess: Preprocess | None = None, *, tta: tuple[View, ...] = ((1.0, False),), **network: Any
@@ -137,13 +137,13 @@ class SaliencyModel(CheckpointModule):
         return normalise_log(logits)
 
     def average_views(self, maps: Sequence[Tensor]) -> Tensor:
-        """Average what the network returns for each view, upright, to (N, 1, h, w) logits of the first view's size."""
+        """Average the maps of all views, flipped back, to (N, 1, h, w) logits of the first view's size."""
         size = (maps[0].shape[-2], maps[0].shape[-1])
         alike = [m if m.shape[-2:] == size else F.interpolate(m, size, mode="bilinear") for m in maps]
         return alike[0] if len(alike) == 1 else sum(alike[1:], alike[0]) / len(alike)
 
     def fit_statistics(self, data: TrainingStatistics) -> None:
-        """Fit what no gradient trains, before training: every centre bias, and the statistics of every channel."""
+        """Before training, fit what no gradient trains: every centre bias, and the statistics of every channel."""
         fit_centre_biases(self.network, data)
         images = (image.to(self.device) for image in data.sample_images(self.statistics_images))
         fit_standardise(self.network, map(self._pixels, images))
@@ -186,7 +186,7 @@ class SaliencyModel(CheckpointModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Trainable parameters as groups for an optimiser: the network's own at `lr`, the backbones' at their share."""
+        """Trainable parameters as groups for an optimiser: backbones at `backbone_lr_scale * lr`, the rest at `lr`."""
         lr = self.training_config.lr
         inside = {p for backbone in self.backbones() for p in backbone.parameters() if p.requires_grad}
         own = [p for p in self.parameters() if p.requires_grad and p not in inside]
@@ -203,7 +203,7 @@ class SaliencyModel(CheckpointModule):
         """Load ImageNet weights into every backbone.
 
         Raises:
-            WeightsError: If they cannot be had.
+            WeightsError: If they can be neither found nor fetched.
         """
         for backbone in self.backbones():
             backbone.load_pretrained()
@@ -226,7 +226,7 @@ class SaliencyModel(CheckpointModule):
         return self.average_views([view for scale in scales for view in self._views(pixels, scale)])
 
     def _views(self, pixels: Tensor, scale: float) -> list[Tensor]:
-        """Return what the network says of the views of one scale, upright."""
+        """Return the network's maps of the views of one scale, flipped back."""
         flips = [flip for s, flip in self.tta if s == scale]
         if scale != 1:
             size = scaled_size((pixels.shape[-2], pixels.shape[-1]), scale)

@@ -1,4 +1,4 @@
-"""What only training needs: one object beside the network, filled from a recipe, replaceable at any time."""
+"""Settings that only training needs: one object apart from the network, filled from a recipe and replaceable."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class TrainingConfig:
     or `model.training_config = replace(model.training_config, lr=1e-4)`.
 
     Args:
-        lr: Learning rate; of AdamW the peak of a one-cycle schedule.
+        lr: Learning rate; with AdamW the peak of the one-cycle schedule.
         backbone_lr_scale: Learning rate of backbones as a share of `lr`; below 1 to fine-tune ImageNet weights gently.
         optimizer: `adamw` with a one-cycle schedule, or `sgd`, the paper's own stochastic gradient descent.
         loss: Criterion instead of the paper's own, as `salzoo.losses.get` takes it; None for the paper's.
         pretrained_backbone: Start from ImageNet weights; only a new network does, never one with published weights.
         cache_features: Keep the feature maps of frozen backbones in memory: epochs after the first two (images and
-            their mirror images) cost a fraction. Needs `--data.augment.crop 0`, and some megabytes an image.
-        accumulate: Batches to a step of a model that steps its optimisers itself; for others the trainer's
-            `accumulate_grad_batches` says so.
+            their mirror images) take a fraction of the time. Needs `--data.augment.crop 0` and some megabytes an image.
+        accumulate: Batches per optimiser step, for a model that steps its optimisers itself; all others follow the
+            trainer's `accumulate_grad_batches`.
     """
 
     lr: float = 1e-3

@@ -12,9 +12,9 @@ from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.errors import SpecError
 
 FLOOR = 0.03
-"""Added to a map that is stretched to [0, 1] before it is normalised: no place is impossible. Of 0.03, 0.1, 0.2 and 0.4
-the value under which the fixations of OSIE's validation split are most likely, for all systems here. Without a centre
-prior, NSS, CC and AUC do not depend on it."""
+"""Added to a map that is stretched to [0, 1] before it is normalised, so that no place is impossible. For all systems
+here, the one of 0.03, 0.1, 0.2 and 0.4 that makes the fixations of OSIE's validation split most likely. Without a
+centre prior, NSS, CC and AUC do not depend on it."""
 
 CENTRE_SIGMA = (0.19, 0.22)
 """Standard deviation of fixations around the image's centre, as a share of its height and width: that of the training

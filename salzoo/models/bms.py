@@ -1,4 +1,4 @@
-"""Boolean Map Saliency (Zhang and Sclaroff, ICCV 2013; TPAMI 2016): what is surrounded draws the eye.
+"""Boolean Map Saliency (Zhang and Sclaroff, ICCV 2013; TPAMI 2016): surrounded regions attract attention.
 
 Each channel is cut at many thresholds; a region of a Boolean map that does not touch the image's border is
 surrounded. Here all thresholds are cut at once, exactly: a pixel of level l is in a surrounded region of {level > t} if
@@ -140,7 +140,7 @@ def median(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 def openness(levels: Tensor) -> Tensor:
-    """How high one can stay on the way out: the highest lowest level of all 8-connected paths to the border.
+    """For each pixel, the maximum over all 8-connected paths to the border of the lowest level on the path.
 
     The geodesic reconstruction of a map from its border, by sweeps up and down, then left and right, until nothing
     changes; in numpy, whose calls on single rows cost less than torch's.
@@ -151,7 +151,7 @@ def openness(levels: Tensor) -> Tensor:
     Returns:
         (C, H, W) uint8, at most `levels`.
     """
-    margin = ((0, 0), (1, 1), (1, 1))  # of zeros, which keep the maps of a line apart
+    margin = ((0, 0), (1, 1), (1, 1))  # zeros, which separate the maps that a swept line runs through
     walls = np.pad(levels.cpu().numpy(), margin)
     reached = walls.copy()
     reached[:, 2:-2, 2:-2] = 0

@@ -41,7 +41,7 @@ class DeepGazeIINetwork(nn.Module):
         backbone: timm name; frozen.
         feature_nodes: Strides or module names; the default is the paper's.
         hidden: Channels of the read-out's hidden layers.
-        activation: Between the layers; the paper's is `relu`, also after the last one.
+        activation: Activation between the layers; the paper's is `relu`, also after the last layer.
         stride: Stride of the map on which the read-out's later layers, the blur and the centre bias work; the paper's
             is 4 (2 after halving the image).
         dropout: Share of the read-out's hidden channels left out in training.

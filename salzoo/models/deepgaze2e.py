@@ -43,7 +43,7 @@ NODES: tuple[tuple[int | str, ...], ...] = (
     ),
     ("layer3.5.conv1", "layer3.5.conv2", "layer3.4.conv2", "layer4.2.conv2"),
 )
-"""Those of the authors' code, `deepgaze_pytorch/deepgaze2e.py`, before the ReLU: 2048, 2416, 2048, 2560 channels."""
+"""Nodes of the authors' code, `deepgaze_pytorch/deepgaze2e.py`, before the ReLU: 2048, 2416, 2048, 2560 channels."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Component(nn.Module):
 
     Args:
         channels: Channels of each map; with `layer_norm` there is one map.
-        options: Of the network; see there.
+        options: Arguments of `DeepGazeIIENetwork` that all read-outs share.
     """
 
     def __init__(self, channels: Sequence[int], options: Readout) -> None:

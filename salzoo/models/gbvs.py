@@ -1,7 +1,7 @@
 """Graph-Based Visual Saliency (Harel, Koch and Perona, NIPS 2006): where a random walk over an image spends its time.
 
 The chains need no power iteration. Their weights are w(i, j) = u(i) s(i, j) v(j) with s symmetric, so that they are
-reversible, and what they come to is the graph's weighted degree:
+reversible, and their equilibrium is the graph's weighted degree:
 - activation, w = |A(i) - A(j)| F(i, j): the share of node i is proportional to the sum over j of |A(i) - A(j)| F(i, j);
 - concentration, w(i to j) = A(j) F(i, j): it is proportional to A(i) times the sum over j of F(i, j) A(j).
 This is what the authors' power iteration approaches to its tolerance of 1e-4, where it converges.
@@ -120,7 +120,7 @@ def proximity(size: tuple[int, int], sigma: float) -> Tensor:
 
 
 def activation(maps: Tensor, sigma: float) -> Tensor:
-    """Equilibrium of the walk to what differs: (C, h, w) features to (C, h, w), each summing to 1 (0 if constant)."""
+    """Equilibrium of the walk towards dissimilar nodes: (C, h, w) features to (C, h, w), each of sum 1 (0 if flat)."""
     near = proximity((maps.shape[-2], maps.shape[-1]), sigma).to(maps)
     flat = filters.rescale(maps).flatten(1)
     degree = [(one[:, None] - one).abs_().mul_(near).sum(1) for one in flat]  # in place: a graph is its largest matrix

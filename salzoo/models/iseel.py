@@ -1,4 +1,4 @@
-"""iSEEL: similar images, each with a small network of its own (Tavakoli et al., Neurocomputing 2017).
+"""iSEEL: an ensemble of the small networks of similar training images (Tavakoli et al., Neurocomputing 2017).
 
 Re-implementation from the paper (arXiv:1610.06449) and the published constants (share of neighbours, alpha, sigma).
 Nothing is fitted by gradient: each training image owns an extreme learning machine, random hidden units with
@@ -57,7 +57,7 @@ class ISEELNetwork(nn.Module):
         feature_nodes: Two or more rising strides; the map of the last one is the grid of the machines.
         machines: Number of machines, one for each training image (the paper's 700).
         hidden: Random units, shared by the machines.
-        neighbours: Share of the machines that an image asks (490 of 700).
+        neighbours: Share of the machines whose answers are summed for an image (490 of 700).
         layout: Cells of the scene descriptor in a row and in a column.
         alpha: Power of the summed answers.
         uniform: Share of a uniform density in the result.

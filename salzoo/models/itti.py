@@ -1,7 +1,7 @@
 """Itti, Koch and Niebur (TPAMI 1998): centre-surround differences of intensity, colour and orientation.
 
 Differences from the paper:
-- Gabor filters, which the paper leaves to a steerable pyramid, are those of the GBVS toolbox; they run on each level.
+- The Gabor filters are those of the GBVS toolbox, where the paper has a steerable pyramid; they run on each level.
 - Colour opponency RG(c, s) is |RG(c) - RG(s)|; Eq. 2 as printed would respond to uniform colour.
 - Images are brought to 640 pixels on the longer side, the size of the paper's, so that its levels mean the same.
 - The map is the density of fixations, without the winner-take-all network that visits one place after the other.

@@ -63,17 +63,17 @@ class Maxout(nn.Module):
 class SharedReadout(nn.Module):
     """The two fully connected layers with maxout between, each with a part of its weights shared by all places.
 
-    Hidden units lie on the grid of the features, several at each place. One weighs the features of its own place as all
-    units of its kind do, and the whole image by weights of its own. In the map it lights, or darkens, its place as
-    all units of its kind do, and every pixel by weights of its own. Weights of its own start from 0. The sums of both
-    are fully connected layers like any others; they only start as convolutions, which one image teaches at a hundred
-    places.
+    Hidden units lie on the grid of the features, several kinds at each place. Each layer is the sum of two sets of
+    weights: shared ones, equal for all units of a kind, by which a unit sees the features of its own place and raises
+    or lowers the map there; and own ones, from all features and to every pixel, which start from 0. The sums are fully
+    connected layers like any others; they only start as convolutions, for which one image is a hundred examples.
 
     Shape: (N, C, 10, 10) features to maps (N, 1, 48, 48).
 
     Args:
         channels: Channels C of the features.
-        hidden: Units before the maxout, a multiple of 400: half of the kinds light their places, half darken them.
+        hidden: Units before the maxout, a multiple of 400; half of the kinds raise the map at their place, half lower
+            it.
 
     Raises:
         SpecError: If `hidden` is not such a multiple.
@@ -110,7 +110,7 @@ def paper_readout(channels: int, hidden: int) -> nn.Sequential:
 
 
 def bumps() -> Tensor:
-    """Return (100, 48 * 48) what each place adds to each pixel of the map if places are interpolated bilinearly."""
+    """Return the weights (100, 48 * 48) of each place for each pixel of the map: bilinear interpolation of places."""
     middles = FIRST + STEP * torch.arange(GRID)
     pixels = (torch.arange(MAP_SIZE) + 0.5).clamp(middles[0], middles[-1])
     side = (1 - (pixels - middles[:, None]).abs() / STEP).clamp_min(0)

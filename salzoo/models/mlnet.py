@@ -94,7 +94,7 @@ class MLNetNetwork(nn.Module):
         feature_nodes: Strides or module names; one has stride 8, to which maps of other strides are brought.
         pools: Name of a pooling layer of the backbone to the stride of the `ShiftedMaxPool` that replaces it.
         frozen: Do not train the backbone, and standardise its maps.
-        activation: After each of the two convolutions.
+        activation: Activation after each of the two convolutions.
         dropout: Share of the features' values left out in training.
     """
 

@@ -1,4 +1,4 @@
-"""Mr-CNN: three patches around a place, and whether somebody looks at it (Liu, Han, Zhang, Wen & Liu, CVPR 2015).
+"""Mr-CNN: whether a place is fixated, from three patches around it (Liu, Han, Zhang, Wen & Liu, CVPR 2015).
 
 Re-implementation from secondary sources: the authors published no code, and the figures below are those on which public
 re-implementations agree.
@@ -59,7 +59,7 @@ class Stream(nn.Module):
         self.full = nn.Linear(channels[-1] * FEATURE**2, hidden)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Look at patches one by one."""
+        """Return the features of patches, one by one."""
         x = patches
         for i, convolution in enumerate(self.convolutions):
             x = convolution(x).relu()
@@ -67,7 +67,7 @@ class Stream(nn.Module):
         return cast("Tensor", self.full(x.flatten(1)).relu())
 
     def on_grid(self, image: Tensor, grid: int) -> Tensor:
-        """Look at the patches around all places of a grid, computing what they share once: the same values.
+        """Return the features of the patches around all places of a grid; what patches share is computed once.
 
         Where the patches start at even positions they share one grid of pooling windows, and pooling may keep its
         stride. Otherwise each position is pooled, and what follows is dilated to read every second one.
@@ -104,7 +104,7 @@ def _repeat_border(image: Tensor, before: int, after: int) -> Tensor:
 class MrCNNNetwork(nn.Module):
     """Three streams that share nothing, and their fusion.
 
-    Shape: (N, 3, S, S) normalised image to (N, 1, grid, grid) logits of being looked at.
+    Shape: (N, 3, S, S) normalised image to (N, 1, grid, grid) logits that a place is fixated.
 
     Args:
         channels: Channels of each stream's three convolutions.
@@ -209,7 +209,7 @@ class MrCNN(SaliencyModel):
         return F.binary_cross_entropy_with_logits(logits[image, 0, rows, columns], labels)
 
     def _draw(self, density: Tensor) -> tuple[Tensor, Tensor]:
-        """Return places (N, P, 2) and whether somebody looks there (N, P), 0 or 1."""
+        """Return places (N, P, 2) and whether they are fixated (N, P), 0 or 1."""
         config, (fixated, other) = self.training_config, split_by_height(density)
         places = torch.cat([draw_places(fixated, config.fixated), draw_places(other, config.others)], 1)
         labels = places.new_zeros(places.shape[:2])

@@ -97,7 +97,7 @@ class PDPTraining(TrainingConfig):
 
     Args:
         lr: Learning rate of the head at the start; of AdamW the peak of a one-cycle schedule.
-        distance: What is minimised (Table 1).
+        distance: Distance that is minimised (Table 1).
         target: `softmax` of the true map scaled to [0, 1] (the released code), or its plain `density`.
     """
 

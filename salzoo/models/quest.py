@@ -75,7 +75,7 @@ class QuestNetwork(nn.Module):
         self.centre_bias = CentreBias()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode, decode, and favour the middle."""
+        """Encode, decode, and add the centre bias."""
         maps = self.backbone(image)
         size = (maps[self.reference].shape[-2], maps[self.reference].shape[-1])
         levels = [

@@ -103,7 +103,7 @@ class Discriminator(nn.Module):
         self.head = nn.Sequential(nn.Linear(flat, 100), nn.Tanh(), nn.Linear(100, 2), nn.Tanh(), nn.Linear(2, 1))
 
     def forward(self, saliency: Tensor, image: Tensor) -> Tensor:
-        """Judge."""
+        """Return the logits that the maps are true ones."""
         logits: Tensor = self.head(self.features(torch.cat([saliency, image], dim=1)))
         return logits
 
@@ -118,7 +118,7 @@ class SalGANTraining(TrainingConfig):
         content_weight: Alpha of Eq. 4, the weight of the content loss in the game (0.05; the code: 1/20).
         adversarial_lr: Learning rate of both networks in the second stage (3e-4).
         training_size: (height, width) of the training images, if it is not `preprocess.size`: the discriminator's
-            fully connected layer takes no other. To be given to the data module as well (`--data.size`).
+            fully connected layer takes no other. The data module needs it as well (`--data.size`).
     """
 
     optimizer: Literal["adamw", "sgd"] = "sgd"

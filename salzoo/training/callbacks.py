@@ -1,7 +1,7 @@
 """Checkpoints of a run: written whole or not at all, checked before they are resumed from.
 
-A run keeps three: `last.ckpt` and `previous.ckpt`, the two latest epochs, and `best.ckpt`. They are pickles of this
-machine, to resume from; what is published is the checkpoint folder of `salzoo.checkpoint.folder`.
+A run keeps three: `last.ckpt` and `previous.ckpt`, the two latest epochs, and `best.ckpt`. They are Lightning's pickles
+and meant for resuming; what is published is the checkpoint folder of `salzoo.checkpoint.folder`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, flushes it to the disk and renames it; the last one becomes the previous.
+    """Writes a checkpoint to a temporary file, flushes it to the disk and renames it; `last` becomes `previous`.
 
-    Lightning's own writer moves it over from /tmp, which on another file system is a copy, and does not flush.
+    Lightning's own writer moves the file over from /tmp, which is a copy on another file system, and does not flush.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write; after an error (a full disk) what was there before is still there.
+        """Write; after an error (a full disk) the file that was there before is still there.
 
         Raises:
             OSError: If it cannot be written.
@@ -68,11 +68,11 @@ class Best(ModelCheckpoint):
     validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that this epoch has a score."""
+        """Note that this epoch has been validated."""
         self.validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save."""
+        """Save the epoch if it was validated."""
         if self.validated:
             super().on_train_epoch_end(trainer, pl_module)
         self.validated = False
@@ -81,22 +81,22 @@ class Best(ModelCheckpoint):
 class CheckScheduleOnResume(Callback):
     """Refuses to go on with a run whose learning rate was laid out over another number of steps.
 
-    A one-cycle rate ends with the last step: in a longer run PyTorch stops amid an epoch, in a shorter one the rate
-    never comes down. A schedule without an end goes on for as long as one likes.
+    A one-cycle schedule ends with the last step: in a longer run PyTorch stops in the middle of an epoch, in a shorter
+    one the rate never comes down. Schedules without an end are not checked.
     """
 
     before: dict[str, int] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Write down what the run is to be."""
+        """Store the planned steps, epochs and devices."""
         checkpoint["planned"] = _planned(trainer, pl_module)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep what the run was to be."""
+        """Read what the interrupted run had planned."""
         self.before = checkpoint.get("planned")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare.
+        """Compare both plans.
 
         Raises:
             SpecError: If the numbers of steps differ.
@@ -119,7 +119,7 @@ def _planned(trainer: Trainer, model: LightningModule) -> dict[str, int]:
 
 
 def callbacks(folder: Path) -> list[Callback]:
-    """Return what saves the best epoch, and what saves the last: `save_last` would write it after better ones only."""
+    """Return the callbacks that save the best and the last epoch; `save_last` writes the last only if it is better."""
     each: dict[str, Any] = {
         "dirpath": folder,
         "save_on_train_epoch_end": True,  # a whole epoch, so that a resumed run repeats none of it

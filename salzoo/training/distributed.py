@@ -1,4 +1,4 @@
-"""A run on several devices and machines: what torchrun or SLURM started, how it is stopped, what one step sees."""
+"""Runs on several devices and machines: processes of torchrun and SLURM, signals, batch norms, the effective batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ T = TypeVar("T")
 def launched() -> dict[str, Any]:
     """Return the trainer's arguments for the processes that torchrun or SLURM started, nothing if none did.
 
-    Lightning's own answer to SLURM's warning, a checkpoint amid an epoch, is switched off: `SignalHandler` does it.
+    Lightning's own response to SLURM's warning, a checkpoint in the middle of an epoch, is switched off;
+    `SignalHandler` takes its place.
     """
     if TorchElasticEnvironment.detect():
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -40,10 +41,10 @@ def launched() -> dict[str, Any]:
 
 
 class SignalHandler(Callback):
-    """Ends a run at once on SIGTERM, with exit code 143, and on SLURM's SIGUSR1, after putting the job back in line.
+    """Ends a run at once on SIGTERM, with exit code 143, and on SLURM's SIGUSR1, after requeueing the job.
 
-    Nothing is saved then: the last whole epoch is on the disk, and resuming from it repeats the rest bit by bit.
-    Lightning's own handler broadcasts from inside the signal, which hangs a step that is exchanging gradients.
+    Nothing is saved at that moment: the last whole epoch is on the disk, and resuming from it repeats the rest bit
+    by bit. Lightning's own handler broadcasts from inside the signal, which hangs a step that is exchanging gradients.
     """
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,19 +79,19 @@ def _slurm_job() -> str:
 
 
 class SyncBatchNorm(LayerSync):
-    """On several GPUs, measures the statistics of batch normalisation over the batches of all.
+    """Batch normalisation over the batches of all GPUs of a run.
 
     Lightning's own plugin would lose the activation that timm's layers hold. PyTorch has no such layer for the CPU:
     there each process measures its own batch, and the first one's running statistics are kept.
     """
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Replace the layers, on GPUs; Lightning calls it in a run of several processes only."""
+        """Replace the layers, on GPUs only; Lightning calls this in runs of several processes only."""
         on_gpu = next(model.parameters()).is_cuda
         return synchronised(model) if on_gpu and trained_batch_norm(model) else model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Leave them: names and values of the tensors are the same, and in eval mode so is the result."""
+        """Leave the layers as they are: tensors keep their names and values, and eval mode gives the same results."""
         return model
 
 
@@ -110,15 +111,15 @@ def synchronised(model: nn.Module) -> nn.Module:
 
 
 class LogRunSummary(Callback):
-    """Says at the start how many pictures a step sees, on what, and at which learning rate."""
+    """Prints devices, effective batch and learning rate at the start of a run."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print."""
+        """Print the summary."""
         rank_zero_info(statement(trainer, pl_module))
 
 
 def accumulation(model: LightningModule) -> int:
-    """Return the batches to a step of a model that steps its optimisers itself, 1 of any other."""
+    """Return the batches per optimiser step of a model that steps its optimisers itself, 1 for any other."""
     return int(getattr(getattr(model, "training_config", None), "accumulate", 1))
 
 

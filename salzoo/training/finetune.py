@@ -1,4 +1,4 @@
-"""Adapt a trained model to a new set, also a small one of one's own: the job behind `salzoo finetune`."""
+"""Adapt a trained model to another dataset, also a small one: the job behind `salzoo finetune`."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from salzoo.training.fit import Run, export, parse
 
 MONITOR = "val/kld"
 FEW_IMAGES, FEW_VALIDATION = 20, 5
-"""Training images fewer than which are warned of, and validation images fewer than which training images help out."""
+"""With fewer training images there is a warning; with fewer validation images, training images are used for them."""
 CACHED_IMAGES = 500
-"""Number of training images up to which the maps of a frozen backbone are kept in memory: some megabytes an image."""
+"""Up to so many training images, the maps of a frozen backbone are cached in memory: some megabytes an image."""
 RATE = 1e-3
 PATIENCE = 4
 
@@ -47,8 +47,8 @@ class Finetuning:
         output: Folder for `<name>.<tag>/`.
         options: Lightning CLI options, which go over the recipe (`--training.lr`, `--trainer.max_epochs` of each stage,
             `--data.batch_size`, `--data.sets` and `--data.root`).
-        command: As typed, for the record.
-        license: SPDX identifier of the weights that come out; None takes that of the weights to start from.
+        command: The command as typed, for the record.
+        license: SPDX identifier of the resulting weights; None takes that of the initial weights.
     """
 
     name: str
@@ -60,28 +60,29 @@ class Finetuning:
 
 @dataclass(frozen=True)
 class Adapted:
-    """What came out.
+    """Result of a fine-tuning.
 
     Args:
         folder: The checkpoint folder.
-        tables: One a data set: rows `before` and `after` on images that were not trained on; none in the processes
-            beside the first.
+        tables: One table a dataset, with rows `before` and `after`, on images that were not trained on; empty in all
+            processes but the first.
     """
 
     folder: Path
     tables: tuple[Table, ...]
 
     def to_text(self) -> str:
-        """Return the tables, and under each what changed with its 95 % interval over images."""
+        """Return the tables, and under each the differences with their 95 % intervals over images."""
         return "\n\n".join(f"{table.to_markdown()}\n\n{gains(table)}" for table in self.tables)
 
 
 def finetune(job: Finetuning) -> Adapted | None:
     """Refit the centre bias, train the read-out, then all that the model trains; keep what is best on validation.
 
-    Trunks are frozen in the first stage, what the model itself freezes always, and the statistics of batch
-    normalisation too: a small set's are worse than those that came with the weights. The weights to start from compete:
-    training that does not help on the validation images changes nothing but the centre bias.
+    Backbones are frozen in the first stage. What the model itself freezes stays frozen throughout, and so do the
+    statistics of batch normalisation: those of a small dataset are worse than those that came with the weights. The
+    initial weights are a candidate too: training that does not help on the validation images changes only the centre
+    bias.
 
     Returns:
         None after a rehearsal with `--trainer.fast_dev_run`, which writes nothing.
@@ -128,7 +129,7 @@ def gains(table: Table) -> str:
 
 
 def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
-    """Return the configuration that the command's options go over: the checkpoint's model, a schedule of its own."""
+    """Return the configuration that the command's options override: the checkpoint's model, and its own schedule."""
     variant = spec.variants.get(origin.tag) or spec.variants[spec.default]
     kept = {k: v for k, v in variant.recipe.get("data", {}).items() if k in ("size", "augment")}
     trainer = {k: v for k, v in variant.recipe.get("trainer", {}).items() if k == "precision"}
@@ -143,7 +144,7 @@ def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
 
 
 def refit_centre_bias(model: SaliencyModel, data: SaliencyDataModule) -> None:
-    """Fit every centre bias in the network to the training fixations, the smoother the fewer there are."""
+    """Fit every centre bias in the network to the training fixations, with the likeliest bandwidth."""
     layers = [module for module in model.network.modules() if isinstance(module, CentreBias)]
     if layers:
         points = list(data.train_points())
@@ -154,13 +155,13 @@ def refit_centre_bias(model: SaliencyModel, data: SaliencyDataModule) -> None:
 
 
 class HoldoutDataModule(SaliencyDataModule):
-    """If a set has fewer than `FEW_VALIDATION` images to validate on, takes every fifth of train and val for that."""
+    """Takes every fifth image of train and val for validation if a dataset has fewer than `FEW_VALIDATION` of them."""
 
     def datasets(self, split: Split) -> list[FixationDataset]:
-        """Return one split of each set.
+        """Return one split of each dataset.
 
         Raises:
-            DatasetNotFoundError: If a set has a single image to train and validate on.
+            DatasetNotFoundError: If a dataset has a single image to train and validate on.
         """
         if split not in ("train", "val"):
             return super().datasets(split)
@@ -180,7 +181,7 @@ def _held_out(train: FixationDataset) -> tuple[FixationDataset, FixationDataset]
 
 
 def sibling(dataset: FixationDataset, split: Split) -> FixationDataset | None:
-    """Return another split of a set, None if it has no image."""
+    """Return another split of a dataset, None if it has no image."""
     try:
         return dataset.sibling(split)
     except DatasetNotFoundError:
@@ -188,10 +189,10 @@ def sibling(dataset: FixationDataset, split: Split) -> FixationDataset | None:
 
 
 class FinetuneTask(LightningModule):
-    """One stage: trains what has a gradient with AdamW, under a rate that falls to 0 along half a cosine.
+    """One stage: AdamW on all parameters that require a gradient, with a rate that falls to 0 along half a cosine.
 
     Args:
-        model: What is trained, by its own loss.
+        model: Model that is trained, with its own loss.
         share: Learning rate at the start, as a share of the model's own.
     """
 
@@ -204,7 +205,7 @@ class FinetuneTask(LightningModule):
         self.model.setup(stage)
 
     def train(self, mode: bool = True) -> FinetuneTask:
-        """Set the mode, but leave the statistics of batch normalisation as they came."""
+        """Set the mode, but leave the statistics of batch normalisation as they are."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, _BatchNorm):
@@ -232,7 +233,7 @@ class FinetuneTask(LightningModule):
         self.log_dict(metrics, batch_size=len(batch["image"]), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; the backbone at its share of the rate, as the model says."""
+        """AdamW, with the model's own learning rate for its backbones."""
         groups = [{**g, "lr": g["lr"] * self.share} for g in self.model.parameter_groups()]
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
         steps = max(int(self.trainer.estimated_stepping_batches), 1)
@@ -244,14 +245,14 @@ class KeepBest(Callback):
     """Keeps the network of the best validation in memory, over all stages and from before the first.
 
     Args:
-        network: Whose tensors are kept.
+        network: Network whose tensors are kept.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self.network, self.score = network, math.inf
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare."""
+        """Keep the network if it is better than before."""
         score = float(trainer.callback_metrics[MONITOR])
         rank_zero_info(f"epoch {trainer.current_epoch}: {MONITOR} {score:.4f}")
         if score < self.score:
@@ -264,7 +265,7 @@ class KeepBest(Callback):
 
 
 def _start(cli: LightningCLI, parent: SaliencyModel) -> tuple[SaliencyModel, SaliencyDataModule]:
-    """Return the model with its parent's weights, and the data; say what there is little of."""
+    """Return the model with its parent's weights, and the data; warn if there are few images."""
     model, data = cli.model, cli.datamodule
     try:
         model.network.load_state_dict(parent.network.state_dict())
@@ -315,13 +316,13 @@ def _stage(cli: LightningCLI, tuner: FinetuneTask, data: SaliencyDataModule, bes
 
 
 def _comes_again(data: SaliencyDataModule) -> bool:
-    """Return whether training images come again as they were, and are few enough to keep the backbone's maps."""
+    """Return whether training images repeat exactly, and are few enough to cache the backbone's maps."""
     cropped = data.augment is not None and data.augment.crop > 0
     return not cropped and sum(map(len, data.datasets("train"))) <= CACHED_IMAGES
 
 
 def _compare(parent: SaliencyModel, model: SaliencyModel, data: SaliencyDataModule) -> Iterator[Table]:
-    """Yield a table a data set: its test split, or what it was validated on if it has none."""
+    """Yield a table for each dataset, on its test split, or on the validation images if it has none."""
     for train, val in zip(data.datasets("train"), data.datasets("val"), strict=True):
         test = sibling(train, "test")
         note = () if test else ("Warning: there is no test image; these chose the epoch, so `after` looks better.",)

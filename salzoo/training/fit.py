@@ -52,10 +52,10 @@ class Run:
         tag: Its variant.
         output: Folder of the run: `checkpoints/`, `logs/`, and at the end the checkpoint folder `<name>.<tag>/`.
         options: Lightning CLI options (`--trainer.max_epochs 3`, `--training.lr 1e-3`, `--data.batch_size 8`,
-            `--config FILE`), which go over the recipe.
+            `--config FILE`), which override the recipe.
         resume: `last`, or a `.ckpt` file of an earlier run; `auto`, the last if there is one; None to start anew.
-        command: As typed, for the record.
-        license: SPDX identifier of the weights that come out.
+        command: The command as typed, for the record.
+        license: SPDX identifier of the resulting weights.
     """
 
     spec: ModelSpec
@@ -181,7 +181,7 @@ def parse(
 
 
 def _reason(run: Run, error: ArgumentError) -> str:
-    """Return what was wrong with the options, and where an option that moved is now."""
+    """Return what is wrong with the options, and the group that a misplaced option belongs to."""
     reason = " ".join(str(error).split())
     training = {field.name for field in fields(import_class(run.spec).training_class)}
     if moved := next((name for name in sorted(training) if f"model.{name}" in reason), None):
@@ -190,7 +190,7 @@ def _reason(run: Run, error: ArgumentError) -> str:
 
 
 class TrainingCLI(LightningCLI):
-    """Lightning's CLI with a third group beside model and data: `--training.lr`, of the model's training config."""
+    """Lightning's CLI with a third group beside model and data: `--training`, the model's training config."""
 
     def __init__(self, training_class: type[TrainingConfig], *args: Any, **options: Any) -> None:
         self.training_class = training_class
@@ -235,7 +235,7 @@ def _cli(
 
 @functools.cache
 def constructor(model_class: type[SaliencyModel]) -> Any:
-    """Return a function that builds a model and says what it accepts: a model hands arguments on to its network."""
+    """Return a function that builds a model, and whose signature lists the arguments of its network too."""
 
     def build(**arguments: Any) -> SaliencyModel:
         return model_class(**arguments)
@@ -251,9 +251,9 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
     """Write the checkpoint folder: weights, config with provenance, card.
 
     Args:
-        cli: Its model's weights, and its configuration.
-        run: What was trained.
-        parent: The checkpoint that training went on from, whose training sets the new one has seen too.
+        cli: Model, data and configuration of the run.
+        run: The run.
+        parent: The checkpoint that was fine-tuned, whose training sets count as the new one's too.
     """
     model: SaliencyModel = cli.model
     config, seed = _plain(cli.config), cli.config["seed_everything"]
@@ -283,7 +283,7 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
 def _validate(model: SaliencyModel, cli: LightningCLI) -> float:
     """Return the NSS on the images that validation takes, in float32 whatever the trainer's precision.
 
-    All in this process: the others have ended their work.
+    In this process alone: the others have finished.
     """
     data, trainer = cli.datamodule, cli.trainer
     items = (dataset[i] for dataset in data.datasets("val") for i in range(len(dataset)))
