@@ -68,7 +68,7 @@ def by_nss(result: dict[str, Any]) -> list[str]:
 def mit300_table(result: dict[str, Any]) -> str:
     """Return what was published for MIT300, beside our NSS on OSIE: other images and other weights."""
     lines = [
-        "What was published for MIT300, in the order of our NSS on OSIE: other pictures, for the deep ones other "
+        "What was published for MIT300, in the order of our NSS on OSIE: other images, for the deep ones other "
         "weights and for `itti` another implementation, so that only the order can be compared.",
         "",
         f"| model | OSIE NSS | {' | '.join(f'MIT300 {title}' for title in LEADERBOARD.values())} | board, source |",
@@ -111,7 +111,7 @@ def classic_table() -> str:
 def costs_table() -> str:
     """Return how long each checkpoint takes for an image, and the peak memory of its training."""
     latency, memory = results("latency")["600x800"], results("training")["memory"]
-    lines = ["| | a picture | training: pictures a step | peak memory |", "|---|---|---|---|"]
+    lines = ["| | an image | training: images a step | peak memory |", "|---|---|---|---|"]
     for row, milliseconds in latency["milliseconds"].items():
         trained = memory.get(row)
         cells = "– | –" if trained is None else f"{trained['batch_size']} | {trained['megabytes'] / 1000:.1f} GB"
