@@ -45,8 +45,8 @@ def test_table() -> str:
     """Return the numbers of all rows on the three sets, and what was published for MIT300."""
     measured = [results(name) for name in SETS]
     said = (
-        "Measured by `make table`, row by row: the commit of each is in `benchmarks/results/<set>.json`. The only draw "
-        "is that of `permutation`, with seed 0."
+        "Measured by `make table`, row by row: the commit of each is in `benchmarks/results/<set>.json`. The only "
+        "random row is `permutation`, with seed 0."
     )
     return "\n\n".join([*(ranked(result).to_markdown() for result in measured), said, mit300_table(measured[0])])
 

@@ -120,7 +120,7 @@ def fetch_weights(address: HubRef, folder: Path, access: HubOptions, sha256: str
         most: Largest size in bytes, that of the network; a larger file is not downloaded.
 
     Raises:
-        WeightsError: If the file cannot be had, is too large, or is another one.
+        WeightsError: If the file cannot be fetched, is too large, or has another checksum.
     """
     at = HubRef(address.repo, folder.name)
     if _offline(access):

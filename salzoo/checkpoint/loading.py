@@ -282,7 +282,7 @@ def spec_of(config: Config, where: Path) -> ModelSpec:
     if config.model not in spec_names():
         raise WeightsError(
             f"{where}: config.json names the model {config.model!r}, which this zoo does not have. If it is "
-            "somebody's own, install the package that has it, or salzoo.register its YAML."
+            "a model of another package, install that package, or salzoo.register its YAML."
         )
     return read_spec(config.model)
 

@@ -198,7 +198,7 @@ class SalNet(SaliencyModel):
         """Load ImageNet weights: those of `vgg_cnn_m` from `training_config.stem_weights`.
 
         Raises:
-            WeightsError: If they cannot be had.
+            WeightsError: If they can be neither found nor fetched.
         """
         if isinstance(self.network.features, VGGMStem):
             self.network.features.load(_require(self.training_config.stem_weights))
