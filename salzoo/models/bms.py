@@ -139,6 +139,7 @@ def median(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # it would trace numpy, and fail in inference mode
 def openness(levels: Tensor) -> Tensor:
     """For each pixel, the maximum over all 8-connected paths to the border of the lowest level on the path.
 
