@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e ".[dev]"
 	touch $@
 
-predict: $(VENV)/.ready          ## maps and overlays of sample pictures in predictions/
+predict: $(VENV)/.ready          ## maps and overlays of sample images in predictions/
 	$(BIN)/python examples/predict_samples.py
 
 test: $(VENV)/.ready             ## all tests but the slow ones; K=salgan for those of one model
@@ -42,10 +42,10 @@ map: $(VENV)/.ready              ## check the floors, write the map of rooms int
 table: $(VENV)/.ready            ## measure checkpoints (ROOT=folder of osie, eyecrowd, scene500; ROWS=some): cards and README
 	$(BIN)/python benchmarks/table.py --root $(ROOT) $(ROWS)
 
-picture: $(VENV)/.ready          ## the picture in the README
+picture: $(VENV)/.ready          ## the figure in the README
 	$(BIN)/python benchmarks/picture.py
 
-sheets: $(VENV)/.ready           ## overlays on eight pictures for each card; ROWS="quest mlnet" for some models
+sheets: $(VENV)/.ready           ## overlays on eight images for each card; ROWS="quest mlnet" for some models
 	$(BIN)/python benchmarks/sheets.py $(ROWS)
 
 bench: $(VENV)/.ready            ## speed
