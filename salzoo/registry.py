@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -234,14 +235,28 @@ def _forget() -> None:
 def spec_files() -> dict[str, Path]:
     """Return the YAML of each model by its name: those of the zoo, of installed packages, and registered ones."""
     import importlib.metadata  # slower than all the rest together
-    import importlib.util
 
     found = {path.stem: path for path in shipped("zoo_configs").glob("*.yaml")}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        package = importlib.util.find_spec(entry.value)
-        for place in (package.submodule_search_locations or []) if package else []:
-            found.setdefault(entry.name, Path(place) / f"{entry.name}.yaml")
+        path = _packaged(entry.name, entry.value)
+        if path is not None and entry.name not in found:
+            found[entry.name] = path
+        else:  # what is wrong with one package is no reason to lose the zoo
+            why = f"the package {entry.value} has no {entry.name}.yaml" if path is None else "that name is taken"
+            warnings.warn(f"The model {entry.name!r} of {entry.value!r} is left out: {why}.", stacklevel=2)
     return {**found, **_registered}
+
+
+def _packaged(name: str, package: str) -> Path | None:
+    """Return the YAML of a model that an installed package names; None if it is not there."""
+    import importlib.util
+
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # a parent package is missing, or it is no name of a package
+        return None
+    places = (spec.submodule_search_locations or []) if spec else []
+    return next((path for place in places if (path := Path(place) / f"{name}.yaml").is_file()), None)
 
 
 @functools.cache

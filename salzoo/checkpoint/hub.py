@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,20 +35,29 @@ LIBRARY = "salzoo"
 """Name in the user agent, beside the version."""
 
 _ADDRESS = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
+_PAGE = re.compile(r"https?://[^/]+/(?P<repo>[^/]+/[^/@]+)(/tree/(?P<revision>[^/]+))?/?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _log = logging.getLogger("salzoo")
 
 
 @dataclass(frozen=True)
 class HubRef:
-    """A repository on the Hub at a branch, tag or commit; None: its default branch."""
+    """A repository on the Hub.
+
+    Args:
+        repo: `ORG/REPO`.
+        revision: Branch, tag or commit; None for its default branch.
+        assumed: Whether `ORG/REPO` was typed, which means a folder where there is one; errors say so.
+    """
 
     repo: str
     revision: str | None = None
+    assumed: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         """Return it as users type it."""
-        return SCHEME + self.repo + (f"@{self.revision}" if self.revision else "")
+        why = " (there is no such folder here)" if self.assumed else ""
+        return SCHEME + self.repo + (f"@{self.revision}" if self.revision else "") + why
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,17 @@ def parse(text: str) -> HubRef:
 def is_repository(text: str) -> bool:
     """Return whether a text looks like `ORG/REPO` or `ORG/REPO@REVISION`."""
     return _ADDRESS.fullmatch(text) is not None and ".." not in text
+
+
+def suggest(text: str) -> str:
+    """Return how a checkpoint on the Hub is written, for a text that is nothing on this machine.
+
+    Args:
+        text: If it is `ORG/REPO`, or the address of its page, the suggestion names it.
+    """
+    if page := _PAGE.fullmatch(text):
+        text = page["repo"] + (f"@{page['revision']}" if page["revision"] else "")
+    return SCHEME + text if is_repository(text) else f"{SCHEME}ORG/REPO or {SCHEME}ORG/REPO@REVISION"
 
 
 def fetch_config(address: HubRef, access: HubOptions) -> Path:

@@ -80,7 +80,9 @@ def _locate(reference: ZooRef | FolderRef | HubRef, access: HubOptions) -> Sourc
     if (pin := spec.variants[tag].hub) is not None:
         on_hub = HubRef(pin.repo, revision or pin.revision)
         return Source(hub.fetch_config(on_hub, access), pin.sha256 if revision is None else None, hub=on_hub)
-    if spec.training == "none" and revision is None:
+    if revision is not None:
+        raise SpecError(f"{spec.name}.{tag} is not on the Hub, so it has no revision {revision!r}: leave it out.")
+    if spec.training == "none":
         return None
     there = f"weights exist for {', '.join(spec.loadable)}" if spec.loadable else "no weights are published for it"
     raise WeightsError(
@@ -107,7 +109,8 @@ def _load_source(source: Source, access: HubOptions, options: Mapping[str, Any])
     load_weights(model.network, folder, sha256)
     model.statistics_fitted = True
     recorded = cast("Config", model.config)
-    model.config = replace(config, network=recorded.network, preprocess=recorded.preprocess)
+    measured = () if network or preprocess else config.measured  # other views or another input, other numbers
+    model.config = replace(config, network=recorded.network, preprocess=recorded.preprocess, measured=measured)
     return model
 
 
@@ -196,8 +199,11 @@ def build(
         SpecError: If an argument is unknown or of the wrong type.
     """
     cls, where = import_class(spec), f"{spec.name}.{tag}"
-    given = {**network, **({"preprocess": preprocess} if preprocess else {})}
-    model = cls(**arguments(cls, given, where))
+    fixed = "preprocess" not in parameters(cls)  # by a constructor of a user's own
+    given = {**network, "preprocess": preprocess} if preprocess and not fixed else network
+    model = cls(**arguments(cls, dict(given), where))
+    if preprocess and fixed:
+        model.preprocess = from_mapping(type(model.preprocess), preprocess, f"{where}.preprocess")
     model.training_config = from_mapping(cls.training_class, dict(training or {}), f"{where}: training")
     model.config = Config(spec.name, tag, as_json(dict(network)), as_json(asdict(model.preprocess)))
     return model.eval()
@@ -288,6 +294,13 @@ def spec_of(config: Config, where: Path) -> ModelSpec:
 
 
 def import_class(spec: ModelSpec) -> Any:
-    """Return the class of a model."""
+    """Return the class of a model.
+
+    Raises:
+        SpecError: If it cannot be imported.
+    """
     module, _, name = spec.class_path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError: no module is named
+        raise SpecError(f"{spec.name}: class_path {spec.class_path!r} cannot be imported: {error}") from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from salzoo.checkpoint import hub
 from salzoo.checkpoint.hub import HubRef
-from salzoo.errors import SpecError, UnknownModelError
+from salzoo.errors import SpecError, UnknownModelError, WeightsError
 from salzoo.registry import ModelSpec, split_name
 
 LIGHTNING_SUFFIX = ".ckpt"
@@ -57,6 +58,7 @@ def parse_reference(source: str | Path, revision: str | None = None) -> Referenc
 
     Raises:
         UnknownModelError: If it looks like a name, and there is no such model.
+        WeightsError: If it looks like a path, and nothing is there.
         SpecError: If the revision is given twice, or to something that has none.
     """
     text = str(source)
@@ -71,16 +73,20 @@ def parse_reference(source: str | Path, revision: str | None = None) -> Referenc
             spec, tag = split_name(text)
             return ZooRef(spec, tag, "." in text, revision)
         except UnknownModelError:
-            if not Path(text).exists():
+            if not text or not Path(text).exists():
                 raise
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise WeightsError(
+            f"{text} is not a checkpoint folder: it does not exist. One on the Hub is written {hub.suggest(text)}."
+        )
     if revision is not None:
         raise SpecError(f"{text} is on this machine, and has no revision {revision!r}.")
-    path = Path(source).expanduser()
     return StateRef(path) if path.suffix == LIGHTNING_SUFFIX and path.is_file() else FolderRef(path)
 
 
 def parse_pretrained(source: str | Path, revision: str | None = None) -> Reference:
     """Return what `from_pretrained` was asked for: as `parse_reference`, but `ORG/REPO` is on the Hub if no folder."""
-    text = str(source)
-    on_hub = isinstance(source, str) and hub.is_repository(text) and not Path(text).expanduser().exists()
-    return parse_reference(hub.SCHEME + text if on_hub else source, revision)
+    if not isinstance(source, str) or not hub.is_repository(source) or Path(source).exists():
+        return parse_reference(source, revision)
+    return replace(cast("HubRef", parse_reference(hub.SCHEME + source, revision)), assumed=True)

@@ -11,12 +11,13 @@ import lightning.pytorch as L
 from torch import nn
 
 from salzoo.checkpoint.config import Config
+from salzoo.checkpoint.folder import read_config
 from salzoo.checkpoint.hub import HubOptions
 from salzoo.checkpoint.loading import LIGHTNING_KEY, load_lightning, load_reference
 from salzoo.checkpoint.reference import parse_pretrained
 from salzoo.components.devices import place
 from salzoo.components.training_config import TrainingConfig
-from salzoo.errors import SpecError
+from salzoo.errors import PublishError, SpecError
 
 if TYPE_CHECKING:
     import torch
@@ -94,14 +95,23 @@ class CheckpointModule(L.LightningModule):
                 `salzoo.checkpoint.publishing.publish` takes them.
 
         Raises:
-            PublishError: If the checkpoint is not fit to be published: no measured numbers, no licence, or its card was
-                edited on the Hub.
+            SpecError: As `save_pretrained`, or if `repo` is not `ORG/REPO`.
+            WeightsError: As `save_pretrained`.
+            PublishError: If the checkpoint is not fit to be published, its card was edited on the Hub, or the Hub
+                refuses. Weights that nobody measured, or that changed since, are not fit.
         """
         from salzoo.checkpoint.publishing import publish
 
         with tempfile.TemporaryDirectory() as scratch:
-            self.save_pretrained(scratch, license=license)
-            return publish(Path(scratch), repo, **options)
+            folder = Path(scratch)
+            self.save_pretrained(folder, license=license)
+            if not read_config(folder).measured:
+                raise PublishError(
+                    f"these weights of {type(self).__name__} have no measured numbers: save_pretrained(FOLDER), then "
+                    "`salzoo evaluate FOLDER --data SET --root DIR --record` and `salzoo publish FOLDER --repo "
+                    f"{repo}`."
+                )
+            return publish(folder, repo, **options)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's also takes files of hyper-parameters

@@ -93,6 +93,10 @@ class SaliencyModel(CheckpointModule):
             self._preprocess = self._preprocess.with_statistics(*pixel_statistics(backbones[0].name))
         return self._preprocess
 
+    @preprocess.setter
+    def preprocess(self, preprocess: Preprocess) -> None:
+        self._preprocess = preprocess
+
     @property
     def transform(self) -> Preprocess:
         """The preprocessing as a callable: any image to a (3, h, w) float tensor in [0, 1] for `model(x[None])`."""

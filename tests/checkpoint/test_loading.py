@@ -181,8 +181,11 @@ def test_a_folder_with_the_name_of_a_model_does_not_shadow_it(tmp_path: Path, mo
 
 
 def test_folder_errors(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"nowhere is not a checkpoint folder: it has no config.json"):
+    with pytest.raises(WeightsError, match=r"nowhere is not a checkpoint folder: it does not exist"):
         salzoo.load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WeightsError, match=r"empty is not a checkpoint folder: it has no config.json"):
+        salzoo.load(tmp_path / "empty")
     with pytest.raises(SpecError, match="weights=None takes the name of a model"):
         salzoo.load(tiny_checkpoint, weights=None)
     content = json.loads((tiny_checkpoint / CONFIG).read_text())
