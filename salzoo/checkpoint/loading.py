@@ -287,7 +287,7 @@ def spec_of(config: Config, where: Path) -> ModelSpec:
     """
     if config.model not in spec_names():
         raise WeightsError(
-            f"{where}: config.json names the model {config.model!r}, which this zoo does not have. If it is "
+            f"{where}: its config names the model {config.model!r}, which this zoo does not have. If it is "
             "a model of another package, install that package, or salzoo.register its YAML."
         )
     return read_spec(config.model)

@@ -190,7 +190,7 @@ def test_folder_errors(tiny_checkpoint: Path, tmp_path: Path) -> None:
         salzoo.load(tiny_checkpoint, weights=None)
     content = json.loads((tiny_checkpoint / CONFIG).read_text())
     (tiny_checkpoint / CONFIG).write_text(json.dumps({**content, "model": "toy"}))
-    with pytest.raises(WeightsError, match=r"config.json names the model 'toy', which this zoo does not have"):
+    with pytest.raises(WeightsError, match=r"its config names the model 'toy', which this zoo does not have"):
         salzoo.load(tiny_checkpoint)
 
 
