@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from salzoo import _markdown
 from salzoo._io import write_text
 from salzoo.checkpoint.config import CARD, SHEET, Config, Measured, Provenance
-from salzoo.checkpoint.folder import read_config, save_checkpoint, write_config
+from salzoo.checkpoint.folder import find_checkpoint, read_config, save_checkpoint, write_config
 from salzoo.errors import SpecError
 from salzoo.metrics import METRICS
 from salzoo.registry import ModelSpec, prose_file, read_spec
@@ -94,6 +95,9 @@ def save_model(network: nn.Module, config: Config, folder: Path, license: str | 
     if saved.sha256 != config.sha256:
         saved = replace(saved, provenance=None, measured=())
         write_config(folder, saved)
+    elif (source := find_checkpoint(config.model, config.tag)) is not None and (source / SHEET).is_file():
+        if read_config(source).sha256 == saved.sha256 and source != folder:
+            shutil.copyfile(source / SHEET, folder / SHEET)  # drawn from these weights
     write(folder, read_spec(config.model), saved)
 
 

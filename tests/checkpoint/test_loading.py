@@ -296,3 +296,12 @@ def test_the_package_shows_all_its_names() -> None:
     assert set(salzoo.__all__) <= set(dir(salzoo))
     assert all(getattr(salzoo, name) is not None for name in salzoo.__all__)
     assert "osie" in salzoo.list_datasets()
+
+
+def test_a_shipped_checkpoint_is_saved_with_all_its_files(tmp_path: Path) -> None:
+    shipped = shipped_checkpoint("edn", "lite")
+    assert shipped is not None
+    salzoo.load("edn").save_pretrained(tmp_path / "edn")
+    assert sorted(p.name for p in (tmp_path / "edn").iterdir()) == sorted(p.name for p in shipped.iterdir())
+    for path in shipped.iterdir():
+        assert (tmp_path / "edn" / path.name).read_bytes() == path.read_bytes(), path.name
