@@ -95,10 +95,17 @@ def save_model(network: nn.Module, config: Config, folder: Path, license: str | 
     if saved.sha256 != config.sha256:
         saved = replace(saved, provenance=None, measured=())
         write_config(folder, saved)
-    elif (source := find_checkpoint(config.model, config.tag)) is not None and (source / SHEET).is_file():
-        if read_config(source).sha256 == saved.sha256 and source != folder:
-            shutil.copyfile(source / SHEET, folder / SHEET)  # drawn from these weights
+    elif (sheet := _sheet(saved)) is not None and sheet.parent != folder:
+        shutil.copyfile(sheet, folder / SHEET)
     write(folder, read_spec(config.model), saved)
+
+
+def _sheet(config: Config) -> Path | None:
+    """Return the sheet that was drawn from the same weights, if this machine has it."""
+    source = find_checkpoint(config.model, config.tag)
+    if source is None or not (source / SHEET).is_file() or read_config(source).sha256 != config.sha256:
+        return None
+    return source / SHEET
 
 
 def record(folder: Path, rows: Iterable[Measured]) -> None:
