@@ -44,7 +44,9 @@ def _build(kind: Any, value: object, where: str) -> object:
     if origin is tuple:
         item_types = args[:1] * len(value) if isinstance(value, list | tuple) and args[-1] is ... else args
         if not isinstance(value, list | tuple) or len(value) != len(item_types):
-            raise SpecError(f"{where}: got {value!r}, expected a list of {len(args)} values.")
+            raise SpecError(
+                f"{where}: got {value!r}, expected a list{'' if args[-1] is ... else f' of {len(args)} values'}."
+            )
         return tuple(_build(t, v, f"{where}[{i}]") for i, (t, v) in enumerate(zip(item_types, value, strict=True)))
     if origin is dict:
         if not isinstance(value, dict):

@@ -55,14 +55,16 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
         model_name=name if config.measured else None,
         eval_results=[result for row in config.measured for result in _results(row)] or None,
     )
-    prose = prose_file(spec.name)
+    own = config.provenance is None  # weights that nobody recorded are not those that the zoo's texts tell of
+    prose, variant = prose_file(spec.name), spec.variants.get(config.tag)
+    source = "path/to/this/folder" if own else name
     parts = [
         f"# {name}",
         spec.summary,
-        f"Variant `{config.tag}`: {spec.variants[config.tag].summary}" if config.tag in spec.variants else "",
-        f"```python\nimport salzoo\n\nsalzoo.load({name!r}).predict('photo.jpg').save('map.png')\n```",
+        f"Variant `{config.tag}`: {variant.summary}" if variant is not None and not own else "",
+        f"```python\nimport salzoo\n\nsalzoo.load({source!r}).predict('photo.jpg').save('map.png')\n```",
         OVERLAYS if sheet else "",
-        prose.read_text(encoding="utf-8").strip() if prose.is_file() else "",
+        prose.read_text(encoding="utf-8").strip() if prose.is_file() and not own else "",
         _measured_table(config),
         _training(config),
         _citation(spec),
@@ -156,7 +158,7 @@ def _measured_table(config: Config) -> str:
 def _training(config: Config) -> str:
     made = config.provenance
     if made is None:
-        return "## Training\n\nUnknown."
+        return "## Training\n\nNot recorded: these weights are not the ones that salzoo ships under this name."
     sets = ", ".join(f"{SETS.get(s.partition(':')[0], s)}, split `{s.partition(':')[2]}`" for s in made.data)
     versions = ", ".join(f"{k} {v}" for k, v in made.versions.items())
     return (

@@ -147,6 +147,8 @@ def load_lightning(path: Path, map_location: Any, options: Mapping[str, Any], mo
     """
     import torch
 
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}.")
     try:
         content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         state, kept = content["state_dict"], content.get(LIGHTNING_KEY) or {}

@@ -67,7 +67,7 @@ def parse_reference(source: str | Path, revision: str | None = None) -> Referenc
         if revision and found.revision:
             raise SpecError(f"{text}: give one revision, not {revision!r} too.")
         return replace(found, revision=revision or found.revision)
-    is_path = isinstance(source, Path) or "/" in text or "\\" in text
+    is_path = isinstance(source, Path) or "/" in text or "\\" in text or text.endswith(LIGHTNING_SUFFIX)
     if not is_path:
         try:
             spec, tag = split_name(text)

@@ -21,7 +21,7 @@ from salzoo.components.checkpointing import CheckpointModule
 from salzoo.components.devices import place
 from salzoo.components.layers import fit_centre_biases, fit_standardise
 from salzoo.components.training_config import TrainingConfig
-from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, column
+from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, check_batch, column
 from salzoo.errors import SpecError
 from salzoo.images.geometry import scaled_size
 from salzoo.images.preprocess import Preprocess, resize_image
@@ -78,6 +78,8 @@ class SaliencyModel(CheckpointModule):
         self, preprocess: Preprocess | None = None, *, tta: tuple[View, ...] = ((1.0, False),), **network: Any
     ) -> None:
         super().__init__()
+        if not tta or any(not 0.1 <= scale <= 10 for scale, _ in tta):
+            raise SpecError(f"tta={tta!r} is not accepted: at least one view (scale from 0.1 to 10, mirrored or not).")
         self.tta = tta
         if self.network_class is not None:
             self.network = self.network_class(**network)
@@ -122,8 +124,10 @@ class SaliencyModel(CheckpointModule):
         """Say which checkpoint this is, before the layers."""
         if self.config is None:
             return f"input {list(self.preprocess.size)}"
-        trained = ", ".join(self.config.trained_on) or "nothing"
-        return f"{self.config.model}.{self.config.tag}, input {list(self.preprocess.size)}, trained on {trained}"
+        trained = (
+            f"trained on {', '.join(self.config.trained_on)}" if self.config.trained_on else "no recorded training"
+        )
+        return f"{self.config.model}.{self.config.tag}, input {list(self.preprocess.size)}, {trained}"
 
     # What a paper overrides.
 
@@ -147,7 +151,14 @@ class SaliencyModel(CheckpointModule):
         return alike[0] if len(alike) == 1 else sum(alike[1:], alike[0]) / len(alike)
 
     def fit_statistics(self, data: TrainingStatistics) -> None:
-        """Before training, fit what no gradient trains: every centre bias, and the statistics of every channel."""
+        """Fit what no gradient trains, before training: every centre bias, and the statistics of every channel.
+
+        A trainer does this by itself; a loop of your own calls it once for a new network.
+
+        Args:
+            data: A `SaliencyDataModule` with a `size`, or `salzoo.data.LoaderStatistics(loader)` of any loader whose
+                batches have `image`, `fixations` and `density`.
+        """
         fit_centre_biases(self.network, data)
         images = (image.to(self.device) for image in data.sample_images(self.statistics_images))
         fit_standardise(self.network, map(self._pixels, images))
@@ -181,9 +192,11 @@ class SaliencyModel(CheckpointModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW under a one-cycle schedule, or the paper's own SGD."""
+        groups = self.parameter_groups()
+        if not groups:
+            raise SpecError(f"{type(self).__name__} has no parameter that a gradient trains.")
         if self.training_config.optimizer != "adamw":
             return self.configure_sgd()
-        groups = self.parameter_groups()
         optimizer = torch.optim.AdamW(groups, lr=self.training_config.lr, weight_decay=1e-2)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [g["lr"] for g in groups], total_steps=steps)
@@ -347,7 +360,8 @@ class SaliencyModel(CheckpointModule):
         self.statistics_fitted = True
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make a step's dropout depend on nothing before it: the same whether or not the run was resumed."""
+        """Check the batch, and make dropout depend on nothing before the step: the same in a resumed run."""
+        check_batch(batch, values=batch_idx == 0 and self.current_epoch == 0)
         if "PL_GLOBAL_SEED" not in os.environ:  # nobody called seed_everything, as `salzoo fit` does
             return
         seed = int(os.environ["PL_GLOBAL_SEED"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from salzoo.errors import SpecError
 from salzoo.losses import LossSpec
 
 
@@ -34,3 +35,15 @@ class TrainingConfig:
     pretrained_backbone: bool = False
     cache_features: bool = False
     accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say.
+
+        Raises:
+            SpecError: If a number is out of its range.
+        """
+        if not (self.lr > 0 and self.backbone_lr_scale >= 0 and self.accumulate >= 1):
+            raise SpecError(
+                f"training: lr={self.lr}, backbone_lr_scale={self.backbone_lr_scale} and accumulate={self.accumulate} "
+                "are not accepted: lr above 0, backbone_lr_scale at least 0, accumulate at least 1."
+            )

@@ -18,6 +18,7 @@ from salzoo.data.fixations import Fixations
 from salzoo.data.folder.dataset import FixationFolder
 from salzoo.data.patches import cut_patches, draw_places, split_by_height, split_by_rank
 from salzoo.data.registry import DATASETS, list_datasets, load_dataset
+from salzoo.data.statistics import LoaderStatistics
 from salzoo.data.submission import write_submission
 from salzoo.data.transforms import Augment, TrainingView
 
@@ -40,6 +41,7 @@ __all__ = [
     "FixationFolder",
     "Fixations",
     "Item",
+    "LoaderStatistics",
     "SaliencyDataModule",
     "Scene500",
     "TrainingView",
@@ -52,6 +54,10 @@ __all__ = [
     "split_by_rank",
     "write_submission",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> object:

@@ -14,6 +14,12 @@ from salzoo.data.fixations import Fixations
 from salzoo.errors import DataError
 from salzoo.images.geometry import Size
 
+BATCH = (
+    "salzoo trains on mappings with image (N, 3, h, w), fixations (N, h, w) integer counts and density (N, h, w) that "
+    "sums to 1"
+)
+"""What a training batch is, for messages."""
+
 
 @runtime_checkable
 class TrainingStatistics(Protocol):
@@ -71,6 +77,29 @@ class LoaderStatistics:
                 yield Item(image=image, fixations=fixations, density=density, name=name)
 
 
+def check_batch(batch: Any, *, values: bool) -> None:
+    """Refuse a training batch that no loss understands.
+
+    Args:
+        batch: As a loader gives it.
+        values: Look at the numbers too, which on a GPU waits for them.
+
+    Raises:
+        DataError: Naming what is wrong, and what a batch is.
+    """
+    image, fixations, density = (column(batch, key) for key in ("image", "fixations", "density"))
+    wanted = (len(image), *image.shape[-2:])
+    for name, maps in (("fixations", fixations), ("density", density)):
+        if tuple(maps.shape) != wanted:
+            raise DataError(f"{name} of a batch are {tuple(maps.shape)}, beside images {tuple(image.shape)}: {BATCH}.")
+    if fixations.is_floating_point() or not density.is_floating_point():
+        raise DataError(f"fixations of a batch are {fixations.dtype}, density is {density.dtype}: {BATCH}.")
+    if values and density.numel() and float((density.sum((-2, -1)) - 1).abs().min()) > 0.01:
+        raise DataError(f"no density of a batch sums to 1, the first to {float(density[0].sum()):.3g}: {BATCH}.")
+    if values and not bool((fixations != 0).any()):
+        raise DataError(f"a batch has no fixation at all: {BATCH}.")
+
+
 def column(batch: Any, key: str) -> Any:
     """Return one part of a batch.
 
@@ -81,7 +110,4 @@ def column(batch: Any, key: str) -> Any:
         return batch[key]
     except (KeyError, TypeError, IndexError) as error:
         got = f"keys {sorted(batch)}" if isinstance(batch, dict) else type(batch).__name__
-        raise DataError(
-            f"a batch has no {key!r}, it is {got}: salzoo trains on mappings with image (N, 3, h, w), fixations "
-            "(N, h, w) integer counts and density (N, h, w)."
-        ) from error
+        raise DataError(f"a batch has no {key!r}, it is {got}: {BATCH}.") from error

@@ -113,9 +113,8 @@ def finetune(job: Finetuning) -> Adapted | None:
     model.cpu().eval()
     if not cli.trainer.is_global_zero:
         return Adapted(folder, ())
-    tables = tuple(_compare(parent, model, data))
     export(cli, run, origin)
-    return Adapted(folder, tables)
+    return Adapted(folder, tuple(_compare(parent, load(folder), data)))  # of what was written, in half precision
 
 
 def gains(table: Table) -> str:

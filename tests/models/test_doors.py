@@ -46,7 +46,7 @@ def view_of(model: SaliencyModel, root: Path, split: Any = "train") -> TrainingV
 @every_model
 def test_a_model_says_what_it_is_and_what_it_accepts(name: str) -> None:
     model = tiny_models.build(name)
-    assert f"{name}.{read_spec(name).default}, input {list(model.preprocess.size)}, trained on nothing" in repr(model)
+    assert f"{name}.{read_spec(name).default}, input {list(model.preprocess.size)}, no recorded training" in repr(model)
     accepted = set(inspect.signature(type(model)).parameters)
     assert {"preprocess", "tta", *read_spec(name).variants[read_spec(name).default].network} <= accepted
     assert not accepted & {"options", "network", "self"}
@@ -381,3 +381,55 @@ def test_a_class_of_a_users_own_needs_no_registry(tiny_data: Path, tmp_path: Pat
     np.testing.assert_array_equal(again.predict(IMAGE).density, model.predict(IMAGE).density)
     with pytest.raises(SpecError, match="was built by its class, so its name is not known"):
         model.save_pretrained(tmp_path / "folder", license="mit")
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fixations": lambda maps: maps.float()}, r"fixations of a batch are torch.float32, density is torch.float32"),
+        ({"fixations": lambda maps: maps * 0}, "a batch has no fixation at all: salzoo trains on mappings with image"),
+        ({"density": lambda maps: maps * 255}, "no density of a batch sums to 1, the first to 255"),
+        (
+            {"density": lambda maps: maps[:, ::2, ::2]},
+            r"density of a batch are \(4, 32, 48\), beside images \(4, 3, 64, 96\)",
+        ),
+        ({"density": lambda maps: maps[:, None]}, r"density of a batch are \(4, 1, 64, 96\)"),
+    ],
+)
+def test_a_batch_that_no_loss_understands_is_refused(change: dict[str, Any], words: str, tiny_data: Path) -> None:
+    model = tiny_models.build("deepgaze2")
+    model.statistics_fitted = True
+    (batch,) = list(DataLoader(view_of(model, tiny_data), batch_size=4))[:1]
+    batch = {key: change.get(key, lambda maps: maps)(value) for key, value in batch.items()}
+    with pytest.raises(DataError, match=words):
+        model.on_train_batch_start(batch, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tta": []}, r"tta=\(\) is not accepted: at least one view"),
+        ({"tta": [[0.0, False]]}, "tta=.* is not accepted: at least one view"),
+        ({"tta": True}, "deepgaze2.lite.tta: got True, expected a list"),
+        ({"lr": -1.0}, "training: lr=-1.0, .*: lr above 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        tiny_models.build("deepgaze2", **options)
+
+
+def test_what_no_gradient_trains_says_so(tiny_data: Path) -> None:
+    with pytest.raises(SpecError, match="BMS has no parameter that a gradient trains"):
+        quiet_trainer(max_epochs=1).fit(tiny_models.build("bms"), SaliencyDataModule("osie", tiny_data, batch_size=4))
+
+
+def test_the_card_of_ones_own_weights_claims_nothing(tmp_path: Path) -> None:
+    tiny_models.build("quest").save_pretrained(tmp_path / "own", license="cc-by-4.0")
+    card = (tmp_path / "own/README.md").read_text()
+    assert "salzoo.load('path/to/this/folder')" in card
+    assert "Not recorded" in card
+    assert "OSIE" not in card
