@@ -205,7 +205,7 @@ def write_pin(name: str, tag: str, pin: HubPin) -> Path:
     """
     path = spec_files()[name]
     before = path.read_text(encoding="utf-8")
-    line = f"    hub: {{repo: {pin.repo}, revision: {pin.revision}, sha256: {pin.sha256}}}"
+    line = f'    hub: {{repo: {pin.repo}, revision: "{pin.revision}", sha256: "{pin.sha256}"}}'
     lines, inside, done = list[str](), False, False
     for text in before.splitlines():
         if text.strip() and not text.startswith("   "):
@@ -219,7 +219,11 @@ def write_pin(name: str, tag: str, pin: HubPin) -> Path:
         raise SpecError(f"{path}: there is no block `{tag}:` with a summary; put this into the variant: {line.strip()}")
     write_text(path, "\n".join(lines) + "\n")
     _forget()
-    if read_spec(name).variants[tag].hub != pin:
+    try:
+        written = read_spec(name).variants[tag].hub
+    except SpecError:
+        written = None
+    if written != pin:
         write_text(path, before)
         _forget()
         raise SpecError(f"{path} has a layout of its own; put this into the variant: {line.strip()}")

@@ -97,6 +97,16 @@ class TimmBackbone(nn.Module):
             return self._recall(image)
         return self._run(image)
 
+    def start_cache(self, enabled: bool) -> None:
+        """Begin to cache with nothing in memory, or stop; a shared cache stays as it is.
+
+        Args:
+            enabled: Whether `cache_features` is on from now on.
+        """
+        self.cache_features = enabled
+        if not self._always:
+            self._cache = {}
+
     def share_cache(self, memory: dict[bytes, list[Tensor]]) -> None:
         """Keep the maps of every image in `memory`, in eval mode too: for many runs over the same images.
 
@@ -141,7 +151,7 @@ class TimmBackbone(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle without the folded copy, which is made anew."""
-        return {**self.__dict__, "_folded": None}
+        return {**self.__dict__, "_folded": None, "_cache": {}}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or cast; the folded copy is dropped, since it no longer matches."""

@@ -111,9 +111,7 @@ class Config:
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
                 raise SpecError(f"config.json: {value!r} is not the name of a model or tag (letters, digits, _ and -).")
         if self.format != FORMAT:
-            raise SpecError(
-                f"config.json: format is {self.format}, this salzoo reads {FORMAT}: pip install --upgrade salzoo."
-            )
+            raise SpecError(f"config.json: format is {self.format}, this salzoo reads {FORMAT}.")
 
     @property
     def trained_on(self) -> tuple[str, ...]:
@@ -123,7 +121,8 @@ class Config:
     @property
     def training(self) -> dict[str, Any]:
         """Training settings of the run that made the weights; empty if they are not known."""
-        return {} if self.provenance is None else dict(self.provenance.recipe.get("training", {}))
+        found = {} if self.provenance is None else self.provenance.recipe.get("training")
+        return dict(found) if isinstance(found, dict) else {}
 
 
 def as_json(value: Any) -> Any:

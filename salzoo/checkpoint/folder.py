@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from salzoo._io import hash_file, write_text
 from salzoo._schema import from_mapping
-from salzoo.checkpoint.config import CONFIG, WEIGHTS, Config
+from salzoo.checkpoint.config import CONFIG, FORMAT, WEIGHTS, Config
 from salzoo.errors import SpecError, WeightsError
 from salzoo.registry import shipped, shipped_checkpoint
 
@@ -54,6 +54,8 @@ def read_config(folder: Path) -> Config:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not valid JSON: {error}. Copy the folder again.") from error
+    if isinstance(content, dict) and isinstance(version := content.get("format", FORMAT), int) and version > FORMAT:
+        raise WeightsError(f"{path}: format is {version}, this salzoo reads {FORMAT}: pip install --upgrade salzoo.")
     try:
         config = from_mapping(Config, content, str(path))
     except SpecError as error:

@@ -101,7 +101,8 @@ def _load_source(source: Source, access: HubOptions, options: Mapping[str, Any])
         build_on_meta(config, folder)
     if network:
         _refuse_other_tensors(spec, config, network)
-    settings = {**config.training, **training}
+    known = {field.name for field in fields(import_class(spec).training_class)}
+    settings = {**{name: value for name, value in config.training.items() if name in known}, **training}
     model = build(spec, config.tag, {**config.network, **network}, _merged(config.preprocess, preprocess), settings)
     sha256 = source.sha256 or str(config.sha256)
     if source.hub is not None:
@@ -152,15 +153,17 @@ def load_lightning(path: Path, map_location: Any, options: Mapping[str, Any], mo
     try:
         content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         state, kept = content["state_dict"], content.get(LIGHTNING_KEY) or {}
-    except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        known, training_before = kept.get("config"), dict(kept.get("training") or {})
+        state.items()
+    except (OSError, EOFError, pickle.UnpicklingError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"{path} is not a checkpoint of Lightning's trainer: {str(error).splitlines()[0]}"
         ) from error
-    if kept.get("config") is not None:
-        config = from_mapping(Config, kept["config"], f"{path}: config")
+    if known is not None:
+        config = from_mapping(Config, known, f"{path}: config")
         spec = spec_of(config, path)
         network, preprocess, training = split_options(spec, config.tag, options)
-        settings = {**kept["training"], **training}
+        settings = {**training_before, **training}
         model = build(spec, config.tag, {**config.network, **network}, _merged(config.preprocess, preprocess), settings)
         recorded = cast("Config", model.config)
         model.config = replace(config, network=recorded.network, preprocess=recorded.preprocess)
@@ -171,8 +174,9 @@ def load_lightning(path: Path, map_location: Any, options: Mapping[str, Any], mo
             f"{path} does not say which model it is of: call load_from_checkpoint on the model's own class, with the "
             "arguments of its constructor."
         )
-    if not set(state) <= set(model.state_dict()):
+    if not {name for name in state if not name.startswith("criterion.")} <= set(model.state_dict()):
         model.configure_model()  # what only training needs, as a discriminator
+    model.on_load_checkpoint(content)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -235,20 +239,21 @@ def build_on_meta(config: Config, where: Path) -> Model:
 
 
 def _refuse_other_tensors(spec: ModelSpec, config: Config, network: Mapping[str, Any]) -> None:
-    """Refuse options that change names or shapes of tensors.
+    """Refuse options that change names or shapes of tensors, or the backbone that they are of.
 
     Raises:
         SpecError: Naming them.
     """
     import torch
 
-    def shapes(options: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    def identity(options: Mapping[str, Any]) -> Any:
         with torch.device("meta"):
             model = build(spec, config.tag, {**config.network, **options}, config.preprocess)
-        return {name: tuple(tensor.shape) for name, tensor in model.network.state_dict().items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.network.state_dict().items()}
+        return shapes, [(backbone.name, backbone.feature_nodes) for backbone in model.backbones()]
 
-    published = shapes({})
-    if changing := [name for name, value in network.items() if shapes({name: value}) != published]:
+    published = identity({})
+    if changing := [name for name, value in network.items() if identity({name: value}) != published]:
         raise SpecError(
             f"{config.model}.{config.tag}: {', '.join(changing)} changes the network's tensors, so its published "
             "weights do not fit: add weights=None for an untrained network."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import lightning.pytorch as L
 from torch import nn
 
-from salzoo.checkpoint.config import Config
+from salzoo.checkpoint.config import Config, Parent, as_json
 from salzoo.checkpoint.folder import read_config
 from salzoo.checkpoint.hub import HubOptions
 from salzoo.checkpoint.loading import LIGHTNING_KEY, load_lightning, load_reference
@@ -30,6 +30,8 @@ class CheckpointModule(L.LightningModule):
 
     network: nn.Module
     training_config: TrainingConfig
+    preprocess: Any
+    tta: tuple[tuple[float, bool], ...]
     config: Config | None = None
     """Which model of the registry this is, its arguments, where its weights come from and what was measured."""
     statistics_fitted = False
@@ -133,9 +135,32 @@ class CheckpointModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep in Lightning's file which model this is and how it is trained; numbers of other weights are left out."""
-        config = None if self.config is None else replace(self.config, sha256=None, measured=())
+        config = None if self.config is None else replace(self._known_config(), sha256=None, measured=())
         content = {"config": config, "training": self.training_config}
         checkpoint[LIGHTNING_KEY] = {key: None if value is None else asdict(value) for key, value in content.items()}
+
+    def forget_measurements(self) -> None:
+        """Before weights change: forget what was recorded and measured of them, but not what they have seen."""
+        if self.config is None or self.config.sha256 is None:
+            return
+        made = self.config.provenance
+        if made is not None:
+            parent = Parent(self.config.model, self.config.tag, self.config.sha256)
+            command = f"not recorded: trained on from {parent.model}.{parent.tag}"
+            made = replace(made, command=command, commit="", recipe={}, versions={}, halved=None, parent=parent)
+        self.config = replace(self.config, sha256=None, measured=(), provenance=made)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the file's statistics as fitted; what only training needs may differ, unless training goes on."""
+        self.statistics_fitted = True
+        if self._trainer is not None and self._trainer.state.fn == "fit":
+            return
+        own, state = self.state_dict(), checkpoint["state_dict"]
+        for name in {*own, *state}:
+            fits = name in own and name in state and own[name].shape == state[name].shape
+            if not name.startswith("network.") and not fits:
+                state.pop(name, None)
+                state |= {name: own[name]} if name in own else {}
 
     @classmethod
     def _checked(cls, model: Any, source: object) -> Self:
@@ -149,4 +174,7 @@ class CheckpointModule(L.LightningModule):
                 f"{type(self).__name__} was built by its class, so its name is not known: build it by salzoo.load, "
                 "after salzoo.register(YAML) if it is a model of your own."
             )
-        return self.config
+        views = {"tta": as_json(self.tta)}
+        changed = views if views["tta"] != self.config.network.get("tta", [[1.0, False]]) else {}
+        preprocess = as_json(asdict(self.preprocess))
+        return replace(self.config, network={**self.config.network, **changed}, preprocess=preprocess)

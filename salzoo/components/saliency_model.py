@@ -339,14 +339,15 @@ class SaliencyModel(CheckpointModule):
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
         for backbone in self.backbones() if stage == "fit" else ():
-            backbone.cache_features = self.training_config.cache_features
+            backbone.start_cache(self.training_config.cache_features)
 
     def on_fit_start(self) -> None:
         """Train in train mode, whatever `load` left."""
         self.train()
 
     def on_train_start(self) -> None:
-        """Fit the statistics of a new network, not of a resumed or a published one."""
+        """Fit the statistics of a new network, not of a resumed or a published one, whose numbers end here."""
+        self.forget_measurements()
         if self.statistics_fitted or self.trainer.ckpt_path is not None:
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]

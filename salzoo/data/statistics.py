@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from salzoo.data.base import Item
@@ -49,7 +50,8 @@ class LoaderStatistics:
     def train_points(self) -> Iterator[tuple[Fixations, Size]]:
         """Yield the fixations and the (height, width) of each training image."""
         for batch in self.loader:
-            for counts in column(batch, "fixations"):
+            check_batch(batch, values=False)
+            for counts in batch["fixations"]:
                 rows, columns = counts.cpu().clamp_min(0).nonzero(as_tuple=True)
                 each = counts[rows, columns].cpu().long().numpy()
                 y, x = (np.repeat(axis.numpy(), each) for axis in (rows, columns))
@@ -92,8 +94,10 @@ def check_batch(batch: Any, *, values: bool) -> None:
     for name, maps in (("fixations", fixations), ("density", density)):
         if tuple(maps.shape) != wanted:
             raise DataError(f"{name} of a batch are {tuple(maps.shape)}, beside images {tuple(image.shape)}: {BATCH}.")
-    if fixations.is_floating_point() or not density.is_floating_point():
+    if fixations.is_floating_point() or fixations.dtype == torch.bool or not density.is_floating_point():
         raise DataError(f"fixations of a batch are {fixations.dtype}, density is {density.dtype}: {BATCH}.")
+    if values and not bool(torch.isfinite(density).all()):
+        raise DataError(f"a density of a batch is not finite: {BATCH}.")
     if values and density.numel() and float((density.sum((-2, -1)) - 1).abs().min()) > 0.01:
         raise DataError(f"no density of a batch sums to 1, the first to {float(density[0].sum()):.3g}: {BATCH}.")
     if values and not bool((fixations != 0).any()):

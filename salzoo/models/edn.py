@@ -230,7 +230,8 @@ def spline_zoom(maps: Tensor, size: tuple[int, int]) -> Tensor:
 @functools.lru_cache(maxsize=64)
 def _zoom_matrix(old: int, new: int) -> Tensor:
     """Return the matrix (new, old) of the resampling, which is linear: its columns are the resampled unit vectors."""
-    return torch.from_numpy(zoom(np.eye(old), (new / old, 1))) if old != new else torch.eye(old)
+    with torch.inference_mode(False):  # kept for gradients too, whoever asks first
+        return torch.from_numpy(zoom(np.eye(old), (new / old, 1))) if old != new else torch.eye(old)
 
 
 class EDNNetwork(nn.Module):

@@ -99,6 +99,7 @@ class Discriminator(nn.Module):
             convolutions += [nn.MaxPool2d(pool), nn.Conv2d(channels, 64, 3, padding=1), nn.ReLU()]
             convolutions += [nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()]
         self.features = nn.Sequential(*convolutions, nn.MaxPool2d(2), nn.Flatten())
+        self.size = size
         flat = size[0] // 16 * (size[1] // 16) * 64
         self.head = nn.Sequential(nn.Linear(flat, 100), nn.Tanh(), nn.Linear(100, 2), nn.Tanh(), nn.Linear(2, 1))
 
@@ -138,6 +139,7 @@ class SalGAN(SaliencyModel):
     network_class = SalGANNetwork
     training_config: SalGANTraining
     training_class = SalGANTraining
+    discriminator: Discriminator
     default_preprocess = Preprocess((192, 256))
     sigmoid = True
 
@@ -147,9 +149,10 @@ class SalGAN(SaliencyModel):
 
     def configure_model(self) -> None:
         """Make the discriminator, which only training needs."""
-        if not hasattr(self, "discriminator"):
-            height, width = self.training_config.training_size or self.preprocess.size
-            self.discriminator = Discriminator((height // self.network.stride, width // self.network.stride))
+        height, width = self.training_config.training_size or self.preprocess.size
+        size = (height // self.network.stride, width // self.network.stride)
+        if not hasattr(self, "discriminator") or self.discriminator.size != size:
+            self.discriminator = Discriminator(size).to(self.device)
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Sigmoid, the released 5x5 Gaussian, then the map divided by its sum."""
@@ -191,7 +194,8 @@ class SalGAN(SaliencyModel):
     def configure_optimizers(self) -> Any:
         """Three optimisers: the first stage's, the discriminator's and the generator's."""
         config = self.training_config
-        generator = [p for p in self.network.parameters() if p.requires_grad]
+        criterion = [] if self.criterion is None else list(self.criterion.parameters())
+        generator = [*(p for p in self.network.parameters() if p.requires_grad), *criterion]
         discriminator = list(self.discriminator.parameters())
         if config.optimizer == "sgd":
             return [

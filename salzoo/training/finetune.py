@@ -92,6 +92,10 @@ def finetune(job: Finetuning) -> Adapted | None:
         DatasetNotFoundError: If there are too few images to train on some and validate on others.
     """
     parent = load(job.name)
+    if job.name.endswith(".ckpt"):
+        raise SpecError(
+            f"{job.name} is the state of a run: name the checkpoint folder that `salzoo fit` wrote beside it."
+        )
     if parent.config is None or parent.config.sha256 is None:
         raise SpecError(f"{job.name} has nothing to learn: `salzoo.load({job.name!r})` is ready to use.")
     origin = parent.config

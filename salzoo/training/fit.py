@@ -112,7 +112,8 @@ def _train(cli: LightningCLI, run: Run) -> None:
     resume = _resume(run)
     if not cli.model.automatic_optimization:  # Lightning leaves it to the model to accumulate, and refuses to be told
         batches, cli.trainer.accumulate_grad_batches = cli.trainer.accumulate_grad_batches, 1
-        cli.model.training_config = replace(cli.model.training_config, accumulate=batches)
+        if batches != 1:  # else what --training.accumulate says
+            cli.model.training_config = replace(cli.model.training_config, accumulate=batches)
     best = cast("ModelCheckpoint", cli.trainer.checkpoint_callback)
     if not cli.datamodule.has_points("val"):  # maps without points have no NSS
         best.monitor = "val/cc"
@@ -169,7 +170,9 @@ def parse(
         file.flush()
         try:
             cli = _cli(run, import_class(run.spec), data_class, callbacks, ["--config", file.name, *run.options])
-        except ArgumentError as error:
+        except SpecError:
+            raise
+        except (ArgumentError, ValueError, RuntimeError, TypeError, yaml.YAMLError) as error:
             raise SpecError(f"{run.spec.name}.{run.tag}: {_reason(run, error)}") from error
     cli.model.training_config = cli.config_init["training"]
     network = _plain(cli.config["model"])
@@ -180,7 +183,7 @@ def parse(
     return cli
 
 
-def _reason(run: Run, error: ArgumentError) -> str:
+def _reason(run: Run, error: Exception) -> str:
     """Return what is wrong with the options, and the group that a misplaced option belongs to."""
     reason = " ".join(str(error).split())
     training = {field.name for field in fields(import_class(run.spec).training_class)}

@@ -8,6 +8,7 @@ import json
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,7 @@ def test_a_data_module_of_ones_own_and_bare_loaders(name: str, tiny_data: Path) 
 def test_what_is_no_batch_is_told_in_one_line() -> None:
     model = tiny_models.build("deepgaze2")
     images = DataLoader([torch.zeros(3, 64, 96, dtype=torch.uint8)] * 4, batch_size=2)
-    with pytest.raises(
-        DataError, match=r"a batch has no 'fixations', it is Tensor: salzoo trains on mappings with image"
-    ):
+    with pytest.raises(DataError, match=r"a batch has no 'image', it is Tensor: salzoo trains on mappings with image"):
         quiet_trainer(max_epochs=1).fit(model, images)
     model.statistics_fitted = True
     with pytest.raises(DataError, match=r"a batch has no 'image', it is keys \['picture'\]"):
@@ -433,3 +432,66 @@ def test_the_card_of_ones_own_weights_claims_nothing(tmp_path: Path) -> None:
     assert "salzoo.load('path/to/this/folder')" in card
     assert "Not recorded" in card
     assert "OSIE" not in card
+
+
+# What travels.
+
+
+def test_what_is_set_on_a_model_is_saved_with_it(tmp_path: Path) -> None:
+    model = tiny_models.build("deepgaze2")
+    model.preprocess = replace(model.preprocess, size=(96, 96))
+    model.tta = ((1.0, True),)
+    model.save_pretrained(tmp_path / "set", license="mit")
+    again = salzoo.load(tmp_path / "set")
+    assert (again.preprocess, again.tta) == (model.preprocess, model.tta)
+    np.testing.assert_allclose(again.predict(IMAGE).density, model.predict(IMAGE).density, rtol=0.05)
+
+
+def test_training_ends_what_was_measured(tiny_data: Path, tmp_path: Path) -> None:
+    model = salzoo.load(tiny_models.save(tiny_models.build("deepgaze2"), tmp_path / "start"))
+    before = model.config
+    trainer = quiet_trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=0)
+    trainer.fit(model, SaliencyDataModule("osie", tiny_data, batch_size=4))
+    assert before is not None
+    assert model.config is not None
+    assert (model.config.sha256, model.config.measured, model.config.trained_on) == (None, (), before.trained_on)
+    assert model.config.provenance is not None
+    assert model.config.provenance.parent is not None
+    assert model.config.provenance.parent.sha256 == before.sha256
+
+
+@pytest.mark.parametrize("name", ["deepgaze2", "salgan"])
+def test_learned_weights_of_a_criterion_are_trained_and_replaceable(name: str, tiny_data: Path, tmp_path: Path) -> None:
+    model = tiny_models.build(name, loss={"kl": "learned", "cc": "learned"})
+    data = SaliencyDataModule("osie", tiny_data, batch_size=4)
+    trainer = quiet_trainer(max_epochs=1, limit_val_batches=0)
+    trainer.fit(model, data)
+    assert model.criterion is not None
+    assert all(float(weight.detach()) != 0 for weight in model.criterion.log_variances.values())
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    for loss in (None, "kl", {"nll": "learned"}):
+        other = SaliencyModel.load_from_checkpoint(tmp_path / "last.ckpt", loss=loss)
+        np.testing.assert_array_equal(other.predict(IMAGE).density, model.predict(IMAGE).density)
+    (scores,) = quiet_trainer().test(
+        tiny_models.build(name), data, ckpt_path=str(tmp_path / "last.ckpt"), verbose=False
+    )
+    (expected,) = quiet_trainer().test(model, data, verbose=False)
+    assert scores == pytest.approx(expected)
+    size = {"size": [96, 128]}
+    assert SaliencyModel.load_from_checkpoint(tmp_path / "last.ckpt", preprocess=size).preprocess.size == (96, 128)
+
+
+def test_statistics_of_loaded_weights_are_not_fitted_again(tiny_data: Path, tmp_path: Path) -> None:
+    model = tiny_models.build("deepgaze2")
+    data = SaliencyDataModule("osie", tiny_data, batch_size=4)
+    trainer = quiet_trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=0)
+    trainer.fit(model, data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    other = tiny_models.build("deepgaze2")
+    quiet_trainer(limit_val_batches=1).validate(other, data, ckpt_path=str(tmp_path / "last.ckpt"), verbose=False)
+    assert other.statistics_fitted
+
+
+def test_another_backbone_of_the_same_shapes_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"salgan.lite: backbone changes the network's tensors"):
+        salzoo.load("salgan", backbone="efficientnet_lite0")
