@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
+import re
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -173,6 +174,8 @@ def register(path: str | Path) -> str:
         SpecError: If the name is the zoo's, or the YAML is not a valid spec.
     """
     path = Path(path).expanduser().resolve()
+    if not re.fullmatch(r"[a-z0-9_]+", path.stem):
+        raise SpecError(f"{path}: {path.stem!r} is no name of a model: lower case letters, digits and _.")
     before = _registered.get(path.stem)
     if path.stem in spec_files() and before is None:
         raise SpecError(

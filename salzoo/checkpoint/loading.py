@@ -283,7 +283,13 @@ def split_options(spec: ModelSpec, tag: str, options: Mapping[str, Any]) -> tupl
 
 def _merged(own: Mapping[str, Any], given: Any) -> Any:
     """Return the checkpoint's preprocessing with the given fields replaced; a whole `Preprocess` replaces all of it."""
-    return given if is_dataclass(given) else {**own, **(given or {})}
+    if is_dataclass(given):
+        return given
+    if not isinstance(given, Mapping | None):
+        raise SpecError(
+            f"preprocess: got {given!r}, accepted is a Preprocess or its fields, as in {{'size': (240, 320)}}."
+        )
+    return {**own, **(given or {})}
 
 
 def spec_of(config: Config, where: Path) -> ModelSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from typing import Any, Literal
@@ -67,9 +68,14 @@ def get(spec: LossSpec) -> Loss:
         >>> round(get({"kl": 1.0, "cc": -0.5})(density.log(), density).item(), 4)
         -0.5
     """
-    if isinstance(spec, str):
-        return Loss(yaml.safe_load(spec) if spec.strip().startswith("{") else _named(spec))
-    return Loss(spec)
+    if not isinstance(spec, str):
+        return Loss(spec)
+    if not spec.strip().startswith("{"):
+        return Loss(_named(spec))
+    try:
+        return Loss(yaml.safe_load(spec))
+    except yaml.YAMLError as error:
+        raise SpecError(f"{spec!r} is no loss: {' '.join(str(error).split())}; write {{kl: 1.0, cc: -0.5}}.") from error
 
 
 class Loss(nn.Module):
@@ -228,8 +234,8 @@ def _named(name: str) -> dict[str, float]:
 
 
 def _check(name: str, weight: object) -> None:
-    if name not in TERMS:
-        near = ", ".join(difflib.get_close_matches(name, [*TERMS, *COMBINATIONS], n=3, cutoff=0.5))
+    if not isinstance(name, str) or name not in TERMS:
+        near = ", ".join(difflib.get_close_matches(str(name), [*TERMS, *COMBINATIONS], n=3, cutoff=0.5))
         raise SpecError(
             f"no loss is called {name!r}{f'; near: {near}' if near else ''}. Terms: {', '.join(TERMS)}; "
             f"combinations, each by itself: {', '.join(COMBINATIONS)}."
@@ -237,7 +243,11 @@ def _check(name: str, weight: object) -> None:
     if weight == "learned":
         if name == "nss":
             raise SpecError("the weight of nss cannot be learned, as nss has no upper bound: take exp_nss.")
-    elif not isinstance(weight, int | float) or (weight >= 0 if name in SIMILARITIES else weight <= 0):
+    elif (
+        not isinstance(weight, int | float)
+        or not math.isfinite(weight)
+        or (weight >= 0 if name in SIMILARITIES else weight <= 0)
+    ):
         sign = "below 0, as a higher value is better" if name in SIMILARITIES else "above 0"
         raise SpecError(f"{name}: weight {weight!r} is not accepted; it must be a number {sign}, or 'learned'.")
 

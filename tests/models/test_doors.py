@@ -414,6 +414,10 @@ def test_a_batch_that_no_loss_understands_is_refused(change: dict[str, Any], wor
         ({"tta": [[0.0, False]]}, "tta=.* is not accepted: at least one view"),
         ({"tta": True}, "deepgaze2.lite.tta: got True, expected a list"),
         ({"lr": -1.0}, "training: lr=-1.0, .*: lr above 0"),
+        ({"loss": "{kl: 1"}, r"'{kl: 1' is no loss: .*write {kl: 1.0, cc: -0.5}"),
+        ({"loss": "{1: 1}"}, "no loss is called 1"),
+        ({"loss": {"kl": float("nan")}}, "kl: weight nan is not accepted"),
+        ({"preprocess": 5}, "preprocess: got 5, accepted is a Preprocess or its fields"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
