@@ -148,8 +148,8 @@ class Watch(pl.Callback):
 @every_trained_model
 def test_training_moves_every_trainable_parameter_and_no_other(name: str, tiny_data: Path) -> None:
     model, watch = tiny_models.build(name), Watch()
-    torch.manual_seed(0)
-    model.configure_model()  # what only training needs, as a discriminator
+    torch.manual_seed(1)  # SalGAN's discriminator begins with three ReLUs; at 0 nearly all of them are dead
+    model.configure_model()  # what only training needs
     trainable = {n for n, p in model.named_parameters() if p.requires_grad}
     frozen = {n: p.clone() for n, p in model.named_parameters() if not p.requires_grad}
     trainer = quiet_trainer(max_epochs=3, limit_val_batches=0, callbacks=[watch])
