@@ -121,3 +121,12 @@ def parameters(function: Any) -> dict[str, inspect.Parameter]:
         if rest != "options":
             break
     return found
+
+
+class JoinedSignature:
+    """The `__signature__` of a class: with the arguments that it hands on, for `help` and notebooks."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        """Return what the class accepts; names in it are looked up when somebody asks."""
+        accepted = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in parameters(owner).values()]
+        return inspect.Signature(accepted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from salzoo import losses
-from salzoo._schema import parameters
+from salzoo._schema import JoinedSignature
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.checkpointing import CheckpointModule
 from salzoo.components.devices import place
@@ -39,15 +38,6 @@ View = tuple[float, bool]
 """One view of test-time augmentation: the scale of the input's sides, and whether it is mirrored left to right."""
 
 
-class _Signature:
-    """The signature of a model's class, with the arguments of its network, for `help` and notebooks."""
-
-    def __get__(self, instance: object, owner: type) -> inspect.Signature:
-        """Return what the class accepts; names of it are looked up when somebody asks."""
-        accepted = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters(owner).values()]
-        return inspect.Signature(accepted)
-
-
 class SaliencyModel(CheckpointModule):
     """Predicts where people look.
 
@@ -63,7 +53,7 @@ class SaliencyModel(CheckpointModule):
         network: Arguments of `network_class`.
     """
 
-    __signature__ = _Signature()
+    __signature__ = JoinedSignature()
     network: nn.Module
     network_class: ClassVar[type[nn.Module] | None] = None
     """Built from the constructor's arguments; a model without one sets `network` in a constructor of its own."""
