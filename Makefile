@@ -9,7 +9,7 @@ ROWS   ?=
 CONSTRAINTS ?= constraints.txt
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: predict test test-slow test-docs lint minimum-versions map table picture sheets bench
+.PHONY: predict test test-slow test-pythons fuzz docs test-docs lint minimum-versions map table picture sheets bench
 
 $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -30,8 +30,23 @@ lint: $(VENV)/.ready             ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test-docs: $(VENV)/.ready        ## the examples in README, CONTRIBUTING, examples/ and docstrings
+test-pythons:                    ## make test on each promised Python with the newest libraries, then with the oldest
+	for version in 3.11 3.12 3.13; do \
+		$(MAKE) test PYTHON=python$$version VENV=.venv-$$version CONSTRAINTS= || exit 1; \
+	done
+	PYTEST_ADDOPTS="-o filterwarnings=default" $(MAKE) test PYTHON=python3.11 VENV=.venv-min CONSTRAINTS=constraints-min.txt
+
+fuzz: $(VENV)/.ready             ## the fuzzers of tests/fuzz for minutes instead of seconds, with new seeds
+	SALZOO_FUZZ=minutes $(BIN)/python -m pytest tests/fuzz -n auto --maxprocesses 2 $(if $(K),-k $(K))
+
+test-docs: $(VENV)/.ready        ## the examples in README, docs, CONTRIBUTING, examples/ and docstrings
 	$(BIN)/python -m pytest tests/test_readme.py tests/test_contributing.py tests/test_examples.py salzoo
+
+docs: $(VENV)/.ready             ## the documentation site in site/; open site/index.html
+	$(BIN)/python docs/generate
+	$(BIN)/zensical build --clean --strict --config-file build/docs/mkdocs.yml
+	rm -rf site
+	mv build/docs/site site
 
 minimum-versions: $(VENV)/.ready ## constraints-min.txt: the oldest versions that pyproject.toml declares
 	$(BIN)/python tests/minimum_versions.py
@@ -39,7 +54,7 @@ minimum-versions: $(VENV)/.ready ## constraints-min.txt: the oldest versions tha
 map: $(VENV)/.ready              ## check the floors, write the map of rooms into CONTRIBUTING.md
 	$(BIN)/python tests/architecture.py
 
-table: $(VENV)/.ready            ## measure checkpoints (ROOT=folder of osie, eyecrowd, scene500; ROWS=some): cards and README
+table: $(VENV)/.ready            ## measure checkpoints (ROOT=folder of osie, eyecrowd, scene500; ROWS=some): cards, README, docs
 	$(BIN)/python benchmarks/table.py --root $(ROOT) $(ROWS)
 
 picture: $(VENV)/.ready          ## the figure in the README

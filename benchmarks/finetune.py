@@ -69,7 +69,10 @@ def main() -> None:
         "seed": arguments.seed,
         "commit": made.commit,
         "rows": {row: {m: round(v, 4) for m, v in table.rows[row].items()} for row in ("before", "after")},
-        "gain": {m: [round(v, 4) for v in values] for m, values in table.gain("after", "before").items()},
+        "gain": {
+            m: [round(value, 4) for value in (each.mean, each.low, each.high)]
+            for m, each in table.compare("after", "before").differences.items()
+        },
     }
     print(json.dumps(result, indent=2))
 

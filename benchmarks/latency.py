@@ -1,19 +1,26 @@
-"""How long one image of 600 x 800 takes, from array to map, with each checkpoint.
+"""How long one image of 600 x 800 takes, from array to map, and how much memory, with each checkpoint.
 
-    python benchmarks/latency.py [NAME ...]
+    python benchmarks/latency.py [NAME ...] [--only time memory]
 
-Medians of 9 in milliseconds, on as many threads as torch takes. A quiet machine is wanted.
+`time`: medians of 9 in milliseconds, on as many threads as torch takes. A quiet machine is wanted. `memory`: the peak
+of a fresh process that loads the checkpoint and predicts one image, above its peak after the imports (Linux); and
+millions of parameters. With names, the others keep what was found of them.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import re
 import statistics
+import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from record import record
+from record import RESULTS, record
 from table import loadable
 
 import salzoo
@@ -24,10 +31,32 @@ RUNS, WARM = 9, 2
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=("time", "memory"), default=("time", "memory"))
+    parser.add_argument("--fresh", metavar="NAME", help=argparse.SUPPRESS)  # the process whose memory is measured
+    arguments = parser.parse_args()
     keep_memory()  # as the command does
-    picture = np.asarray(sample_images()["astronaut"].resize((800, 600)))
-    found: dict[str, object] = {name: milliseconds(name, picture) for name in sys.argv[1:] or loadable()}
-    record("latency", "600x800", {"threads": torch.get_num_threads(), "milliseconds": found})
+    if arguments.fresh:
+        print(json.dumps(measure(arguments.fresh)))
+        return
+    names = arguments.names or loadable()
+    if "time" in arguments.only:
+        times(names, whole=not arguments.names)
+    if "memory" in arguments.only:
+        memory(names, whole=not arguments.names)
+
+
+def image() -> np.ndarray:
+    return np.asarray(sample_images()["astronaut"].resize((800, 600)))
+
+
+def times(names: list[str], whole: bool) -> None:
+    import torch
+
+    found = {name: milliseconds(name, image()) for name in names}
+    kept = {} if whole else before("600x800").get("milliseconds", {})
+    record("latency", "600x800", {"threads": torch.get_num_threads(), "milliseconds": kept | found})
 
 
 def milliseconds(name: str, picture: np.ndarray) -> float:
@@ -37,6 +66,41 @@ def milliseconds(name: str, picture: np.ndarray) -> float:
         model.predict(picture)
         each.append(1000 * (time.perf_counter() - start))
     return round(statistics.median(each[WARM:]), 1)
+
+
+def memory(names: list[str], whole: bool) -> None:
+    words = [sys.executable, __file__, "--fresh"]
+    found = {name: json.loads(subprocess.run([*words, name], check=True, stdout=-1).stdout) for name in names}
+    imports = statistics.median(row.pop("imports") for row in found.values())
+    kept = {} if whole else before("memory").get("rows", {})
+    record("latency", "memory", {"imports_mb": round(imports), "rows": kept | found})
+
+
+def measure(name: str) -> dict[str, float]:
+    """Return the peak of this process when all is imported, how far above it a prediction is, and parameters."""
+    import lightning.pytorch  # noqa: F401
+    import timm  # noqa: F401
+
+    picture = image()
+    salzoo.load("uniform").predict(picture[:8, :8])
+    imports = peak()
+    model = salzoo.load(name)
+    model.predict(picture)
+    millions = sum(parameter.numel() for parameter in model.network.parameters()) / 1e6
+    return {"imports": imports, "megabytes": round(peak() - imports, 1), "million": round(millions, 3)}
+
+
+def peak() -> float:
+    """Return the largest resident set that this process had, in MB; `ru_maxrss` would begin with the parent's."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024 / 1e6
+
+
+def before(part: str) -> dict[str, Any]:
+    """Return what was found the last time."""
+    path = RESULTS / "latency.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get(part, {}) if path.exists() else {}
+    return found
 
 
 if __name__ == "__main__":

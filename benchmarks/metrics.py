@@ -43,7 +43,7 @@ HEIGHT, WIDTH = 600, 800
 
 def synthetic_fixations(images: int, rng: np.random.Generator) -> torch.Tensor:
     """About 141 fixations an image: a third around the centre, the others around five objects."""
-    maps = np.zeros((images, HEIGHT, WIDTH), np.int16)  # as salzoo.data has them
+    maps = np.zeros((images, HEIGHT, WIDTH), np.int32)  # as salzoo.data has them
     for counts in maps:
         centres = np.vstack([[HEIGHT / 2, WIDTH / 2], rng.uniform((60, 60), (HEIGHT - 60, WIDTH - 60), (5, 2))])
         spread = np.array([120, 30, 30, 30, 30, 30])

@@ -83,7 +83,7 @@ def memory(name: str, count: int, size: tuple[int, int]) -> dict[str, object]:
         report, paths = PredictionReport(), sorted(folder.iterdir())
         every = predict_each(model, paths, output, formats=("png",), batch_size=8, workers=2)
         for i, outcome in enumerate(every, 1):
-            report.written += outcome.files  # as the command does
+            report.outcomes.append(outcome)  # as the command does
             if i % 1000 == 0 or i == count:
                 resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
                 sizes.append(round(resident / 2**20, 1))

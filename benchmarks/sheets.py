@@ -22,10 +22,11 @@ from salzoo.checkpoint import card
 from salzoo.checkpoint.config import SHEET
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.images.samples import sample_images
+from salzoo.images.sheets import side_by_side
 from salzoo.registry import ModelSpec, read_spec, spec_names
 
 HUB = Path(__file__).parents[1] / "hub"
-WIDTH, HEIGHT, COLUMNS = 240, 180, 4
+CELL, COLUMNS = (180, 240), 4  # (height, width)
 SIZE = (640, 480)  # that an image is cut to before the model sees it, (width, height)
 OBJECTS = ("coffee", "chelsea", "rocket", "pop_out_colour")
 
@@ -56,13 +57,7 @@ def pictures() -> list[Image.Image]:
 
 def sheet(model: SaliencyModel, shown: Sequence[Image.Image]) -> Image.Image:
     """Return a model's overlays of images, four in a row."""
-    rows = -(-len(shown) // COLUMNS)
-    canvas = Image.new("RGB", (COLUMNS * WIDTH, rows * HEIGHT), "white")
-    for i, picture in enumerate(shown):
-        overlay = model.predict(picture).overlay(picture)
-        overlay.thumbnail((WIDTH - 2, HEIGHT - 2), Image.Resampling.LANCZOS)
-        canvas.paste(overlay, (i % COLUMNS * WIDTH + 1, i // COLUMNS * HEIGHT + 1))
-    return canvas
+    return side_by_side([model.predict(image).overlay(image) for image in shown], columns=COLUMNS, cell=CELL)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     make table ROOT=... ROWS="salgan.lite bms.centred baselines"              # some rows; the others keep their numbers
 
 Writes the rows into benchmarks/results/<set>.json, each with the commit that measured it, and from there into the
-`measured` rows of hub/<name>.<tag>/config.json, each card, and the tables between the markers in README.md. Nothing of
+`measured` rows of hub/<name>.<tag>/config.json, each card, and the tables of README.md and docs. Nothing of
 these is written by hand. With --write-only nothing is measured.
 """
 
@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import readme
+import pages
 
 from salzoo._version import commit
 from salzoo.checkpoint import card
@@ -53,7 +53,7 @@ def measure(rows: list[str], root: str, split: str) -> None:
     """Measure rows and, on the test split, keep them in the results of each set."""
     predictors = {name: predictor(load(name)) for name in rows if name != "baselines"}
     at = commit()  # before the results of the first set are changes themselves
-    for name in readme.SETS:
+    for name in pages.SETS:
         dataset = load_dataset(name, root, split)
         table = evaluate(predictors, dataset, baselines=BASELINES if "baselines" in rows else ())
         print(table.to_markdown(), flush=True)
@@ -62,8 +62,12 @@ def measure(rows: list[str], root: str, split: str) -> None:
 
 
 def keep(table: Table, at: str) -> None:
-    """Write a table's rows into the results of its set, over those of the same name."""
-    path, new = readme.RESULTS / f"{table.dataset}.json", table.to_json()
+    """Write a table's rows into the results of its set, over those of the same name.
+
+    Best and worst images are not kept here: benchmarks/leaderboard.py finds them of all rows, with their maps.
+    """
+    path, new = pages.RESULTS / f"{table.dataset}.json", table.to_json()
+    del new["extremes"], new["commit"]  # each row has its own commit
     old: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     names = {*loadable(), *BASELINES}
     for part in ("rows", "intervals"):
@@ -75,12 +79,12 @@ def keep(table: Table, at: str) -> None:
 
 
 def write() -> None:
-    """Write configs, cards and the README from the results."""
-    results = [readme.results(name) for name in readme.SETS]
+    """Write configs, cards and pages from the results."""
+    results = [pages.results(name) for name in pages.SETS]
     for name in loadable():
         if (folder := REPOSITORY / "hub" / name).is_dir():
             card.record(folder, [measured(result, name) for result in results if name in result["rows"]])
-    readme.write()
+    pages.write()
 
 
 def measured(result: dict[str, Any], row: str) -> Measured:

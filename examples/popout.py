@@ -1,6 +1,6 @@
 """Do models see what people see at once? A singleton among 48 distractors, for all models of the zoo.
 
-    python examples/popout.py [MODEL ...] [--displays 20] [-o examples/popout.png] [--json FILE]
+    python examples/popout.py [MODEL ...] [--displays 20] [-o docs/assets/popout.png] [--json FILE]
 
 Draws displays in which one bar differs in colour, orientation or size, and counts in how many of them a model's maximum
 lies on it, that is, nearer than half the distance between bars. People find all three at once, whatever the number of
@@ -30,13 +30,14 @@ KINDS: tuple[PopOut, ...] = get_args(PopOut)
 COLUMNS = ROWS = 7  # 49 bars
 SHOWN = ("itti", "gbvs", "signature", "bms", "deepgaze2")
 WIDTH, HEIGHT, LABEL = 200, 150, 20
+FIGURE = Path(__file__).parents[1] / "docs" / "assets" / "popout.png"
 
 
 def main(words: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all that load without training")
     parser.add_argument("--displays", type=int, default=20, help="of each kind")
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".png"))
+    parser.add_argument("-o", "--output", type=Path, default=FIGURE)
     parser.add_argument("--json", type=Path, help="write the shares here, too")
     arguments = parser.parse_args(words)
     names, at = arguments.models or loadable(), commit()  # before the figure is a change itself

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from salzoo.data import list_datasets, load_dataset
     from salzoo.images.preprocess import Preprocess
     from salzoo.images.saliency_map import SaliencyMap
+    from salzoo.importing.weights import import_weights
 
 _LAZY = {  # what needs torch, numpy or the Hub's client, imported when it is first used (PEP 562)
     "Preprocess": "salzoo.images.preprocess",
@@ -31,6 +32,7 @@ _LAZY = {  # what needs torch, numpy or the Hub's client, imported when it is fi
     "SaliencyModel": "salzoo.components.saliency_model",
     "TrainingConfig": "salzoo.components.training_config",
     "data": "",
+    "import_weights": "salzoo.importing.weights",
     "list_datasets": "salzoo.data",
     "load": "salzoo.components.load",
     "load_dataset": "salzoo.data",
@@ -40,8 +42,8 @@ _LAZY = {  # what needs torch, numpy or the Hub's client, imported when it is fi
 }
 
 __all__ = [
-    "Preprocess", "SaliencyMap", "SaliencyModel", "TrainingConfig", "__version__", "data", "errors", "info",
-    "list_datasets", "list_models", "load", "load_dataset", "losses", "metrics", "publish", "register",
+    "Preprocess", "SaliencyMap", "SaliencyModel", "TrainingConfig", "__version__", "data", "errors", "import_weights",
+    "info", "list_datasets", "list_models", "load", "load_dataset", "losses", "metrics", "publish", "register",
 ]  # fmt: skip
 
 

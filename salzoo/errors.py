@@ -5,6 +5,10 @@ class SalzooError(Exception):
     """Base of every error that salzoo raises on purpose: what, the value got, what is accepted, the next step."""
 
 
+class SalzooWarning(UserWarning):
+    """What salzoo tells without stopping: something was left out, or is doubtful."""
+
+
 class UnknownModelError(SalzooError, KeyError):
     """No `zoo_configs/<name>.yaml`, or no such tag in it."""
 

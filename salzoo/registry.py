@@ -9,8 +9,11 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
+import os
 import re
+import shlex
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +21,8 @@ from typing import Any, Literal
 import yaml
 
 from salzoo._io import write_text
-from salzoo._schema import from_mapping
+from salzoo._schema import from_mapping, shown
+from salzoo._text import read_text
 from salzoo.errors import SpecError, UnknownModelError
 
 
@@ -69,6 +73,71 @@ class Variant:
     hub: HubPin | None = None
 
 
+AUTHORS = "authors"
+"""Tag of the checkpoint that `salzoo import` makes of the authors' own weights."""
+
+CENTRE_BIAS = "https://github.com/matthias-k/DeepGaze/releases/download/v1.0.0/centerbias_mit1003.npy"
+"""Where the authors of DeepGaze offer the centre bias that their networks add."""
+
+
+@dataclass(frozen=True)
+class ReleasedFile:
+    """A file that the authors released, which salzoo neither ships nor fetches.
+
+    Args:
+        name: As the authors call it.
+        where: Where they offer it, or where a copy is.
+        bytes: Its size; None if it is not known.
+        sha256: Its checksum; None if it is not known.
+        git_blob: Its identifier in a git repository, likewise.
+    """
+
+    name: str
+    where: str
+    bytes: int | None = None
+    sha256: str | None = None
+    git_blob: str | None = None
+
+
+@dataclass(frozen=True)
+class Release:
+    """Weights that the authors of a paper, or of a port of it, released: what `salzoo import` understands.
+
+    Args:
+        name: Unique in the model.
+        summary: One line: which network, trained on what, by whom.
+        files: Those that belong together.
+        license: SPDX identifier under which the authors give them; `LicenseRef-none` if they state none.
+        license_note: What they say and where, in one sentence.
+        trained_on: Datasets and splits, as `salicon2015:train`.
+        network: Arguments of the model's class but `preprocess`.
+        preprocess: Fields of `Preprocess`, as the authors prepare images.
+        proved: How the conversion was compared with an engine that is not ours, and with what result.
+        known_answer: Image and map in the authors' repository; None if there are none.
+    """
+
+    name: str
+    summary: str
+    files: tuple[ReleasedFile, ...]
+    license: str
+    license_note: str
+    trained_on: tuple[str, ...] = ()
+    network: dict[str, Any] = field(default_factory=dict)
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    proved: str | None = None
+    known_answer: str | None = None
+
+    @property
+    def adds_centre_bias(self) -> bool:
+        """Whether the network adds a centre bias that is a file of its own, `CENTRE_BIAS`."""
+        return "template" in self.network
+
+    def command(self, model: str) -> str:
+        """Return the command that imports it."""
+        bias = ["--centre-bias", Path(CENTRE_BIAS).name] if self.adds_centre_bias else []
+        return shlex.join(["salzoo", "import", model, *(file.name for file in self.files), *bias])
+
+
 @dataclass(frozen=True)
 class Reported:
     """A number that the authors printed, and where."""
@@ -108,6 +177,7 @@ class ModelSpec:
         variants: Tag to variant.
         tiny: Options with which the tests build the model in milliseconds, offline.
         reported: Numbers that authors printed: of `zoo_configs/reported/`, and those in the YAML itself.
+        authors: Released weights that `salzoo import` understands; the first is what is assumed where several fit.
     """
 
     name: str
@@ -119,9 +189,15 @@ class ModelSpec:
     paper: Paper | None = None
     tiny: dict[str, Any] = field(default_factory=dict)
     reported: tuple[Reported, ...] = ()
+    authors: tuple[Release, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what the types cannot say."""
+        if AUTHORS in self.variants:
+            raise SpecError(f"{self.name}: {AUTHORS!r} is no name of a variant: imported weights are called so.")
+        names = [release.name for release in self.authors]
+        if double := sorted({name for name in names if names.count(name) > 1}):
+            raise SpecError(f"{self.name}: authors: {double[0]!r} is there twice.")
         if self.default not in self.variants:
             raise SpecError(f"{self.name}: default is {self.default!r}, but the variants are {sorted(self.variants)}.")
 
@@ -131,8 +207,14 @@ class ModelSpec:
         return tuple(
             tag
             for tag, variant in self.variants.items()
-            if variant.hub is not None or self.training == "none" or shipped_checkpoint(self.name, tag) is not None
+            if variant.hub is not None or self.training == "none" or shipped_weights(self.name, tag) is not None
         )
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Tags of the zoo's checkpoints whose weights an installed wheel leaves out; empty in the repository."""
+        tags = (tag for tag in self.variants if tag not in self.loadable)
+        return tuple(tag for tag in tags if shipped_checkpoint(self.name, tag) is not None)
 
 
 @functools.cache
@@ -144,9 +226,18 @@ def shipped(folder: str) -> Path:
 
 
 def shipped_checkpoint(name: str, tag: str) -> Path | None:
-    """Return the checkpoint folder that ships with salzoo, None if none of that name does."""
+    """Return the checkpoint folder that ships with salzoo, maybe without its weights; None if none of that name does.
+
+    A wheel has `config.json` and card of every checkpoint, and the weights of some: `pyproject.toml` says of which.
+    """
     folder = shipped("hub") / f"{name}.{tag}"
     return folder if (folder / "config.json").is_file() else None
+
+
+def shipped_weights(name: str, tag: str) -> Path | None:
+    """Return the checkpoint folder that ships with salzoo if its weights are in it."""
+    folder = shipped_checkpoint(name, tag)
+    return folder if folder is not None and (folder / "model.safetensors").is_file() else None
 
 
 RECOMMENDED = "deepgaze2e"
@@ -154,6 +245,8 @@ RECOMMENDED = "deepgaze2e"
 
 ENTRY_POINTS = "salzoo.models"
 """Group in which an installed package names its models: `mynet = "mypackage"` for `mypackage/mynet.yaml`."""
+
+_NAME = r"[a-z0-9_]{1,64}"
 
 _registered: dict[str, Path] = {}
 
@@ -173,22 +266,19 @@ def register(path: str | Path) -> str:
     Raises:
         SpecError: If the name is the zoo's, or the YAML is not a valid spec.
     """
-    path = Path(path).expanduser().resolve()
-    if not re.fullmatch(r"[a-z0-9_]+", path.stem):
+    try:
+        path = Path(os.path.realpath(Path(path).expanduser()))  # Path.resolve raises for links in a circle
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no such user
+        raise SpecError(f"{path}: {error}") from error
+    if not re.fullmatch(_NAME, path.stem):
         raise SpecError(f"{path}: {path.stem!r} is no name of a model: lower case letters, digits and _.")
-    before = _registered.get(path.stem)
-    if path.stem in spec_files() and before is None:
+    if path.stem in spec_files() and path.stem not in _registered:
         raise SpecError(
             f"{path}: there is a model {path.stem!r} already ({spec_files()[path.stem]}); choose another name."
         )
+    _read_spec(path.stem, path)
     _registered[path.stem] = path
     _forget()
-    try:
-        read_spec(path.stem)
-    except (SpecError, OSError) as error:
-        del _registered[path.stem]
-        _forget()
-        raise SpecError(str(error)) from error
     return path.stem
 
 
@@ -245,25 +335,37 @@ def spec_files() -> dict[str, Path]:
 
     found = {path.stem: path for path in shipped("zoo_configs").glob("*.yaml")}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        path = _packaged(entry.name, entry.value)
-        if path is not None and entry.name not in found:
-            found[entry.name] = path
-        else:  # what is wrong with one package is no reason to lose the zoo
-            why = f"the package {entry.value} has no {entry.name}.yaml" if path is None else "that name is taken"
+        try:
+            found[entry.name] = _packaged(entry.name, entry.value, found)
+        except SpecError as error:  # what is wrong with one package is no reason to lose the zoo
+            why = " ".join(str(error).split()).rstrip(".")
             warnings.warn(f"The model {entry.name!r} of {entry.value!r} is left out: {why}.", stacklevel=2)
     return {**found, **_registered}
 
 
-def _packaged(name: str, package: str) -> Path | None:
-    """Return the YAML of a model that an installed package names; None if it is not there."""
+def _packaged(name: str, package: str, others: Collection[str]) -> Path:
+    """Return the YAML of a model that an installed package names.
+
+    Raises:
+        SpecError: If it is not there or not valid, or its name is not.
+    """
     import importlib.util
 
+    if name in others:
+        raise SpecError("that name is taken")
+    if not re.fullmatch(_NAME, name):
+        raise SpecError("that is no name of a model: lower case letters, digits and _")
+    why = ""
     try:
         spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):  # a parent package is missing, or it is no name of a package
-        return None
+    except Exception as error:  # that of a subpackage imports its parent, which may raise anything
+        spec, why = None, f" ({type(error).__name__}: {error})"
     places = (spec.submodule_search_locations or []) if spec else []
-    return next((path for place in places if (path := Path(place) / f"{name}.yaml").is_file()), None)
+    path = next((path for place in places if os.path.isfile(path := Path(place) / f"{name}.yaml")), None)
+    if path is None:
+        raise SpecError(f"the package {package} has no {name}.yaml{why}")
+    _read_spec(name, path)
+    return path
 
 
 @functools.cache
@@ -288,12 +390,19 @@ def read_spec(name: str) -> ModelSpec:
     Raises:
         SpecError: If the file is not valid YAML, or not a valid spec.
     """
-    path = spec_files()[name]
+    spec = _read_spec(name, spec_files()[name])
+    return replace(spec, reported=reported_rows().get(name, ()) + spec.reported)
+
+
+def _read_spec(name: str, path: Path) -> ModelSpec:
+    """Read a YAML, without what the zoo's tables say of the model."""
     content = _read_yaml(path)
     if not isinstance(content, dict):
         raise SpecError(f"{path}: expected a mapping, got {type(content).__name__}.")
     spec = from_mapping(ModelSpec, {"name": name, **content}, path.name)
-    return replace(spec, reported=reported_rows().get(name, ()) + spec.reported)
+    if spec.name != name:
+        raise SpecError(f"{path}: name is {shown(spec.name)}, but that of the file is {name!r}.")
+    return spec
 
 
 @functools.cache
@@ -315,8 +424,10 @@ def reported_rows() -> dict[str, tuple[Reported, ...]]:
 def _read_yaml(path: Path) -> object:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), loader)
-    except yaml.YAMLError as error:
+        return yaml.load(read_text(path), loader)
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SpecError(f"{path}: not valid YAML: {error}") from error
 
 
@@ -335,17 +446,18 @@ def list_models(pattern: str = "*", *, trained: bool = False) -> list[str]:
     return [name for name in names if read_spec(name).loadable] if trained else names
 
 
-def resolve(name: str) -> tuple[ModelSpec, str]:
+def resolve(name: str, *, imported: bool = False) -> tuple[ModelSpec, str]:
     """Return the spec and the tag that `model` or `model.tag` means.
 
     Args:
         name: As typed; case, "-" and spaces make no difference.
+        imported: Whether the tag of imported weights, which is no variant, is accepted too.
 
     Raises:
         UnknownModelError: With the nearest names, or the model's tags.
     """
     spec, tag = split_name(name)
-    if tag not in spec.variants:
+    if tag not in spec.variants and not (imported and tag == AUTHORS and spec.authors):
         raise UnknownModelError(f"{spec.name} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
     return spec, tag
 

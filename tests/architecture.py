@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "salzoo"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "_io", "_markdown", "_schema", "_malloc", "_distributed"),
-    ("registry", "images"),
+    ("_version", "errors", "_io", "_text", "_arrays", "_hdf5", "_markdown", "_schema", "_malloc", "_distributed"),
+    ("registry", "images", "weight_files"),
     ("metrics",),
     ("data",),
     ("backbones",),
@@ -25,10 +25,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("checkpoint",),
     ("components",),
     ("models",),
+    ("importing", "exporting"),
     ("prediction",),
     ("evaluation",),
     ("training",),
-    ("studies",),
+    ("studies", "demo", "reports"),
     ("cli",),
 )
 """Lowest first. A room is a folder, or a file that stands alone. A file imports from its own room and from lower

@@ -6,8 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from salzoo.cli import main
 from salzoo.data.map_folder import MapFolder
@@ -16,10 +17,10 @@ from salzoo.data.map_folder import MapFolder
 class Noted(MapFolder):
     """Writes an empty file for each map that is read: index and process."""
 
-    def read(self, index: int, size: tuple[int, int]) -> Tensor:
+    def stored(self, index: int) -> NDArray[np.generic]:
         """Read, and note it."""
         Path(sys.argv[1], f"{index}-{os.environ['RANK']}-{os.getpid()}").touch(exist_ok=False)
-        return super().read(index, size)
+        return super().stored(index)
 
 
 if __name__ == "__main__":

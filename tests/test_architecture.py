@@ -44,7 +44,7 @@ def test_the_check_reads_all_of_salzoo() -> None:
     tree = Tree()
     assert {"salzoo.models.quest", "salzoo.data.folder.dataset", "salzoo.errors", "salzoo"} <= set(tree.files)
     found = {(each.source, each.target) for each in tree.imports}
-    assert ("salzoo.data.datasets.osie", "salzoo.data.base") in found
+    assert ("salzoo.data.datasets.osie", "salzoo.data.one_file") in found
     assert {each.kind for each in tree.imports} == {"top", "lazy", "types"}
     assert len(tree.rooms()) > 15
 

@@ -51,6 +51,18 @@ def test_nhwc_maps_are_timms_own_permuted() -> None:
     assert (trunk.channels, trunk.strides) == ((192, 768), (8, 32))
 
 
+def test_static_padding_is_that_of_even_sides() -> None:
+    """On odd sides it drops the last row, where TensorFlow pads both ends; on even ones nothing changes."""
+    plain, static = (TimmBackbone("tf_efficientnet_lite0", ("conv_stem",), static_padding=p) for p in (False, True))
+    static.load_state_dict(plain.state_dict())
+    even, odd = IMAGE, IMAGE[..., :63, :95]
+    torch.testing.assert_close(static(even)[0], plain(even)[0])
+    assert plain(odd)[0].shape[-2:] == (32, 48)
+    torch.testing.assert_close(static(odd)[0], plain(even)[0][..., :31, :47])
+    with torch.inference_mode():
+        torch.testing.assert_close(static.eval()(odd)[0], static.trunk(odd)["0"])
+
+
 def test_vision_transformer_gives_its_last_map() -> None:
     trunk = TimmBackbone("test_vit", (16,))
     assert (trunk.channels, trunk.strides) == ((64,), (16,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from salzoo.errors import SpecError
 from salzoo.evaluation.baselines import ROWS, Baselines
 from salzoo.evaluation.scoring import evaluate
 from salzoo.images.preprocess import resize_density
-from salzoo.metrics import functional
+from salzoo.metrics import FixationPool, functional
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,75 @@ def test_the_permutation_is_another_image(osie: FixationDataset) -> None:
         size, old = osie.size(index), osie.size(taken)
         expected = osie.fixations(taken).resized(old, size).density(size, osie.sigma(size))
         torch.testing.assert_close(one.maps(index, osie[index])["permutation"], expected)
+
+
+def others(dataset: FixationDataset, names: set[str], own: str, size: tuple[int, int]) -> torch.Tensor:
+    """Work out the centre bias of the images of those names but one."""
+    kept = [i for i, name in enumerate(dataset.names) if name in names - {own}]
+    return resize_density(kernel_density([(dataset.fixations(i), dataset.size(i)) for i in kept], (60, 80), 0.03), size)
+
+
+def test_the_baseline_of_information_gain_never_knows_the_scored_image(
+    osie: FixationDataset, tiny_data: Path, tmp_path: Path
+) -> None:
+    """Whatever `splits.json` says: the old code measured images of a split against themselves if it was trained on."""
+    folder = tmp_path / "osie"
+    shutil.copytree(tiny_data / "osie", folder)
+    everything = load_dataset("osie", tiny_data, "all")
+    names, test = set(everything.names), set(osie.names)
+    lists = {
+        "the same": {"train": sorted(names), "test": sorted(names)},
+        "part of train": {"train": sorted(names), "test": sorted(test)},
+        "holds train": {"train": sorted(names - test), "test": sorted(names)},
+        "no train": {"test": sorted(names)},
+    }
+    found = {}
+    for case, content in lists.items():
+        (folder / "splits.json").write_text(json.dumps({"train": [], "val": [], **content}))
+        dataset = load_dataset("osie", folder, "test")
+        baselines = Baselines(dataset)
+        for name in sorted(test):
+            index = dataset.names.index(name)
+            prior = baselines.prior(index, dataset.size(index))
+            expected = others(everything, names, name, dataset.size(index))
+            torch.testing.assert_close(prior, expected, rtol=1e-3, atol=1e-9, msg=f"{case}: {name}")
+        table = evaluate({}, dataset, baselines=["gold_joint", "centre_bias_train"], progress=False)
+        gains = dict(zip(table.images, table.scores["gold_joint"]["ig"], strict=True))
+        found[case] = [gains[name] for name in sorted(test)]
+        assert table.rows.get("centre_bias_train", {"ig": 0})["ig"] == 0
+    baselines = Baselines(everything)
+    index = baselines.dataset.names.index(osie.names[0])
+    expected = others(everything, names, osie.names[0], osie.size(0))
+    torch.testing.assert_close(baselines.prior(index, osie.size(0)), expected, rtol=1e-3, atol=1e-9)
+    assert baselines.baseline_name == "the centre bias of all other images of train and all"
+    for case, values in found.items():
+        assert values == pytest.approx(found["the same"], rel=1e-5), case
+
+
+def test_gold_has_every_metric(osie: FixationDataset, rows: dict[str, dict[str, float]]) -> None:
+    """Each observer under all others, by hand; information gain and KL with a tenth of the baseline."""
+    baselines, found = Baselines(osie), {name: [] for name in ("cc", "kld", "ig", "sauc")}
+    everybody = FixationPool(osie.fixations(i).counts(osie.size(i)) for i in range(len(osie)))
+    for i in range(len(osie)):
+        points, size = osie.fixations(i), osie.size(i)
+        sigma, prior = osie.sigma(size), baselines.prior(i, size)
+        elsewhere = everybody.counts(*size) - points.counts(size)
+        scores: dict[str, list[float]] = {name: [] for name in found}
+        for observer in np.unique(points.observer):
+            own, rest = points.of(observer), points.without(observer)
+            density, mine, counts = rest.density(size, sigma), own.density(size, sigma)[None], own.counts(size)[None]
+            mixed = (0.9 * density + 0.1 * prior)[None]
+            scores["cc"].append(float(functional.cc(density[None], mine)))
+            scores["kld"].append(float(functional.kl_div(mixed, mine)))
+            scores["ig"].append(float(functional.info_gain(mixed, counts, prior[None])))
+            scores["sauc"].append(float(functional.shuffled_auc(density[None], counts, elsewhere[None])))
+        for name, values in scores.items():
+            found[name].append(np.mean(values))
+    assert set(rows["gold"]) == set(rows["uniform"])
+    for name, values in found.items():
+        assert rows["gold"][name] == pytest.approx(np.mean(values), rel=1e-5), name
+    for name in ("cc", "sim", "emd"):  # symmetric
+        assert rows["gold"][name] == pytest.approx(rows["one_human"][name], rel=1e-5), name
 
 
 def test_an_observer_who_is_alone_predicts_nobody(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from torchrun_workers import workers
 
 import salzoo
 from salzoo.cli import main
-from salzoo.prediction import batch
+from salzoo.prediction import manifest
 
 COUNT = 200
 
@@ -63,7 +63,7 @@ def whole(output: Path, expected: dict[str, bytes]) -> list[dict[str, object]]:
         "manifest.jsonl",
     }
     assert all(same((output / f"{key}.png").read_bytes(), png) for key, png in expected.items())
-    entries = [json.loads(line) for line in (output / batch.MANIFEST).read_text().splitlines()]
+    entries = [json.loads(line) for line in (output / manifest.MANIFEST).read_text().splitlines()]
     assert [Path(entry["source"]).stem for entry in entries] == sorted(expected)
     return entries
 
@@ -98,9 +98,10 @@ def test_a_killed_process_goes_on_where_it_was(
     wait_for_maps(tmp_path / "out", 20, process)
     process.kill()
     process.communicate()
-    with (tmp_path / "out/manifest.0.jsonl").open("a") as file:
+    (part,) = (tmp_path / "out").glob(manifest.PARTS)
+    with part.open("a") as file:
         file.write('{"source": "unfin')  # as a process that dies amid a line leaves it
-    done = batch.finished(tmp_path / "out")
+    done = {source: entry for source, entry in manifest.entries(tmp_path / "out").items() if entry.files}
     assert 10 < len(done) < COUNT
     before = {source: Path(tmp_path / "out" / entry.files[0]).stat().st_mtime_ns for source, entry in done.items()}
     assert main(["predict", *words]) == 0
@@ -169,7 +170,7 @@ def test_shards_give_shards(checkpoint: Path, images: Path, expected: dict[str, 
     (tmp_path / "in-2.tar").write_bytes((tmp_path / "in-1.tar").read_bytes()[:700])
     words = [str(tmp_path / "in-{0..2}.tar"), "-m", str(checkpoint), "-o", str(tmp_path / "out")]
     assert main(["predict", *words, "--format", "png", "--format", "npy"]) == 1
-    entries = [json.loads(line) for line in (tmp_path / "out" / batch.MANIFEST).read_text().splitlines()]
+    entries = [json.loads(line) for line in (tmp_path / "out" / manifest.MANIFEST).read_text().splitlines()]
     assert [(entry["files"], entry["images"], list(entry["failed"])) for entry in entries] == [
         (["in-0.tar"], 10, ["broken"]),
         (["in-1.tar"], 10, ["broken"]),

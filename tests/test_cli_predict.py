@@ -185,3 +185,17 @@ def test_a_wrong_name_is_told_before_torch_is_imported(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_list_in_the_encodings_of_windows(photos: Path, tmp_path: Path, encoding: str) -> None:
+    (photos / "image0.png").rename(photos / "straße.png")
+    (tmp_path / "list.txt").write_text(f"{photos / 'straße.png'}\n", encoding=encoding)
+    assert main(["predict", f"@{tmp_path / 'list.txt'}", "-m", "signature", "-o", str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["straße.png"]
+
+
+def test_a_list_that_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list.txt").write_bytes(b"a\0b")
+    assert main(["predict", f"@{tmp_path / 'list.txt'}", "-m", "signature", "-o", str(tmp_path / "out")]) == 2
+    assert "list.txt is not text: it holds zero bytes" in capsys.readouterr().err

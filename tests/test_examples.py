@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import scripts
 import torch
 from loopback_hub import LoopbackHub
 
@@ -27,11 +27,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 @pytest.fixture
 def finetune(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the example with fewer and smaller displays, of which each split has some."""
-    spec = importlib.util.spec_from_file_location("finetune_own_data", EXAMPLES / "finetune_own_data.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.load("examples/finetune_own_data.py")
     monkeypatch.setattr(module, "DISPLAYS", 24)
 
     def small(kind: str, seed: int) -> object:
@@ -108,11 +104,7 @@ import salzoo; salzoo.register("runs/blobs/blobs.yaml"); print(salzoo.load("hf:/
 
 
 def test_popout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = importlib.util.spec_from_file_location("popout", EXAMPLES / "popout.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.load("examples/popout.py")
     shares = module.main(["itti", "signature", "uniform", "--displays", "3", "-o", str(tmp_path / "figure.png")])
     assert shares["itti"] == {"colour": 1, "orientation": 1, "size": 1}
     assert shares["signature"]["colour"] == 1

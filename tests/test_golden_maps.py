@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from golden import make_maps
 from numpy.typing import NDArray
 
@@ -23,6 +24,9 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, NDArray[np.
 
 
 GOLDEN = dict(np.load(make_maps.PATH))
+CONSTRAINTS = (Path(__file__).parents[1] / "constraints.txt").read_text(encoding="utf-8")
+RTOL = 1e-6 if f"torch=={torch.__version__.partition('+')[0]}\n" in CONSTRAINTS else 1e-4
+"""Another torch sums in another order: up to 1.6e-5 between 2.6 and 2.14."""
 
 
 def test_every_checkpoint_has_a_golden_map(predicted: dict[str, NDArray[np.float32]]) -> None:
@@ -31,4 +35,4 @@ def test_every_checkpoint_has_a_golden_map(predicted: dict[str, NDArray[np.float
 
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_a_checkpoint_predicts_its_golden_map(name: str, predicted: dict[str, NDArray[np.float32]]) -> None:
-    np.testing.assert_allclose(predicted[name], GOLDEN[name], rtol=1e-6)
+    np.testing.assert_allclose(predicted[name], GOLDEN[name], rtol=RTOL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -271,6 +273,20 @@ def test_wrong_truths_are_told() -> None:
         losses.get("nll")(p, {"density": target["density"]})
     with pytest.raises(DataError, match="logarithm of a map"):
         losses.nss(p.exp(), target["fixations"])
+
+
+@pytest.mark.parametrize("name", [name for name in losses.TERMS if name not in ("deep_features", "gram")])
+def test_maps_of_two_sizes_are_told(name: str) -> None:
+    """The old code broadcast what could be: (2, 1, 4, 6) and (2, 4, 6) gave a number."""
+    function, one = losses.TERMS[name], torch.rand(2, 4, 6).log_softmax(-1)
+    truth = torch.ones(2, 4, 6, dtype=torch.int16) if name in ("nll", "nss", "exp_nss") else torch.rand(2, 4, 6)
+    assert torch.isfinite(function(one, truth))
+    first, second = list(inspect.signature(function).parameters)[:2]
+    for shape in ((2, 1, 4, 6), (2, 2, 3), (1, 4, 6)):
+        other = one[:1] if shape[0] == 1 else one[:, : shape[1], : shape[2]] if len(shape) == 3 else one[:, None]
+        words = re.escape(f"losses.{name}: {first} is {shape} and {second} is (2, 4, 6)")
+        with pytest.raises(DataError, match=words):
+            function(**{first: other, second: truth})
 
 
 def test_one_half_precision_value_is_the_float_one() -> None:

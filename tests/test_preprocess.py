@@ -26,7 +26,7 @@ def random_image(height, width):
     return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("fit", ["squash", "pad", "aspect", "longest"])
+@pytest.mark.parametrize("fit", ["squash", "pad", "pad_floor", "aspect", "longest", "within", "between", "cells"])
 @pytest.mark.parametrize("size", [(60, 80), (80, 60), (64, 64), (7, 90)])
 def test_a_ramp_comes_back(fit, size):
     preprocess = Preprocess((96, 128), fit=fit)
@@ -51,6 +51,18 @@ def test_longest_frames():
     assert frame_size((800, 600), (48, 64), "longest") == (64, 48)
     assert frame_size((5, 7), (48, 64), "longest") == (46, 64)
     assert frame_size((1, 5000), (48, 64), "longest") == (16, 64)
+
+
+def test_frames_of_the_older_releases():
+    assert frame_size((480, 640), (320, 320), "within") == (240, 320)
+    assert frame_size((683, 1024), (320, 320), "within") == (213, 320)
+    assert frame_size((101, 99), (320, 320), "within") == (101, 99), "never enlarged"
+    assert frame_size((2, 2), (320, 320), "within") == (32, 32), "but what a network could not see at all"
+    assert frame_size((1, 5000), (320, 320), "within") == (80, 320)
+    assert frame_size((384, 512), (384, 512), "between") == (384, 512)
+    assert frame_size((1024, 768), (384, 512), "between") == (512, 384)
+    assert frame_size((100, 100), (384, 512), "between") == (448, 448)
+    assert frame_size((1, 4096), (384, 512), "between") == (256, 1024)
 
 
 def test_half_a_normalisation_is_refused():
@@ -142,7 +154,7 @@ def test_nothing_follows_the_default_type(float64_by_default):
     assert all(map(torch.equal, plain, (IMAGENET.resize(image[None]), IMAGENET.normalize(image[None]))))
 
 
-@pytest.mark.parametrize("fit", ["squash", "pad", "aspect", "longest"])
+@pytest.mark.parametrize("fit", ["squash", "pad", "pad_floor", "aspect", "longest", "within", "between", "cells"])
 def test_called_with_any_image(fit, tmp_path):
     preprocess = Preprocess((96, 128), fit=fit)
     pixels = random_image(30, 50)

@@ -13,6 +13,7 @@ from minimum_versions import FILE, constraints, minimum_versions
 from packaging.requirements import Requirement
 
 import salzoo
+from salzoo.registry import read_spec, spec_names
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -91,11 +92,13 @@ class TestWorkflows:
         assert "make test CONSTRAINTS=constraints-min.txt" in commands["minimum-versions"]
         assert "make test-slow" in commands["slow-tests"]
         assert "make lint" in commands["lint"]
-        assert "python -m pip install . pytest" in commands["without-extras"]
+        assert "make docs" in commands["docs"]
+        assert "python .ci/release" in commands["release"]
+        assert "python -m pip install . pytest hypothesis" in commands["without-extras"]
         tested = {(each["python"], each["constraints"]) for each in jobs["tests"]["strategy"]["matrix"]["include"]}
-        assert tested == {("3.11", "constraints.txt"), ("3.13", "")}
-        oldest = min(tested)[0]
-        assert PYPROJECT["project"]["requires-python"] == f">={oldest}"
+        promised = [each.rsplit(" ", 1)[1] for each in PYPROJECT["project"]["classifiers"] if "Python :: 3." in each]
+        assert tested == {("3.11", "constraints.txt"), *((python, "") for python in promised)}
+        assert PYPROJECT["project"]["requires-python"] == f">={promised[0]}"
 
 
 class TestTemplates:
@@ -147,7 +150,20 @@ def test_the_citation_is_of_this_version() -> None:
     assert citation["type"] == "software"
     assert all(isinstance(citation[key], str) and citation[key] for key in ("message", "title", "abstract"))
     known = {"cff-version", "message", "type", "title", "abstract", "authors", "version", "license", "keywords"}
-    assert set(citation) <= known | {"date-released", "url", "repository-code", "doi"}
+    assert set(citation) <= known | {"date-released", "url", "repository-code", "doi", "references"}
+
+
+def test_the_references_are_complete() -> None:
+    """What the Citation File Format 1.2 asks of a reference: type, title, authors, and of a conference its name."""
+    references = read(ROOT / "CITATION.cff")["references"]
+    papers = {spec.paper.title for spec in map(read_spec, spec_names()) if spec.paper}
+    assert {reference["title"] for reference in references} == papers
+    for reference in references:
+        assert reference["type"] in ("article", "conference-paper", "generic")
+        assert (reference["type"] == "conference-paper") == ("conference" in reference)
+        assert reference["authors"]
+        assert all(author["given-names"] and author["family-names"] for author in reference["authors"])
+        assert 1990 < reference["year"] < 2100
 
 
 def test_the_changelog_has_this_version_first() -> None:

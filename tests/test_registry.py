@@ -55,7 +55,10 @@ def test_reads_every_field(configs: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"colour": "red"}, "toy.yaml: unknown key 'colour'; accepted keys are class_path, default, name, paper"),
+        (
+            {"colour": "red"},
+            "toy.yaml: unknown key 'colour'; accepted keys are authors, class_path, default, name, paper",
+        ),
         (
             {"training": "maybe"},
             r"toy.yaml.training: got 'maybe', accepted is one of \['gradient', 'closed_form', 'none'\]",
@@ -133,11 +136,11 @@ def test_arguments_become_what_the_signature_says() -> None:
         ({"size": [2, 3], "taps": [1.5]}, r"toy.taps\[0\]: got 1.5 \(float\), expected int or str"),
         (
             {"size": [2, 3], "preprocess": {"fit": "crop"}},
-            r"toy.preprocess.fit: got 'crop', accepted is one of \['squash', 'pad', 'aspect'",
+            r"toy.preprocess.fit: got 'crop', accepted is one of \['squash', 'pad', 'pad_floor', 'aspect'",
         ),
         (
             {"size": [2, 3], "preprocess": {"scale": 2}},
-            "toy.preprocess: unknown key 'scale'; accepted keys are channel_order",
+            "toy.preprocess: unknown key 'scale'; did you mean 'resample'. accepted keys are channel_order",
         ),
         (
             {"size": [2, 3], "preprocess": {"mean": [0.5]}},

@@ -27,7 +27,7 @@ def test_info_has_the_rows_that_stood_in_the_yaml_of_the_model(name: str) -> Non
 def test_every_row_is_of_a_model_of_the_zoo() -> None:
     assert set(reported_rows()) <= set(salzoo.list_models())
     for name, rows in reported_rows().items():
-        keys = [(row.dataset, row.metric) for row in rows]
+        keys = [(row.dataset, row.metric, row.where) for row in rows]
         assert len(set(keys)) == len(keys), name
 
 

@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from scipy import ndimage
+from scipy.io import loadmat
 
 from salzoo.errors import ImageError
-from salzoo.images.saliency_map import _COLOURS, SaliencyMap, _grow
+from salzoo.images.painting import COLOURS, grow
+from salzoo.images.saliency_map import SaliencyMap
 
 
 def peaks(height: int = 120, width: int = 160) -> np.ndarray:
@@ -103,7 +105,7 @@ def test_a_notebook_shows_the_map_in_colours(m: SaliencyMap) -> None:
         assert (shown.format, shown.mode, shown.size) == ("PNG", "RGB", (160, 120))
         pixels = np.asarray(shown).astype(int)
     level = (m.saliency * 255 + 0.5).astype(int)
-    np.testing.assert_allclose(pixels, _COLOURS[level], atol=0.5)
+    np.testing.assert_allclose(pixels, COLOURS[level], atol=0.5)
     large = SaliencyMap(peaks(900, 1200))
     with Image.open(io.BytesIO(large._repr_png_())) as shown:
         assert shown.size == (800, 600)
@@ -160,7 +162,7 @@ def test_overlay_without_contours_is_a_blend(m: SaliencyMap) -> None:
     change = np.abs(np.asarray(overlay).astype(int) - pixels).sum(-1)
     assert change[m.saliency < 1e-6].max() <= 3  # where nobody looks, the image itself
     y, x = np.unravel_index(m.density.argmax(), m.shape)
-    expected = 0.4 * pixels[y, x] + 0.6 * _COLOURS[255]
+    expected = 0.4 * pixels[y, x] + 0.6 * COLOURS[255]
     np.testing.assert_allclose(np.asarray(overlay)[y, x], expected, atol=1)
 
 
@@ -188,7 +190,7 @@ def test_grow_dilates_by_cross_and_square(shape: tuple[int, int], steps: int) ->
         wanted = mask
         for step in range(steps):
             wanted = ndimage.binary_dilation(wanted, ndimage.generate_binary_structure(2, 1 + step % 2))
-        np.testing.assert_array_equal(_grow(mask, steps), wanted)
+        np.testing.assert_array_equal(grow(mask, steps), wanted)
 
 
 def test_line_width_grows_with_the_image() -> None:
@@ -201,7 +203,7 @@ def test_line_width_grows_with_the_image() -> None:
 
 
 def test_colours_rise_in_lightness() -> None:
-    lightness = _COLOURS @ np.array([0.2126, 0.7152, 0.0722])
+    lightness = COLOURS @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(lightness) > 0).all()
 
 
@@ -240,8 +242,14 @@ def test_lossy_files(m: SaliencyMap, suffix: str, tmp_path: Path) -> None:
 
 
 def test_number_files_keep_the_numbers(m: SaliencyMap, tmp_path: Path) -> None:
-    for name in ("a.npy", "a.npz", "a.tif", "a.tiff"):
+    for name in ("a.npy", "a.npz", "a.tif", "a.tiff", "a.csv", "a.mat"):
         m.save(tmp_path / name)
+    np.testing.assert_array_equal(np.loadtxt(tmp_path / "a.csv", delimiter=",", dtype=np.float32), m.density)
+    arrays = loadmat(tmp_path / "a.mat")
+    assert {name for name in arrays if not name.startswith("_")} == {"density", "log_density"}
+    np.testing.assert_array_equal(arrays["density"], m.density)
+    np.testing.assert_array_equal(arrays["log_density"], m.log_density)
+    assert (tmp_path / "a.mat").read_bytes()[:40] == b"MATLAB 5.0 MAT-file, written by salzoo  ", "and not when"
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), m.density)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"density", "log_density"}
@@ -264,8 +272,8 @@ def test_save_overlay(m: SaliencyMap, tmp_path: Path) -> None:
 
 
 def test_unknown_suffixes(m: SaliencyMap, tmp_path: Path) -> None:
-    for name in ("a.mat", "a", ".png", "a.png.bak"):
-        with pytest.raises(ImageError, match=r"\.bmp \.jpeg \.jpg \.npy \.npz \.png \.tif \.tiff \.webp"):
+    for name in ("a.gif", "a", ".png", "a.png.bak"):
+        with pytest.raises(ImageError, match=r"\.bmp \.csv \.jpeg \.jpg \.mat \.npy \.npz \.png \.tif \.tiff \.webp"):
             m.save(tmp_path / name)
     with pytest.raises(ImageError, match=r"an overlay.*\.bmp \.jpeg \.jpg \.png \.webp"):
         m.save(tmp_path / "a.npy", image=GREY)

@@ -12,11 +12,15 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def fold_batch_norms(trunk: nn.Module) -> nn.Module:
+def fold_batch_norms(trunk: nn.Module, *, one_call: bool = True) -> nn.Module:
     """Return a copy of a backbone in eval mode whose batch norms are folded into the convolutions before them.
 
     Its maps are the same up to rounding, with one pass over memory less; on a CPU two, as activations are fused too.
     A backbone that torch.fx did not trace is returned as it is.
+
+    Args:
+        trunk: The backbone.
+        one_call: Whether a convolution and its activation become one call of oneDNN, which no other runtime has.
     """
     if not isinstance(trunk, fx.GraphModule):
         return trunk
@@ -32,7 +36,7 @@ def fold_batch_norms(trunk: nn.Module) -> nn.Module:
             once = len(before.users) == calls[before.target] == calls[node.target] == 1  # no node is before the norm
             if isinstance(convolution, nn.Conv2d) and once:
                 activation, one = getattr(norm, "act", nn.Identity()), fuse_conv_bn_eval(convolution, norm)
-                fused = _fusable(one, activation)
+                fused = one_call and _fusable(one, activation)
                 folded.set_submodule(str(before.target), FusedConvolution(one, activation) if fused else one)
                 folded.set_submodule(str(node.target), nn.Identity() if fused else activation)
         return folded.to(memory_format=torch.channels_last)

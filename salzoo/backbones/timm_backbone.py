@@ -18,7 +18,9 @@ from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
+from salzoo._schema import MOST_LISTED, check_range
 from salzoo.backbones.fusion import fold_batch_norms
+from salzoo.backbones.padding import pad_statically
 from salzoo.backbones.pretrained import (
     HOSTS,
     PACKAGED_WEIGHTS,
@@ -41,6 +43,7 @@ class TimmBackbone(nn.Module):
             features of) or names as in `model.named_modules()` (`("features.28", "features.29")`: the output of each,
             a convolution's before its ReLU; for architectures that torch.fx can trace, torchvision's among them).
         output_stride: Largest stride, kept by dilating later convolutions (8 or 16; not every architecture can).
+        static_padding: Pad as on even sides wherever TensorFlow's padding depends on the side (`StaticPadding`).
 
     Attributes:
         cache_features: In train mode, keep the maps of every image in memory, in half precision, and compute them once
@@ -50,18 +53,28 @@ class TimmBackbone(nn.Module):
         SpecError: If there is no such model, or it has no such node.
     """
 
-    def __init__(self, name: str, feature_nodes: Sequence[int | str], *, output_stride: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        feature_nodes: Sequence[int | str],
+        *,
+        output_stride: int | None = None,
+        static_padding: bool = False,
+    ) -> None:
         super().__init__()
         require_known(name)
+        check_range(1, MOST_LISTED, feature_nodes=len(feature_nodes))
+        check_range(8, 32, output_stride=output_stride)
         self.name, self.feature_nodes = name, tuple(feature_nodes)
         self._options: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
         if all(isinstance(node, int) for node in feature_nodes):
             self._options |= {"features_only": True, "out_indices": _indices(name, feature_nodes, self._options)}
         self.trunk = self._build(pretrained=False)
+        if static_padding:
+            pad_statically(self.trunk)
         for module in self.trunk.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False  # type: ignore[assignment]  # a node before an in-place ReLU would return the map after it
-        self.trunk.to(memory_format=torch.channels_last)  # the fast one on CPU and GPU
         self.frozen_names: tuple[str, ...] = ()
         self.cache_features = False
         self._always = False
@@ -121,15 +134,19 @@ class TimmBackbone(nn.Module):
             raise SpecError(
                 "cache_features is for a frozen backbone: the maps of another would change from step to step."
             )
-        keys = [hashlib.blake2b(one.contiguous().cpu().numpy()).digest() for one in image]
+        kind = f"{tuple(image.shape[1:])} {image.dtype} {image.device}".encode()  # black images of all sizes are alike
+        rows = image.flatten(1).contiguous().view(torch.uint8).cpu().numpy()
+        keys = [hashlib.blake2b(kind + row.tobytes()).digest() for row in rows]
         if new := [i for i, key in enumerate(keys) if key not in self._cache]:
             maps = self._run(image[new])
             for k, i in enumerate(new):
                 self._cache[keys[i]] = [m[k : k + 1].half() for m in maps]
-        return [torch.cat([m.float() for m in one]) for one in zip(*(self._cache[key] for key in keys), strict=True)]
+        return [
+            torch.cat([m.to(image.dtype) for m in one]) for one in zip(*(self._cache[key] for key in keys), strict=True)
+        ]
 
     def _run(self, image: Tensor) -> list[Tensor]:
-        maps: Any = self._fastest()(image)
+        maps: Any = self._fastest()(image.contiguous(memory_format=torch.channels_last))  # the fast one everywhere
         if isinstance(maps, dict):
             return [maps[str(i)] for i in range(len(self.feature_nodes))]
         if getattr(self.trunk, "output_fmt", Format.NCHW) == Format.NHWC:  # Swin and its kin

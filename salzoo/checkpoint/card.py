@@ -57,7 +57,7 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
     )
     own = config.provenance is None  # weights that nobody recorded are not those that the zoo's texts tell of
     prose, variant = prose_file(spec.name), spec.variants.get(config.tag)
-    source = "path/to/this/folder" if own else name
+    source = "path/to/this/folder" if own and config.imported is None else name
     parts = [
         f"# {name}",
         spec.summary,
@@ -66,7 +66,8 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
         OVERLAYS if sheet else "",
         prose.read_text(encoding="utf-8").strip() if prose.is_file() and not own else "",
         _measured_table(config),
-        _training(config),
+        _training(config) if config.imported is None or config.provenance is not None else "",
+        _origin(spec, config),
         _citation(spec),
     ]
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(p for p in parts if p) + "\n"))
@@ -83,7 +84,8 @@ def save_model(network: nn.Module, config: Config, folder: Path, license: str | 
 
     Args:
         network: Its tensors are stored.
-        config: Config of the model; its provenance and measured numbers are left out if they belong to other weights.
+        config: Config of the model; its provenance and measured numbers are left out if they belong to other weights,
+            but not what they have seen.
         folder: Created if it does not exist.
         license: SPDX identifier of the weights; None for that of the config.
 
@@ -93,9 +95,10 @@ def save_model(network: nn.Module, config: Config, folder: Path, license: str | 
     """
     if (license or config.license) is None:
         raise SpecError("no licence is known for these weights: give license='apache-2.0' or another SPDX identifier.")
-    saved = save_checkpoint(network, replace(config, license=license or config.license), folder)
+    half = config.imported is None  # what was published as float32 stays so
+    saved = save_checkpoint(network, replace(config, license=license or config.license), folder, half=half)
     if saved.sha256 != config.sha256:
-        saved = replace(saved, provenance=None, measured=())
+        saved = replace(saved, provenance=None, measured=(), trained_images=saved.images_seen)
         write_config(folder, saved)
     elif (sheet := _sheet(saved)) is not None and sheet.parent != folder:
         shutil.copyfile(sheet, folder / SHEET)
@@ -165,6 +168,30 @@ def _training(config: Config) -> str:
         f"## Training\n\nData: {sets}. The photographs belong to their owners; none is part of this repository.\n\n"
         f"```\n{made.command}\n```\n\nSeed {made.seed}, commit `{made.commit[:19]}`, {versions}. "
         "The whole recipe is in `config.json`." + _parent(made) + _halved(made)
+    )
+
+
+def _origin(spec: ModelSpec, config: Config) -> str:
+    """Return where imported weights come from, and what was done to them."""
+    made = config.imported
+    if made is None:
+        return ""
+    release = next((r for r in spec.authors if r.name == made.release), None)
+    summary, seen = release.summary.rstrip(".") if release else spec.name, ", ".join(made.data) or "not stated"
+    files = [[f"`{f.name}`", f"{f.bytes:,}", f"`{f.sha256}`", "yes" if f.known else "not known"] for f in made.files]
+    proof = f"How the conversion was proved: {release.proved}." if release and release.proved else ""
+    return "\n\n".join(
+        part
+        for part in (
+            "## Origin",
+            f"The authors' own weights, converted value by value to float32: {summary}.",
+            "\n".join(_markdown.table(["file", "bytes", "sha256", "the known file"], files)),
+            f"From {', '.join(made.where)}. Licence: {made.license_note}",
+            f"```\n{made.command}\n```",
+            f"Trained on: {seen}. salzoo at commit `{made.commit[:19]}`. {proof}".strip(),
+            " ".join(made.notes),
+        )
+        if part
     )
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from salzoo._schema import shown
+from salzoo.checkpoint.limits import check_plain
 from salzoo.errors import SpecError
+from salzoo.registry import shipped
+
+if TYPE_CHECKING:
+    from salzoo.data import FixationDataset
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -59,6 +68,62 @@ class Provenance:
     halved: HalfPrecisionCheck | None = None
     parent: Parent | None = None
 
+    def __post_init__(self) -> None:
+        """Check what the types cannot say.
+
+        Raises:
+            SpecError: If an entry of `data` has no split.
+        """
+        _check_entries("provenance.data", self.data)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that weights were imported from; `known` says whether it is, by its checksum, the one that is known."""
+
+    name: str
+    bytes: int
+    sha256: str
+    known: bool
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Where imported weights come from.
+
+    Args:
+        release: Which of the model's releases they are.
+        files: What was read.
+        where: Where the authors offer those files.
+        license_note: What the authors say of the licence.
+        command: The command, or the call, that imported them.
+        commit: Commit of salzoo that did.
+        data: Datasets and splits that the weights have seen, as `salicon2015:train`.
+        notes: What else matters, as a centre bias that was given.
+    """
+
+    release: str
+    files: tuple[SourceFile, ...]
+    where: tuple[str, ...]
+    license_note: str
+    command: str
+    commit: str
+    data: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say.
+
+        Raises:
+            SpecError: If an entry of `data` has no split.
+        """
+        _check_entries("imported.data", self.data)
+
+
+def _check_entries(field: str, data: Iterable[str]) -> None:
+    if unsplit := [entry for entry in data if not all(entry.partition(":"))]:
+        raise SpecError(f"{field}: got {shown(unsplit[0])}, expected a set and its split, as osie:train.")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -87,6 +152,10 @@ class Config:
         license: SPDX identifier of the weights' licence; None likewise.
         provenance: None for weights of unknown origin.
         measured: Evaluation results.
+        trained_images: Fingerprints of the training images (`salzoo.images.fingerprint.pack`) by dataset and split, as
+            `osie:train`; empty text if they are not known. Those of the checkpoints that ship with salzoo are in
+            `hub/trained_images.json`.
+        imported: Where the authors' own weights come from; None for all others.
         format: Version of the layout of the file.
     """
 
@@ -98,31 +167,73 @@ class Config:
     license: str | None = None
     provenance: Provenance | None = None
     measured: tuple[Measured, ...] = ()
+    trained_images: dict[str, str] = field(default_factory=dict)
+    imported: Imported | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse invalid names, since names become parts of paths, and layouts of other versions.
+        """Refuse invalid names, since names become parts of paths, layouts of other versions, and what no network has.
 
         Raises:
-            SpecError: If `model` or `tag` has other characters than letters, digits, `_` and `-`, or `format` is
-                another one.
+            SpecError: If `model` or `tag` has other characters than letters, digits, `_` and `-`, `format` is another
+                one, `network` or `preprocess` has lists, texts or numbers beyond all measure, or `trained_images` holds
+                no fingerprints.
         """
         for value in (self.model, self.tag):
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
-                raise SpecError(f"config.json: {value!r} is not the name of a model or tag (letters, digits, _ and -).")
+                raise SpecError(
+                    f"config.json: {shown(value)} is not the name of a model or tag (letters, digits, _ and -)."
+                )
         if self.format != FORMAT:
             raise SpecError(f"config.json: format is {self.format}, this salzoo reads {FORMAT}.")
+        check_plain(self.network, "config.json: network")
+        check_plain(self.preprocess, "config.json: preprocess")
+        for entry, text in self.trained_images.items():
+            from salzoo.images.fingerprint import unpack  # here: numpy and Pillow, which a typo need not wait for
+
+            try:
+                unpack(text)
+            except SpecError as error:
+                raise SpecError(f"config.json: trained_images.{entry}: {error}") from error
 
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Data sets and splits that the weights have seen, as `osie:train`."""
-        return () if self.provenance is None else self.provenance.data
+        recorded = [made.data for made in (self.imported, self.provenance) if made is not None]
+        return tuple(dict.fromkeys((*itertools.chain(*recorded), *self.trained_images)))
+
+    @property
+    def images_seen(self) -> dict[str, str]:
+        """Packed fingerprints of the images of each entry of `trained_on`; empty text if they are not known."""
+        return {entry: self.trained_images.get(entry) or shipped_images().get(entry, "") for entry in self.trained_on}
+
+    def with_images(self, sets: Iterable[FixationDataset], before: Config | None = None) -> Config:
+        """Return the config of weights that were trained on these datasets too.
+
+        Args:
+            sets: Training splits; all their images are read.
+            before: Config of the checkpoint that training started from, if it is not this one.
+        """
+        from salzoo.images.fingerprint import pack, unpack
+
+        images = {**(before or self).images_seen, **self.trained_images}
+        for dataset in sets:
+            entry = f"{dataset.name}:train"
+            images[entry] = pack((*unpack(images.get(entry, "")).tolist(), *dataset.fingerprints().tolist()))
+        return replace(self, trained_images=images)
 
     @property
     def training(self) -> dict[str, Any]:
         """Training settings of the run that made the weights; empty if they are not known."""
         found = {} if self.provenance is None else self.provenance.recipe.get("training")
         return dict(found) if isinstance(found, dict) else {}
+
+
+@cache
+def shipped_images() -> dict[str, str]:
+    """Return the packed fingerprints of the sets that the shipped checkpoints saw; `benchmarks/trained_images.py`."""
+    found: dict[str, str] = json.loads((shipped("hub") / "trained_images.json").read_text(encoding="utf-8"))
+    return found
 
 
 def as_json(value: Any) -> Any:

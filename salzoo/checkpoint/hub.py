@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from salzoo._io import hash_file
+from salzoo._schema import shown
 from salzoo._version import __version__
 from salzoo.checkpoint.config import CONFIG, WEIGHTS
+from salzoo.checkpoint.limits import CONFIG_BYTES
 from salzoo.errors import SalzooError, SpecError, WeightsError
 
 T = TypeVar("T")
 
 SCHEME = "hf://"
-CONFIG_BYTES = 1 << 16
-"""Largest `config.json` that is read; those of the zoo have 4 KB."""
 PATIENCE = 5.0
 """Seconds within which the Hub must answer a question about a file."""
 WAITS = (0.5, 1.0, 2.0)
@@ -82,14 +82,20 @@ def parse(text: str) -> HubRef:
         SpecError: If it is neither.
     """
     found = _ADDRESS.fullmatch(text.removeprefix(SCHEME))
-    if found is None or ".." in text:
-        raise SpecError(f"{text!r} is not an address on the Hub; accepted is hf://ORG/REPO or hf://ORG/REPO@REVISION.")
+    if found is None or not is_repository(found[0]):
+        raise SpecError(
+            f"{shown(text)} is not an address on the Hub; accepted is hf://ORG/REPO or hf://ORG/REPO@REVISION. "
+            "Names have letters, digits, single -, _ and dots, and 96 characters together."
+        )
     return HubRef(found["repo"], found["revision"])
 
 
 def is_repository(text: str) -> bool:
-    """Return whether a text looks like `ORG/REPO` or `ORG/REPO@REVISION`."""
-    return _ADDRESS.fullmatch(text) is not None and ".." not in text
+    """Return whether a text looks like `ORG/REPO` or `ORG/REPO@REVISION`, by the Hub's rules for names."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or ".." in text or "--" in found["repo"] or len(found["repo"]) > 96:
+        return False
+    return not any(part.endswith((".", "-", ".git")) for part in found["repo"].split("/"))
 
 
 def suggest(text: str) -> str:
@@ -111,7 +117,8 @@ def fetch_config(address: HubRef, access: HubOptions) -> Path:
             what to do.
     """
     if _offline(access):
-        return _cached(address, CONFIG, access).parent
+        with translate_errors(address, access):
+            return _cached(address, CONFIG, access).parent
     if address.revision and _COMMIT.fullmatch(address.revision) and (known := _find(address, CONFIG, access)):
         return known.parent  # a commit never changes: nothing to ask
     with translate_errors(address, access):

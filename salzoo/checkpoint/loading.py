@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import importlib
-import pickle
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from salzoo._schema import arguments, from_mapping, parameters
+from salzoo._schema import arguments, from_mapping, parameters, shown
 from salzoo.checkpoint import hub
 from salzoo.checkpoint.config import Config, as_json
-from salzoo.checkpoint.folder import count_bytes, load_weights, read_config, searched, user_checkpoint
+from salzoo.checkpoint.folder import count_bytes, read_config, searched, user_checkpoint
 from salzoo.checkpoint.hub import HubOptions, HubRef
+from salzoo.checkpoint.limits import check_depth, from_pickle, limited
+from salzoo.checkpoint.missing import no_variant, not_imported, not_in_the_wheel, not_published
 from salzoo.checkpoint.reference import FolderRef, Reference, StateRef, ZooRef
-from salzoo.errors import SpecError, UnknownModelError, WeightsError
-from salzoo.registry import ModelSpec, read_spec, shipped_checkpoint, spec_names
+from salzoo.checkpoint.weights import HEADER_BYTES, check_header, check_tensors, load_weights
+from salzoo.errors import SalzooError, SpecError, WeightsError
+from salzoo.registry import AUTHORS, ModelSpec, read_spec, shipped_checkpoint, shipped_weights, spec_names
 
 Model = Any
 """A `SaliencyModel`: this room finds the class by its path, and does not import it."""
-
-HEADER_BYTES = 1 << 20
-"""Bytes allowed for the header of a safetensors file, on top of its tensors."""
-
-MOST_BYTES = 1 << 32
-"""Size in bytes of the largest network that an untrusted `config.json` may describe."""
 
 LIGHTNING_KEY = "salzoo"
 """Key in a Lightning checkpoint under which the model's config and training settings are kept."""
@@ -38,14 +37,17 @@ class Source:
     Args:
         folder: Holds `config.json`.
         sha256: Checksum that the registry pins; None takes the one in the folder's `config.json`.
-        trusted: Whether the checkpoint ships with salzoo; if not, the network's size is checked before memory is spent.
+        trusted: Whether the checkpoint ships with salzoo; if not, the network is compared with the weights before
+            memory is spent, and tried on an image.
         hub: Repository that the weights are still to be fetched from; None if they are in the folder.
+        model: Model that the name stands for; None if no name was given.
     """
 
     folder: Path
     sha256: str | None = None
     trusted: bool = False
     hub: HubRef | None = None
+    model: str | None = None
 
 
 def load_reference(reference: Reference, weights: str | None, access: HubOptions, options: Mapping[str, Any]) -> Model:
@@ -72,47 +74,101 @@ def _locate(reference: ZooRef | FolderRef | HubRef, access: HubOptions) -> Sourc
         return Source(hub.fetch_config(reference, access), hub=reference)
     spec, tag, revision = reference.spec, reference.tag, reference.revision
     if revision is None and (own := user_checkpoint(spec.name, tag)) is not None:
-        return Source(own)
+        return Source(own, model=spec.name)
     if tag not in spec.variants:
-        raise UnknownModelError(f"{spec.name} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
-    if revision is None and (folder := shipped_checkpoint(spec.name, tag)) is not None:
-        return Source(folder, trusted=True)
+        raise not_imported(spec) if tag == AUTHORS and spec.authors else no_variant(spec, tag)
+    if revision is None and (folder := shipped_weights(spec.name, tag)) is not None:
+        return Source(folder, trusted=True, model=spec.name)
     if (pin := spec.variants[tag].hub) is not None:
         on_hub = HubRef(pin.repo, revision or pin.revision)
-        return Source(hub.fetch_config(on_hub, access), pin.sha256 if revision is None else None, hub=on_hub)
+        sha256 = pin.sha256 if revision is None else None
+        return Source(hub.fetch_config(on_hub, access), sha256, hub=on_hub, model=spec.name)
     if revision is not None:
         raise SpecError(f"{spec.name}.{tag} is not on the Hub, so it has no revision {revision!r}: leave it out.")
     if spec.training == "none":
         return None
-    there = f"weights exist for {', '.join(spec.loadable)}" if spec.loadable else "no weights are published for it"
-    raise WeightsError(
-        f"{spec.name}.{tag} has no published weights in {searched()} or on the Hub ({there}). weights=None gives the "
-        f"untrained network, `salzoo fit {spec.name}.{tag}` trains it, and $SALZOO_HUB names a folder that holds "
-        f"{spec.name}.{tag}/."
-    )
+    if (folder := shipped_checkpoint(spec.name, tag)) is not None:
+        raise not_in_the_wheel(spec, tag, count_bytes(build_on_meta(read_config(folder), folder).network, half=True))
+    if not reference.tag_given and (own := user_checkpoint(spec.name, AUTHORS)) is not None:
+        return Source(own, model=spec.name)
+    raise not_published(spec, tag, searched())
 
 
 def _load_source(source: Source, access: HubOptions, options: Mapping[str, Any]) -> Model:
     """Build the network of `config.json` and load the weights; from the Hub only if their size fits the network."""
-    config, folder = read_config(source.folder), source.folder
-    spec = spec_of(config, folder)
-    network, preprocess, training = split_options(spec, config.tag, options)
+    import torch
+
+    config, folder = read_config(source.folder, source.model), source.folder
+    spec, sha256 = spec_of(config, folder), source.sha256 or str(config.sha256)
+    network, preprocess, _ = split_options(spec, config.tag, options)
     if not source.trusted:
-        build_on_meta(config, folder)
+        described = build_on_meta(config, folder).network
     if network:
         _refuse_other_tensors(spec, config, network)
-    known = {field.name for field in fields(import_class(spec).training_class)}
-    settings = {**{name: value for name, value in config.training.items() if name in known}, **training}
-    model = build(spec, config.tag, {**config.network, **network}, _merged(config.preprocess, preprocess), settings)
-    sha256 = source.sha256 or str(config.sha256)
     if source.hub is not None:
-        hub.fetch_weights(source.hub, folder, access, sha256, count_bytes(model.network) + HEADER_BYTES)
-    load_weights(model.network, folder, sha256)
+        if options:  # what is wrong with them is told before weights are fetched
+            with torch.device("meta"):
+                _build_again(spec, config, _settings(config.training, config, folder), options)
+        hub.fetch_weights(source.hub, folder, access, sha256, count_bytes(described) + HEADER_BYTES)
+    if not source.trusted:
+        check_header(described, folder, sha256)
+    model = _build_again(spec, config, _settings(config.training, config, folder), options)
+    load_weights(model.network, folder, sha256, finite=not source.trusted)
     model.statistics_fitted = True
-    recorded = cast("Config", model.config)
-    measured = () if network or preprocess else config.measured  # other views or another input, other numbers
-    model.config = replace(config, network=recorded.network, preprocess=recorded.preprocess, measured=measured)
+    if not source.trusted:
+        _try_out(model, folder)
+    if network or preprocess:  # other views or another input, other numbers
+        model.config = replace(model.config, measured=())
     return model
+
+
+def _settings(recorded: Mapping[str, Any], config: Config, where: Path) -> dict[str, Any]:
+    """Return the recorded training settings of a checkpoint; those that this version does not know are left out.
+
+    Raises:
+        WeightsError: If the criterion is a text to be parsed, which only a user may give.
+    """
+    known = {field.name for field in fields(import_class(spec_of(config, where)).training_class)}
+    settings = {name: value for name, value in recorded.items() if name in known}
+    if isinstance(loss := settings.get("loss"), str) and not re.fullmatch(r"\w{1,64}", loss):
+        raise WeightsError(f"{where}: the criterion {shown(loss)} is not accepted: a name, or a mapping of weights.")
+    return settings
+
+
+def _build_again(spec: ModelSpec, config: Config, settings: Mapping[str, Any], options: Mapping[str, Any]) -> Model:
+    """Return the untrained model of a config, and of what the user changes, that knows where it comes from."""
+    network, preprocess, training = split_options(spec, config.tag, options)
+    given = {**config.network, **network}
+    model = build(spec, config.tag, given, _merged(config.preprocess, preprocess), {**settings, **training})
+    recorded = cast("Config", model.config)
+    model.config = replace(config, network=recorded.network, preprocess=recorded.preprocess)
+    return model
+
+
+def _try_out(model: Model, where: Path) -> None:
+    """Predict one small image, so that what loads also predicts.
+
+    Raises:
+        WeightsError: If it does not.
+    """
+    import torch
+
+    image = (torch.arange(3 * 48 * 64) % 251).to(torch.uint8).view(3, 48, 64)
+    with _as_weights_error(f"{where} holds a network that does not predict"):
+        model.predict(image)
+
+
+@contextmanager
+def _as_weights_error(what: str) -> Iterator[None]:
+    """Turn whatever a network raises that a stranger described, too little memory among it, into a WeightsError."""
+    try:
+        yield
+    except WeightsError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:300]
+        kind = "" if isinstance(error, SalzooError) else f"{type(error).__name__} "
+        raise WeightsError(f"{what}: {kind}{reason}") from error
 
 
 def _untrained(reference: Reference, options: Mapping[str, Any]) -> Model:
@@ -124,7 +180,7 @@ def _untrained(reference: Reference, options: Mapping[str, Any]) -> Model:
         same = [t for t, v in spec.variants.items() if v.network.get("backbone") == options["backbone"]]
         tag = next(iter(same), tag)
     if tag not in spec.variants:
-        raise UnknownModelError(f"{spec.name} has no variant {tag!r}; it has {', '.join(sorted(spec.variants))}.")
+        raise no_variant(spec, tag)
     variant = spec.variants[tag]
     network, preprocess, training = split_options(spec, tag, options)
     settings = {**variant.recipe.get("training", {}), "pretrained_backbone": False, **training}
@@ -146,27 +202,16 @@ def load_lightning(path: Path, map_location: Any, options: Mapping[str, Any], mo
     Raises:
         WeightsError: If it is no such file, or another model's.
     """
-    import torch
-
-    if not path.is_file():
-        raise WeightsError(f"there is no file {path}.")
-    try:
-        content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        state, kept = content["state_dict"], content.get(LIGHTNING_KEY) or {}
-        known, training_before = kept.get("config"), dict(kept.get("training") or {})
-        state.items()
-    except (OSError, EOFError, pickle.UnpicklingError, RuntimeError, LookupError, TypeError, AttributeError) as error:
-        raise WeightsError(
-            f"{path} is not a checkpoint of Lightning's trainer: {str(error).splitlines()[0]}"
-        ) from error
-    if known is not None:
-        config = from_mapping(Config, known, f"{path}: config")
-        spec = spec_of(config, path)
-        network, preprocess, training = split_options(spec, config.tag, options)
-        settings = {**training_before, **training}
-        model = build(spec, config.tag, {**config.network, **network}, _merged(config.preprocess, preprocess), settings)
-        recorded = cast("Config", model.config)
-        model.config = replace(config, network=recorded.network, preprocess=recorded.preprocess)
+    content, config = read_lightning(path, map_location)
+    state = content["state_dict"]
+    if config is not None:
+        with _as_weights_error(f"{path}: training"):
+            before = _settings(content[LIGHTNING_KEY].get("training") or {}, config, path)
+        own = {name.removeprefix("network."): state[name] for name in state if name.startswith("network.")}
+        described = build_on_meta(config, path, before).network
+        with _as_weights_error(f"{path} does not fit the network"):
+            check_tensors(described, own, path)
+        model = _build_again(spec_of(config, path), config, before, options)
     elif model_class is not None:
         model = model_class(**options)
     else:
@@ -179,10 +224,40 @@ def load_lightning(path: Path, map_location: Any, options: Mapping[str, Any], mo
     model.on_load_checkpoint(content)
     try:
         model.load_state_dict(state)
-    except RuntimeError as error:
+    except Exception as error:  # torch raises what a state of odd types leads to
         raise WeightsError(f"{path} does not fit {type(model).__name__}: {' '.join(str(error).split())}") from error
     model.statistics_fitted = True
+    if config is not None:
+        _try_out(model.cpu().eval(), path)
     return model.to(map_location or "cpu").eval()
+
+
+def read_lightning(path: Path, map_location: Any = None, *, mmap: bool = False) -> tuple[dict[str, Any], Config | None]:
+    """Return what a Lightning checkpoint holds, read without executing anything, and the config in it, if it has one.
+
+    Args:
+        path: The `.ckpt` file.
+        map_location: Device to load onto; None for the CPU.
+        mmap: Leave the tensors on the disk until they are used.
+
+    Raises:
+        WeightsError: If it is no such file.
+    """
+    import torch
+
+    from salzoo._arrays import check_archive
+
+    if not os.path.isfile(path):
+        raise WeightsError(f"there is no file {path}.")
+    with _as_weights_error(f"{path} is not a checkpoint of Lightning's trainer"):
+        check_archive(path)
+        content = torch.load(path, map_location=map_location or "cpu", weights_only=True, mmap=mmap)
+        if odd := [name for name, _ in content["state_dict"].items() if not isinstance(name, str)]:
+            raise WeightsError(f"{path}: {shown(odd[0])} in its state_dict is not the name of a tensor.")
+        content[LIGHTNING_KEY] = own = from_pickle(content.get(LIGHTNING_KEY) or {}, LIGHTNING_KEY)
+        known = own.get("config")
+        check_depth(known, "config")
+        return content, None if known is None else from_mapping(Config, known, "config")
 
 
 def build(
@@ -215,8 +290,13 @@ def build(
     return model.eval()
 
 
-def build_on_meta(config: Config, where: Path) -> Model:
+def build_on_meta(config: Config, where: Path, settings: Mapping[str, Any] | None = None) -> Model:
     """Return the model of a `config.json` without memory for its tensors, so that the arguments need not be trusted.
+
+    Args:
+        config: What the file holds.
+        where: The file, for the message.
+        settings: Training settings; None for the recorded ones.
 
     Raises:
         WeightsError: If they describe no network, or one that is too large.
@@ -224,18 +304,9 @@ def build_on_meta(config: Config, where: Path) -> Model:
     import torch
 
     spec = spec_of(config, where)
-    try:
-        with torch.device("meta"):
-            model = build(spec, config.tag, config.network, config.preprocess)
-    except SpecError as error:
-        raise WeightsError(f"{where}: {error}") from error
-    except (RuntimeError, OverflowError, ValueError, TypeError) as error:  # torch's, of sizes that no tensor can have
-        raise WeightsError(f"{where}: config.json describes no network: {str(error).splitlines()[0]}") from error
-    if (size := count_bytes(model.network)) > MOST_BYTES:
-        raise WeightsError(
-            f"{where}: config.json describes a network of {size:,} bytes; at most {MOST_BYTES:,} are accepted."
-        )
-    return model
+    with _as_weights_error(f"{where}: config.json describes no network"), limited(where), torch.device("meta"):
+        training = _settings(config.training, config, where) if settings is None else settings
+        return build(spec, config.tag, config.network, config.preprocess, training)
 
 
 def _refuse_other_tensors(spec: ModelSpec, config: Config, network: Mapping[str, Any]) -> None:
@@ -315,5 +386,5 @@ def import_class(spec: ModelSpec) -> Any:
     module, _, name = spec.class_path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:  # ValueError: no module is named
+    except Exception as error:  # a module of a user's own may raise anything
         raise SpecError(f"{spec.name}: class_path {spec.class_path!r} cannot be imported: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import shutil
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.hf_api import RepoFile
@@ -20,10 +18,11 @@ from huggingface_hub.hf_api import RepoFile
 from salzoo._io import hash_file
 from salzoo._version import __version__
 from salzoo.checkpoint.config import CARD, CONFIG, SHEET, WEIGHTS, Config
-from salzoo.checkpoint.folder import find_checkpoint, read_config, read_tensors
+from salzoo.checkpoint.folder import find_checkpoint, read_config
 from salzoo.checkpoint.hub import LIBRARY, HubOptions, HubRef, endpoint, parse, retry, translate_errors
 from salzoo.checkpoint.loading import build_on_meta, spec_of
 from salzoo.checkpoint.reference import FolderRef, ZooRef, parse_reference
+from salzoo.checkpoint.weights import metadata, read_tensors
 from salzoo.errors import PublishError, SpecError, WeightsError
 from salzoo.registry import resolve
 
@@ -130,7 +129,7 @@ def _folder(source: str | Path) -> Path:
         return reference.path
     if not isinstance(reference, ZooRef):
         raise PublishError(f"{source} is no checkpoint folder: name a model or the folder that `salzoo fit` wrote.")
-    spec, tag = resolve(f"{reference.spec.name}.{reference.tag}")
+    spec, tag = resolve(f"{reference.spec.name}.{reference.tag}", imported=True)
     folder = find_checkpoint(spec.name, tag)
     if folder is None:
         raise PublishError(f"{spec.name}.{tag} has no weights on this machine: train it, and name the folder.")
@@ -144,6 +143,12 @@ def _check_config(folder: Path, config: Config) -> None:
         raise PublishError(
             f"{folder / CONFIG}: license is {config.license!r}; name the SPDX identifier under which the weights may "
             "be used. Nothing is published without one."
+        )
+    if (forbidding := license.lower()).startswith("licenseref-none") or re.search(r"(^|-)(nc|nd)(-|$)", forbidding):
+        note = f" {config.imported.license_note}" if config.imported is not None else ""
+        raise PublishError(
+            f"{folder / CONFIG}: license is {license}, which does not allow these weights to be published.{note} Keep "
+            "them to yourself, and name the authors' file to others: they import it as you did."
         )
     if not config.measured:
         raise PublishError(
@@ -161,20 +166,9 @@ def _check_tensors(folder: Path, config: Config) -> None:
         raise PublishError(f"{folder} has no {WEIGHTS}.")
     if (got := hash_file(path)) != config.sha256:
         raise PublishError(f"{path} has sha256 {got}, but {CONFIG} says {config.sha256}: they are not of one run.")
+    read_tensors(build_on_meta(config, folder).network, path, got)
     if len(keys := metadata(path)) > 1:
         raise PublishError(f"{path} has {len(keys)} metadata keys; with more than one its bytes change at every save.")
-    network = build_on_meta(config, folder).network
-    for name, tensor in read_tensors(network, path).items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise PublishError(f"{path}: {name} is not finite.")
-
-
-def metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    found: dict[str, str] = header.get("__metadata__") or {}
-    return found
 
 
 def _check_card(path: Path, config: Config) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from salzoo._schema import shown
 from salzoo.checkpoint import hub
 from salzoo.checkpoint.hub import HubRef
 from salzoo.errors import SpecError, UnknownModelError, WeightsError
@@ -73,9 +75,16 @@ def parse_reference(source: str | Path, revision: str | None = None) -> Referenc
             spec, tag = split_name(text)
             return ZooRef(spec, tag, "." in text, revision)
         except UnknownModelError:
-            if not text or not Path(text).exists():
+            if not text or not os.path.exists(text):
                 raise
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, a name with a zero, links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"{shown(text)} is not a checkpoint folder: it cannot be opened: {reason}.") from error
     if not path.exists():
         raise WeightsError(
             f"{text} is not a checkpoint folder: it does not exist. One on the Hub is written {hub.suggest(text)}."
@@ -87,6 +96,6 @@ def parse_reference(source: str | Path, revision: str | None = None) -> Referenc
 
 def parse_pretrained(source: str | Path, revision: str | None = None) -> Reference:
     """Return what `from_pretrained` was asked for: as `parse_reference`, but `ORG/REPO` is on the Hub if no folder."""
-    if not isinstance(source, str) or not hub.is_repository(source) or Path(source).exists():
+    if not isinstance(source, str) or not hub.is_repository(source) or os.path.exists(source):
         return parse_reference(source, revision)
     return replace(cast("HubRef", parse_reference(hub.SCHEME + source, revision)), assumed=True)

@@ -1,21 +1,35 @@
 """The `salzoo` command: each file reads the options of one command and calls the function that does the work.
 
-Exit codes: 0 for success, 1 when the work failed (an unreadable image, damaged weights), 2 for a usage error.
+Exit codes: see `EXIT_CODES`.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
+import threading
+import time
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from salzoo._malloc import keep_memory
 from salzoo._version import __version__
 from salzoo.cli._parser import Parser
-from salzoo.errors import SalzooError, SpecError, UnknownModelError
+from salzoo.errors import SalzooError, SalzooWarning, SpecError, UnknownModelError
 
-COMMANDS = ("list_models", "info", "predict", "evaluate", "fit", "finetune", "publish", "study", "data")
+COMMANDS = (
+    "list_models", "info", "predict", "evaluate", "fit", "finetune", "import_weights", "publish", "export", "study",
+    "data", "demo", "figure", "leaderboard",
+)  # fmt: skip
 """The files of the commands, in the order of `salzoo --help`. Each has `add(commands)`, which adds its parser."""
+
+EXIT_CODES = (
+    "Exit codes: 0 all is done; 1 some of the work failed (an unreadable image, damaged weights, a full disk), and the "
+    "rest is done; 2 usage error, nothing was done; 130 interrupted."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unknown argument {rest[0]}")
     arguments.rest, arguments.words = rest, words
     keep_memory()
+    warnings.formatwarning = _format_warning
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()  # a full disk behind it is told here, with an exit code, not at the interpreter's end
     except (UnknownModelError, SpecError) as error:
         print(f"salzoo: {error}", file=sys.stderr)
         return 2
@@ -40,17 +56,79 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"salzoo: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `salzoo info x | head`
-        sys.stderr.close()
+        _drop_output()
+        return 1
+    except OSError as error:
+        print(f"salzoo: {_explain(error)}", file=sys.stderr)
+        _drop_output()
+        return 1
+    except MemoryError as error:
+        print(f"salzoo: out of memory ({error or 'nothing more is known'}); give it less at once", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("salzoo: interrupted", file=sys.stderr)
-        return 130
+        return _interrupted()
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning makes an exit with 1 of it
+            return _interrupted()
+        raise
     return code
+
+
+def _interrupted() -> int:
+    """Tell it, wait for the threads that Python lost sight of, and return the exit code.
+
+    Before 3.13, `Thread.join` that is interrupted takes its thread for ended. The interpreter would be torn down under
+    it, which aborts the process (SIGABRT) if that thread is in torch, and leaves behind what it was writing.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # who does not want to wait ends it at once
+    print("salzoo: interrupted", file=sys.stderr)
+    while any(not thread.is_alive() for thread in threading.enumerate()):
+        time.sleep(0.01)
+    signal.signal(signal.SIGINT, before)
+    return 130
+
+
+def _explain(error: OSError) -> str:
+    """Return in one line which file the system refused, and why."""
+    reason = error.strerror or str(error) or type(error).__name__
+    step = {
+        errno.EACCES: "check who may read and write there",
+        errno.EPERM: "check who may read and write there",
+        errno.EROFS: "choose a folder that can be written",
+        errno.ENOSPC: "free some space, or write elsewhere",
+        errno.EDQUOT: "free some space, or write elsewhere",
+        errno.ENAMETOOLONG: "use a shorter name",
+        errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
+    }.get(error.errno or 0)
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{where}{reason}" + (f"; {step}" if step else "")
+
+
+def _drop_output() -> None:
+    """Send what is still to be written to stdout nowhere, so that the interpreter's end does not fail over it."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # no descriptor behind it: a test, a notebook
+        return
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return salzoo's own warnings as one line without a place in the code; others as Python does."""
+    if issubclass(category, SalzooWarning):
+        return f"salzoo: warning: {message}\n"
+    return _python_format(message, category, filename, lineno, line)
+
+
+_python_format = warnings.formatwarning
 
 
 def build_parser() -> Parser:
     """Return the parser of all commands."""
-    parser = Parser("salzoo", description="Predict where people look in an image.", allow_abbrev=False)
+    parser = Parser(
+        "salzoo", description="Predict where people look in an image.", epilog=EXIT_CODES, allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"salzoo {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for file in COMMANDS:

@@ -71,7 +71,10 @@ def add_dataset(parser: Parser, *, required: bool = True, several: bool = False)
 def add_device(parser: Parser) -> None:
     """Add `--device`."""
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto: a GPU if there is one"
+        "--device",
+        default="auto",
+        metavar="auto|cpu|cuda|mps|xpu",
+        help="any device of torch's, cuda:1 for the second of several; default auto: a CUDA GPU if there is one",
     )
 
 

@@ -51,12 +51,22 @@ def _add_submit(actions: Commands) -> None:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Print the report and draw the contact sheet."""
+    """Print the report, with the score of a model that needs no training, and draw the contact sheet."""
+    from salzoo.components.load import load
     from salzoo.data import load_dataset
     from salzoo.data.check import check, contact_sheet
+    from salzoo.evaluation.orientation import compare_flipped
 
     dataset = load_dataset(arguments.data, arguments.root, arguments.split)
     print(check(dataset).to_text())
+    model = load("signature")
+    if (turn := compare_flipped(dataset, lambda image: model.predict(image).density)) is not None:
+        scores = f"NSS {turn.given:.2f} as given, {turn.flipped:.2f} with y from the other side"
+        print(f"{'upside down?':13} {scores}, of signature's maps on {turn.images} images")
+        if turn.doubtful:
+            print(
+                "WARNING: the points fit the images better upside down: does y count from the bottom (y_from_bottom)?"
+            )
     path = arguments.output or Path(f"check_{arguments.data}.png")
     try:
         contact_sheet(dataset).save(path)

@@ -4,50 +4,93 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from salzoo.cli._parser import MODEL_HELP, Commands, add_command, add_dataset, add_device, positive
-from salzoo.errors import SpecError
+from salzoo.cli._parser import MODEL_HELP, ROOT_HELP, Commands, Parser, add_command, add_device, positive
+from salzoo.errors import RunError, SpecError
 
 if TYPE_CHECKING:
+    from salzoo.data.base import Split
+    from salzoo.evaluation.sources import Sources
     from salzoo.evaluation.table import Table
+
+EXAMPLES = """
+Examples:
+  salzoo evaluate salgan mine=runs/salgan.lite --data osie --root data
+  salzoo evaluate --compare mine=runs/salgan.lite salgan --data osie --root data     which is better, how sure is it
+  salzoo evaluate one.csv two.csv --compare mine salgan                              the same from saved scores (--csv)
+  salzoo evaluate salgan --data folder --root my_study --folds 5                     every image of a small study
+"""
+
+SCORING = ("split", "folds", "per_observer", "metric_specific", "convention", "baselines", "processes")
+"""Options that mean nothing without images to score."""
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(commands, "evaluate", "Score models and baselines on a dataset, in one table.", run)
-    parser.add_argument("name", nargs="*", metavar="NAME", help=MODEL_HELP)
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
+    _add_rows(parser)
+    parser.add_argument("--data", metavar="DATASET", help="name of the dataset: osie, folder (your own), ...")
+    parser.add_argument("--root", metavar="DIR", help=ROOT_HELP)
+    parser.add_argument("--split", choices=("train", "val", "test", "all"), help="split to score, default test")
+    parser.add_argument(
+        "--folds",
+        type=positive,
+        metavar="K",
+        help="score every image of a small study, and record in which of K folds of a cross-validation it is: the same "
+        "as in `salzoo finetune --folds K`",
+    )
+    parser.add_argument(
+        "--per-observer", action="store_true", help="also score each model on each observer's own fixations"
+    )
+    add_device(parser)
+    parser.add_argument("--convention", choices=("mit", "pysaliency"), help="convention of all metrics, default mit")
+    parser.add_argument(
+        "--metric-specific", action="store_true", help="derive from each density the map that is best for each metric"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of whatever is drawn, default 0")
+    parser.add_argument("--processes", type=positive, metavar="N", help="divide the images among N processes")
+    _add_outputs(parser)
+
+
+def _add_rows(parser: Parser) -> None:
+    parser.add_argument(
+        "name",
+        nargs="*",
+        metavar="NAME",
+        help=f"{MODEL_HELP}, or a CSV of saved scores, which joins the table; ROW=NAME names its row",
+    )
     parser.add_argument(
         "--maps",
         action="append",
         default=[],
-        type=Path,
         metavar="DIR",
-        help="folder of maps that any tool wrote (png, npy, mat); may be repeated",
-    )
-    add_dataset(parser)
-    parser.add_argument(
-        "--split", default="test", choices=("train", "val", "test", "all"), help="split to score, default test"
-    )
-    add_device(parser)
-    parser.add_argument(
-        "--convention", choices=("mit", "pysaliency"), default="mit", help="convention of all metrics, default mit"
+        help="folder of maps that any tool wrote (png, npy, mat), or ROW=DIR; may be repeated",
     )
     parser.add_argument(
-        "--metric-specific", action="store_true", help="derive from each density the map that is best for each metric"
+        "--compare",
+        nargs=2,
+        default=[],
+        metavar=("A", "B"),
+        help="print A - B, paired by image, with intervals, p-values of a permutation test, and Holm's over metrics; "
+        "rows of the table, or models, folders of maps and saved CSVs, which join it",
     )
     parser.add_argument(
         "--baselines",
         metavar="A,B",
         help="baselines to show (gold_joint, gold, one_human, centre_bias, ...), default all; '' for none",
     )
+
+
+def _add_outputs(parser: Parser) -> None:
     parser.add_argument(
-        "--intervals", action="store_true", help="print half the width of each mean's 95 %% bootstrap interval"
+        "--intervals", action="store_true", help="print half the width of each mean's 95 %% interval over images"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to FILE as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores of every image to FILE as CSV")
-    parser.add_argument("--processes", type=positive, metavar="N", help="divide the images among N processes")
     parser.add_argument(
         "--record", action="store_true", help="write the row of each checkpoint folder into its config.json and card"
     )
@@ -55,51 +98,127 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, and write it where the options say."""
-    if not arguments.name and not arguments.maps:
-        raise SpecError("nothing to evaluate: name a model, or a folder of maps with --maps DIR.")
-    for file in (arguments.json, arguments.csv):  # before an hour of scoring
-        if file is not None and not file.parent.is_dir():
-            raise SpecError(f"there is no folder {file.parent} to write {file.name} into.")
     from salzoo._distributed import in_torchrun, is_rank_zero, torchrun
+    from salzoo.evaluation.sources import Sources
 
+    sources = Sources()
+    sources.add(arguments.name)
+    sources.add(arguments.maps, maps=True)
+    if arguments.compare:  # reads the saved tables
+        sources.add(arguments.compare, compared=True)
+    _check(arguments, sources)  # before an hour of scoring
     if arguments.processes and not in_torchrun():
         return min(torchrun(["salzoo", *arguments.words], arguments.processes), 1)
-    table = _score(arguments, shared=in_torchrun())
+    table = _table(arguments, sources, shared=in_torchrun())
     if is_rank_zero():
-        _show(table, arguments)
+        _show(table, arguments, sources)
     return 0
 
 
-def _score(arguments: argparse.Namespace, *, shared: bool) -> Table:
+def _check(arguments: argparse.Namespace, sources: Sources) -> None:
+    if not sources.rows:
+        raise SpecError("nothing to evaluate: name a model, or a folder of maps with --maps DIR.")
+    given = (arguments.data, arguments.root)
+    if not all(given) and (sources.models or sources.maps or any(given)):
+        raise SpecError("the following arguments are required: --data, --root; they say which images are scored.")
+    if not arguments.data and (idle := [f"--{name.replace('_', '-')}" for name in SCORING if getattr(arguments, name)]):
+        raise SpecError(f"{idle[0]} says how images are scored, and saved scores are not scored again: leave it out.")
+    if arguments.folds and arguments.split not in (None, "all"):
+        raise SpecError(f"--folds scores all images, so it does not go with --split {arguments.split}.")
+    for file in (arguments.json, arguments.csv):
+        if file is not None and not file.parent.is_dir():
+            raise SpecError(f"there is no folder {file.parent} to write {file.name} into.")
+    written = [os.path.realpath(file) for file in (arguments.json, arguments.csv) if file is not None]
+    if len(set(written)) < len(written):
+        raise SpecError(f"--json and --csv both name {arguments.csv}: give each its own file.")
+    if arguments.record:
+        _check_record(sources)
+
+
+def _check_record(sources: Sources) -> None:
+    from salzoo.checkpoint.config import CONFIG
+
+    if not sources.models:
+        raise SpecError("--record writes rows into checkpoint folders, and none is named: name one, or leave it out.")
+    for name in sources.models.values():
+        if not (Path(name) / CONFIG).is_file():
+            raise SpecError(f"--record writes rows into checkpoint folders, and {name!r} is none: name its folder.")
+        if not (os.access(name, os.W_OK) and os.access(Path(name) / CONFIG, os.W_OK)):
+            raise SpecError(f"--record cannot write into {name}: change who may write there, or leave it out.")
+
+
+def _table(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> Table:
+    from salzoo.evaluation.saved import merge
+
+    tables = sources.tables()
+    names = list(sources.saved)
+    if arguments.data and arguments.root:
+        tables, names = [_score(arguments, sources, shared=shared), *tables], ["what was scored now", *names]
+    return merge(tables, names)
+
+
+def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> Table:
     from salzoo.data import load_dataset
-
-    dataset = load_dataset(arguments.data, arguments.root, arguments.split)  # first: a typo is told at once
+    from salzoo.data.folds import fold_of
     from salzoo.evaluation.baselines import ROWS
-    from salzoo.evaluation.scoring import evaluate, load_predictors
+    from salzoo.evaluation.scoring import evaluate, left_out, load_predictors
 
-    predictors, notes = load_predictors(arguments.name, arguments.maps, dataset, arguments.device)
+    wanted = ROWS if arguments.baselines is None else [row for row in arguments.baselines.split(",") if row]
+    wanted = [*wanted, *(row for row in ROWS if row in arguments.compare and row not in wanted)]
+    split: Split = "all" if arguments.folds else arguments.split or "test"
+    dataset = load_dataset(arguments.data, arguments.root, split)  # first: a typo is told at once
+    if arguments.folds:
+        dataset.in_folds(arguments.folds, 1)  # whether there are so many
+    predictors, notes = load_predictors(sources.models, sources.maps, dataset, arguments.device)
     return evaluate(
         predictors,
         dataset,
-        baselines=ROWS if arguments.baselines is None else [row for row in arguments.baselines.split(",") if row],
-        convention=arguments.convention,
+        baselines=wanted,
+        convention=arguments.convention or "mit",
         metric_specific=arguments.metric_specific,
-        notes=notes,
+        seed=arguments.seed,
+        per_observer=arguments.per_observer,
+        notes=(*left_out(dataset), *notes),
+        folds=fold_of(dataset.names, arguments.folds, arguments.seed) if arguments.folds else None,
         shared=shared,
     )
 
 
-def _show(table: Table, arguments: argparse.Namespace) -> None:
-    from salzoo._io import write_text
-
-    print(table.to_markdown(intervals=arguments.intervals))
-    if arguments.json is not None:
-        write_text(arguments.json, json.dumps(table.to_json(), indent=2) + "\n")
-    if arguments.csv is not None:
-        write_text(arguments.csv, table.to_csv())
+def _show(table: Table, arguments: argparse.Namespace, sources: Sources) -> None:
+    content, shown, failed = table.to_json(), [table.to_markdown(intervals=arguments.intervals)], list[str]()
+    if arguments.compare:
+        try:
+            a, b = (sources.row_of(word, table) for word in arguments.compare)
+            comparison = table.compare(a, b, arguments.seed)
+            content["comparison"] = comparison.to_json()
+            shown.append(comparison.to_markdown())
+        except SpecError as error:  # the scores are there, and are written all the same
+            failed.append(str(error))
+    failed += write_each({arguments.json: json.dumps(content, indent=2) + "\n", arguments.csv: table.to_csv()})
+    print("\n\n".join(shown))
     if arguments.record:
         from salzoo._version import commit
         from salzoo.checkpoint import card
 
-        for name in arguments.name:
-            card.record(Path(name), [table.measured(name, commit())])
+        for row, name in sources.models.items():
+            card.record(Path(name), [table.measured(row, commit())])
+    if failed:
+        raise RunError("; ".join(failed))
+
+
+def write_each(texts: dict[Path | None, str]) -> list[str]:
+    """Write files, each whole or not at all, whatever becomes of the others; return what failed and why."""
+    from salzoo._io import write_text
+
+    failed = []
+    for path, text in texts.items():
+        try:
+            if path is None:
+                continue
+            if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout is written to, not replaced
+                path.write_text(text, encoding="utf-8")
+            else:
+                write_text(path, text)
+        except OSError as error:
+            failed.append(f"{path} could not be written: {error.strerror or error}")
+    return failed

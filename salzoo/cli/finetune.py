@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from salzoo.cli._parser import MODEL_HELP, Commands, add_command, add_dataset, lightning_options, print_outcome, typed
+from salzoo.cli._parser import (
+    MODEL_HELP,
+    Commands,
+    add_command,
+    add_dataset,
+    lightning_options,
+    positive,
+    print_outcome,
+    typed,
+)
 
 
 def add(commands: Commands) -> None:
@@ -18,6 +27,14 @@ def add(commands: Commands) -> None:
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write the checkpoint NAME.TAG into"
     )
     parser.add_argument(
+        "--folds",
+        type=positive,
+        metavar="K",
+        help="for a small study: score every image by a model that was trained without it (K models in DIR/folds, with "
+        "the scores of each image), and train the checkpoint on all images",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the folds and the order of images, default 0")
+    parser.add_argument(
         "--license", metavar="SPDX", help="licence of the new weights, default that of the weights to start from"
     )
 
@@ -28,9 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from salzoo.training.finetune import Finetuning, finetune
 
-    adapted = finetune(
-        Finetuning(arguments.name, arguments.output, lightning_options(arguments), typed(arguments), arguments.license)
-    )
+    options = lightning_options(arguments)
+    if arguments.seed is not None:
+        options += [f"--data.seed={arguments.seed}", f"--seed_everything={arguments.seed}"]
+    name, output, license = arguments.name, arguments.output, arguments.license
+    adapted = finetune(Finetuning(name, output, options, typed(arguments), license, arguments.folds))
     if adapted is not None:
         rank_zero_only(print)(adapted.to_text())
     return print_outcome(adapted.folder if adapted is not None else None)

@@ -13,11 +13,18 @@ def add(commands: Commands) -> None:
     text = "Show the paper, variants, checkpoints, licence and numbers of a model."
     parser = add_command(commands, "info", text, run)
     parser.add_argument("name", metavar="NAME", help="model or model.tag")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    form.add_argument("--bibtex", action="store_true", help="print the BibTeX entry of the paper alone")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the facts as YAML or JSON."""
+    """Print the facts as YAML or JSON, or how the paper is cited."""
+    if arguments.bibtex:
+        from salzoo.reports.citation import bibtex
+
+        print(bibtex(arguments.name))
+        return 0
     import yaml
 
     from salzoo.checkpoint.describe import info

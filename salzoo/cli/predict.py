@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from salzoo.cli._parser import MODEL_HELP, Commands, add_command, add_device, load_model, positive
-from salzoo.errors import SpecError
+from salzoo._text import read_text
+from salzoo._version import __version__
+from salzoo.cli._parser import MODEL_HELP, Commands, Parser, add_command, add_device, load_model, positive
+from salzoo.errors import DataError, SpecError
 from salzoo.registry import RECOMMENDED
 
 if TYPE_CHECKING:
-    from salzoo.prediction.files import Format
+    from salzoo.prediction.areas import AreaFile
+    from salzoo.prediction.files import PredictionReport
+    from salzoo.prediction.formats import Format
 
 
 def add(commands: Commands) -> None:
@@ -39,11 +46,12 @@ def add(commands: Commands) -> None:
         help="folder to write the maps into, default predictions",
     )
     parser.add_argument(
-        "--format",
-        action="append",
-        choices=("png", "npy", "tiff", "overlay"),
-        help="format of the maps, default png; may be repeated",
+        "--relative-to",
+        type=Path,
+        metavar="DIR",
+        help="folder below which the maps keep the folders of their images, default the one common to all inputs",
     )
+    _add_formats(parser)
     parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="images in one batch, default 8")
     add_device(parser)
     parser.add_argument(
@@ -66,32 +74,166 @@ def add(commands: Commands) -> None:
     )
 
 
+def _add_formats(parser: Parser) -> None:
+    parser.add_argument(
+        "--format",
+        action="append",
+        choices=("png", "npy", "tiff", "mat", "csv", "overlay", "fog", "crop"),
+        help="what to write of each image, default png; may be repeated. png is for looking at; npy, tiff, mat and csv "
+        "have the density; overlay, fog and crop show the image",
+    )
+    parser.add_argument(
+        "--aoi",
+        type=Path,
+        metavar="FILE",
+        help="areas of interest: a table or JSON with image (none: all), name, and x0, y0, x1, y1 in pixels or mask; "
+        "with --format csv their shares of the density are written to DIR/areas.csv, instead of the densities",
+    )
+    parser.add_argument(
+        "--aspect", type=_aspect, metavar="W:H", help="width and height of --format crop, such as 1:1 or 16:9"
+    )
+    parser.add_argument(
+        "--size", type=_size, metavar="WxH", help="the same in pixels, such as 320x240; the crop is not resized"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document of what became of each image; all else goes to stderr",
+    )
+
+
+def _aspect(text: str) -> float:
+    """Return width / height of `16:9`."""
+    words = text.split(":")
+    try:
+        width, height = map(float, words)
+        if 0 < width < float("inf") and 0 < height < float("inf"):
+            return width / height
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not W:H of two numbers above 0, such as 16:9")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Return (height, width) of `320x240`."""
+    words = text.lower().split("x")
+    if len(words) != 2 or not all(word.isdecimal() and int(word) for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WxH in pixels, such as 320x240")
+    return int(words[1]), int(words[0])
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Write the maps; an image that cannot be read is named at the end."""
     from salzoo.checkpoint.reference import parse_reference
     from salzoo.images.read import find_images
 
+    if arguments.processes and arguments.engine == "local":
+        raise SpecError("--processes divides the work of --engine torchrun or ray: add one of them, or leave it out.")
     parse_reference(arguments.model)  # before torch is imported: a typo is told at once
+    table: list[Format] = [] if arguments.aoi is None else ["csv"]
+    formats: tuple[Format, ...] = tuple(dict.fromkeys([*(arguments.format or table or ["png"]), *table]))
+    crop = _crop(arguments, formats)
     inputs = _expand(arguments.input)
-    shards = [name for name in inputs if name.endswith(".tar")]
-    paths = find_images(inputs) if len(shards) < len(inputs) else [Path(name) for name in shards]
-    formats: tuple[Format, ...] = tuple(dict.fromkeys(arguments.format or ["png"]))
-    if shards or arguments.engine != "local" or arguments.resume or arguments.shard_size:
-        return _run_many(arguments, paths, formats)
+    shards = [name for name in inputs if name.lower().endswith(".tar")]
+    many = _many(arguments, shards)
+    _check(arguments, many)
+    unread: dict[str, str] = {}
+    paths = find_images(inputs, unread) if len(shards) < len(inputs) else [Path(name) for name in shards]
+    if many is not None:
+        return _run_many(arguments, paths, formats, crop, unread)
+    if all(os.path.exists(arguments.output / name) for name in ("job.json", "manifest.jsonl")):
+        raise SpecError(f"{arguments.output} holds maps of `--resume`: add --resume, or choose another folder.")
     from salzoo.prediction.files import predict_files
 
+    areas = _areas(arguments, paths)
     report = predict_files(
         load_model(arguments),
         paths,
         arguments.output,
-        formats=formats,
+        formats=formats if areas is None else tuple(kind for kind in formats if kind != "csv"),
         batch_size=arguments.batch_size,
         workers=arguments.workers,
+        relative_to=arguments.relative_to and arguments.relative_to.expanduser(),
+        crop=crop,
+        areas=areas,
     )
-    return _print_outcome(len(paths) - len(report.failed), len(report.written), report.failed, arguments.output)
+    if arguments.json:
+        print(_to_json(arguments, report, unread))
+    failed = [*((str(path), reason) for path, reason in report.failed.items()), *unread.items()]
+    files = len(report.written) + (areas is not None)
+    return _print_outcome(len(paths) - len(report.failed), files, failed, arguments)
 
 
-def _run_many(arguments: argparse.Namespace, paths: Sequence[Path], formats: tuple[Format, ...]) -> int:
+def _many(arguments: argparse.Namespace, shards: Sequence[str]) -> str | None:
+    """Return what makes this a job of a manifest; None if nothing does."""
+    given = {
+        "shards": bool(shards),
+        f"--engine {arguments.engine}": arguments.engine != "local",
+        "--resume": arguments.resume,
+        "--shard-size": arguments.shard_size is not None,
+    }
+    return next((word for word, is_given in given.items() if is_given), None)
+
+
+def _crop(arguments: argparse.Namespace, formats: tuple[Format, ...]) -> dict[str, Any]:
+    """Return the arguments of `SaliencyMap.crop`, as they are in JSON."""
+    given: dict[str, Any] = {}
+    if arguments.aspect is not None:
+        given["aspect"] = arguments.aspect
+    if arguments.size is not None:
+        given["size"] = list(arguments.size)
+    if len(given) != ("crop" in formats):
+        raise SpecError("--format crop goes with one of --aspect W:H and --size WxH, and these with it alone.")
+    return given
+
+
+def _check(arguments: argparse.Namespace, many: str | None) -> None:
+    """Refuse options that do not go together."""
+    for option, given in (("--aoi", arguments.aoi is not None), ("--json", arguments.json)):
+        if given and many:
+            raise SpecError(f"{option} does not go with {many}: it tells of images that one process does in one run.")
+
+
+def _areas(arguments: argparse.Namespace, paths: Sequence[Path]) -> AreaFile | None:
+    from salzoo.prediction.areas import TABLE, AreaFile
+
+    if arguments.aoi is None:
+        return None
+    file = arguments.aoi.expanduser()
+    if os.path.realpath(file) == os.path.realpath(arguments.output / TABLE):
+        raise SpecError(f"the table of shares would replace {file}: choose another output folder.")
+    try:
+        return AreaFile(file, paths)
+    except DataError as error:  # nothing was done yet
+        raise SpecError(str(error)) from error
+
+
+def _to_json(arguments: argparse.Namespace, report: PredictionReport, unread: dict[str, str]) -> str:
+    """Return the document of `--json`; docs/guides/predict.md describes it."""
+    images: list[dict[str, Any]] = []
+    for each in report.outcomes:
+        told: dict[str, Any] = {"image": str(each.image), "error": each.error, "files": [str(f) for f in each.files]}
+        told["size"] = each.size and dict(zip(("height", "width"), each.size, strict=True))
+        told["peak"] = each.peak and dict(zip("xy", each.peak, strict=True))
+        told["seconds"] = each.seconds and round(each.seconds, 6)
+        if arguments.aoi is not None:
+            told["areas"] = {
+                name: asdict(region) | {"lift": None if math.isnan(region.lift) else region.lift}  # JSON has no NaN
+                for name, region in (each.regions or {}).items()
+            }
+        images.append(told)
+    images += [{"image": name, "error": reason, "files": []} for name, reason in unread.items()]
+    content = {"schema": 1, "salzoo": __version__, "model": arguments.model, "output": str(arguments.output)}
+    return json.dumps(content | {"images": images}, indent=2, allow_nan=False)
+
+
+def _run_many(
+    arguments: argparse.Namespace,
+    paths: Sequence[Path],
+    formats: tuple[Format, ...],
+    crop: dict[str, Any],
+    unread: dict[str, str],
+) -> int:
     import torch
 
     from salzoo._distributed import is_rank_zero
@@ -106,20 +248,32 @@ def _run_many(arguments: argparse.Namespace, paths: Sequence[Path], formats: tup
         arguments.batch_size,
         arguments.workers,
         arguments.device,
+        arguments.relative_to and str(arguments.relative_to),
+        crop,
     )
     processes = arguments.processes or torch.cuda.device_count() or os.cpu_count() or 1
     entries = predict_many(job, arguments.engine, processes)
     if not is_rank_zero():
         return 0
-    failed = {name: reason for entry in entries for name, reason in entry.failed.items()}
+    for entry in entries:
+        if entry.left_out:
+            count, first = len(entry.left_out), ", ".join(entry.left_out[:3])
+            print(f"salzoo: {entry.source}: left out {count} without an image of their own: {first}", file=sys.stderr)
+    failed = list(unread.items())
+    failed += [
+        (name if os.path.isabs(name) else f"{entry.source}: {name}", reason)
+        for entry in entries
+        for name, reason in entry.failed.items()
+    ]
     files = sum(len(entry.files) for entry in entries)
-    return _print_outcome(sum(entry.images for entry in entries), files, failed, arguments.output)
+    return _print_outcome(sum(entry.images for entry in entries), files, failed, arguments)
 
 
-def _print_outcome(done: int, files: int, failed: Mapping[Path, str] | Mapping[str, str], output: Path) -> int:
-    """Print the counts, and the reason for each image without a map; return the exit code."""
-    print(f"{done} of {done + len(failed)} images, {files} files in {output}")
-    for name, reason in failed.items():
+def _print_outcome(done: int, files: int, failed: Sequence[tuple[str, str]], arguments: argparse.Namespace) -> int:
+    """Print the counts, and the reason for each image, shard or folder without maps; return the exit code."""
+    told = f"{done} of {done + len(failed)} images, {files} files in {arguments.output}"
+    print(told, file=sys.stderr if arguments.json else sys.stdout)
+    for name, reason in failed:
         print(f"salzoo: {name}: {reason}", file=sys.stderr)
     return 1 if failed else 0
 
@@ -128,18 +282,36 @@ def _expand(names: Sequence[str]) -> list[str]:
     """Read the lists among the inputs, and expand the braces of shards."""
     found: list[str] = []
     for name in names:
-        if name.startswith("@") and not Path(name).exists():
-            try:
-                found += [line for line in Path(name[1:]).read_text(encoding="utf-8").splitlines() if line.strip()]
-            except OSError as error:
-                raise SpecError(f"cannot read the list {name[1:]}: {error.strerror}.") from error
-        elif name.endswith(".tar") and "{" in name:
-            from braceexpand import braceexpand
-
-            found += braceexpand(name)
+        if name.startswith("@") and not os.path.exists(name):
+            found += _read_list(os.path.expanduser(name[1:]))
+        elif name.lower().endswith(".tar") and "{" in name and not os.path.exists(name):
+            found += _expand_braces(name)
         else:
             found.append(name)
-    for name in found:
-        if name.endswith(".tar") and not Path(name).is_file():
-            raise SpecError(f"there is no shard {name}.")
+    shards = [os.path.expanduser(name) for name in found if name.lower().endswith(".tar")]
+    if shards and not any(map(os.path.exists, shards)):  # if some are there, the others are told at the end
+        raise SpecError(f"there is no shard {shards[0]}.")
+    return [os.path.expanduser(name) for name in found]
+
+
+def _read_list(path: str) -> list[str]:
+    try:
+        found = [line for line in read_text(Path(path)).splitlines() if line.strip()]
+    except OSError as error:
+        raise SpecError(f"cannot read the list {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise SpecError(f"cannot read the list: {error}.") from error
+    if not found:
+        raise SpecError(f"the list {path} is empty: write one image, folder or shard a line.")
     return found
+
+
+def _expand_braces(pattern: str) -> list[str]:
+    try:
+        from braceexpand import braceexpand
+    except ImportError as error:
+        raise SpecError('shards are not installed: pip install "salzoo[shards]".') from error
+    try:
+        return list(braceexpand(pattern))
+    except ValueError as error:
+        raise SpecError(f"the braces of {pattern} cannot be expanded: {error}.") from error

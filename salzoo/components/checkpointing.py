@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
     from salzoo.checkpoint.publishing import Published
 
 
+def keep_contiguous(module: nn.Module) -> None:
+    """Let `state_dict` copy the tensors that a user has laid out otherwise, since safetensors takes no such ones.
+
+    So after `model.to(memory_format=torch.channels_last)` these are no longer the network's own.
+    """
+    module.register_state_dict_post_hook(_contiguous)  # type: ignore[no-untyped-call]
+
+
+def _contiguous(module: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:
+    for name, tensor in state.items():
+        if name.startswith(prefix) and not isinstance(tensor, nn.Parameter) and hasattr(tensor, "is_contiguous"):
+            state[name] = tensor.contiguous()
+
+
 class CheckpointModule(L.LightningModule):
     """A LightningModule that knows which checkpoint it is, and reads and writes checkpoints."""
 
@@ -36,6 +51,15 @@ class CheckpointModule(L.LightningModule):
     """Which model of the registry this is, its arguments, where its weights come from and what was measured."""
     statistics_fitted = False
     """Whether `fit_statistics` has been run. A loaded checkpoint has them, and its weights rely on them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        keep_contiguous(self)
+
+    def __dir__(self) -> Iterable[str]:
+        """Leave out `trainer` until there is one, as asking for it raises: `torch.jit.trace` asks for every name."""
+        names: list[str] = super().__dir__()  # type: ignore[no-untyped-call]
+        return [name for name in names if name != "trainer" or self._trainer is not None]
 
     @classmethod
     def from_pretrained(

@@ -94,7 +94,7 @@ def gabor_energy(grey: Tensor, angles: Sequence[float] = (0, 45, 90, 135)) -> Te
         (N, len(angles), H, W).
     """
     radius = math.ceil(2 * 3 * math.sqrt(2))
-    y, x = torch.meshgrid(*[torch.arange(-radius, radius + 1.0)] * 2, indexing="ij")
+    y, x = torch.meshgrid(*[torch.arange(-1.0 * radius, radius + 1.0)] * 2, indexing="ij")
     filters = []
     for angle in map(math.radians, angles):
         across, along = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
@@ -120,7 +120,7 @@ def blur(maps: Tensor, sigma_px: float) -> Tensor:
 
     Each side is multiplied by a dense matrix: exact for any width, and fast for the small maps that it is meant for.
     """
-    if sigma_px == 0:
+    if sigma_px < 0.01:  # no neighbour would get a share
         return maps
     positions = (torch.arange(side, dtype=torch.float64) for side in maps.shape[-2:])
     rows, columns = (gaussian_rows(at, len(at), sigma_px).to(maps) for at in positions)

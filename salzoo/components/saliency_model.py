@@ -16,15 +16,18 @@ from torchmetrics import MetricCollection
 from salzoo import losses
 from salzoo._schema import JoinedSignature
 from salzoo.backbones import TimmBackbone, pixel_statistics
-from salzoo.components.checkpointing import CheckpointModule
+from salzoo.components.checkpointing import CheckpointModule, keep_contiguous
 from salzoo.components.devices import place
-from salzoo.components.layers import fit_centre_biases, fit_standardise
+from salzoo.components.layers import fit_centre_biases, fit_standardise, same_size
 from salzoo.components.training_config import TrainingConfig
+from salzoo.components.views import View, check_views
+from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, check_batch, column
 from salzoo.errors import SpecError
 from salzoo.images.geometry import scaled_size
-from salzoo.images.preprocess import Preprocess, resize_image
+from salzoo.images.preprocess import Preprocess
 from salzoo.images.read import ImageLike, to_list, to_tensor
+from salzoo.images.resample import resize_image
 from salzoo.images.saliency_map import SaliencyMap
 from salzoo.metrics import METRICS, saliency_metrics
 
@@ -33,9 +36,6 @@ if TYPE_CHECKING:
 
 # Computed after every epoch; InfoGain needs a baseline and is part of `salzoo evaluate`.
 VALIDATION_METRICS = ("nss", "auc_judd", "cc", "sim", "kld")
-
-View = tuple[float, bool]
-"""One view of test-time augmentation: the scale of the input's sides, and whether it is mirrored left to right."""
 
 
 class SaliencyModel(CheckpointModule):
@@ -61,6 +61,9 @@ class SaliencyModel(CheckpointModule):
     default_preprocess: ClassVar[Preprocess] = Preprocess()
     sigmoid: ClassVar[bool] = False
     """Whether the sigmoid of the logits is the map; if not, losses on maps get the density scaled to a maximum of 1."""
+    no_graph: ClassVar[str] = ""
+    """Why `salzoo.exporting` cannot make a graph of the model; empty where it can."""
+    _preprocess: Preprocess
     statistics_images: ClassVar[int] = 256
     """Number of training images on which `fit_statistics` measures the channels."""
 
@@ -68,14 +71,12 @@ class SaliencyModel(CheckpointModule):
         self, preprocess: Preprocess | None = None, *, tta: tuple[View, ...] = ((1.0, False),), **network: Any
     ) -> None:
         super().__init__()
-        if not tta or any(not 0.1 <= scale <= 10 for scale, _ in tta):
-            raise SpecError(f"tta={tta!r} is not accepted: at least one view (scale from 0.1 to 10, mirrored or not).")
-        self.tta = tta
+        self.tta, self.preprocess = tta, preprocess or self.default_preprocess
         if self.network_class is not None:
             self.network = self.network_class(**network)
+            keep_contiguous(self.network)
         elif network:
             raise TypeError(f"{type(self).__name__} got unknown arguments: {', '.join(network)}.")
-        self._preprocess = preprocess or self.default_preprocess
         self.training_config = self.training_class()
 
     @property
@@ -87,6 +88,7 @@ class SaliencyModel(CheckpointModule):
 
     @preprocess.setter
     def preprocess(self, preprocess: Preprocess) -> None:
+        check_views(self.tta, preprocess)
         self._preprocess = preprocess
 
     @property
@@ -134,10 +136,14 @@ class SaliencyModel(CheckpointModule):
         """(N, 1, H, W) logits to (N, H, W) natural-log density; the exp of each map sums to 1."""
         return normalise_log(logits)
 
+    def restore(self, maps: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Bring the logits of one image, (1, 1, h, w), to the image's own (height, width)."""
+        return self.preprocess.restore(maps, image_size)
+
     def average_views(self, maps: Sequence[Tensor]) -> Tensor:
         """Average the maps of all views, flipped back, to (N, 1, h, w) logits of the first view's size."""
         size = (maps[0].shape[-2], maps[0].shape[-1])
-        alike = [m if m.shape[-2:] == size else F.interpolate(m, size, mode="bilinear") for m in maps]
+        alike = [m if same_size(m, maps[0]) else F.interpolate(m, size, mode="bilinear") for m in maps]
         return alike[0] if len(alike) == 1 else sum(alike[1:], alike[0]) / len(alike)
 
     def fit_statistics(self, data: TrainingStatistics) -> None:
@@ -226,20 +232,30 @@ class SaliencyModel(CheckpointModule):
         Returns:
             (N, 1, h', w') logits at the network's stride. In train mode those of the network, of the image as it is.
         """
-        pixels = self._pixels(image)
         if self.training:
-            return cast("Tensor", self.network(pixels))
-        scales = dict.fromkeys(scale for scale, _ in self.tta)
-        return self.average_views([view for scale in scales for view in self._views(pixels, scale)])
+            return cast("Tensor", self.network(self._pixels(image)))
+        size = (image.shape[-2], image.shape[-1])
+        return self.view(image, {scale: scaled_size(size, scale) for scale, _ in self.tta if scale != 1})
 
-    def _views(self, pixels: Tensor, scale: float) -> list[Tensor]:
+    @final
+    def view(self, image: Tensor, sizes: Mapping[float, tuple[int, int]]) -> Tensor:
+        """Predict the logits of all views of images, averaged: what `forward` does in eval mode.
+
+        Args:
+            image: As `forward` takes it.
+            sizes: (height, width) of the views of each scale other than 1; `salzoo.exporting` computes them in a graph.
+        """
+        pixels = self._pixels(image)
+        scales = dict.fromkeys(scale for scale, _ in self.tta)
+        return self.average_views([view for scale in scales for view in self._views(pixels, scale, sizes)])
+
+    def _views(self, pixels: Tensor, scale: float, sizes: Mapping[float, tuple[int, int]]) -> list[Tensor]:
         """Return the network's maps of the views of one scale, flipped back."""
         flips = [flip for s, flip in self.tta if s == scale]
         if scale != 1:
-            size = scaled_size((pixels.shape[-2], pixels.shape[-1]), scale)
-            pixels = resize_image(pixels, size)
+            pixels = resize_image(pixels, sizes[scale])
         views = [pixels.flip(-1) if flip else pixels for flip in flips]
-        maps = self.network(views[0] if len(views) == 1 else torch.cat(views)).chunk(len(views))
+        maps = self.network(views[0] if len(views) == 1 else torch.cat(views)).unflatten(0, (len(views), -1))
         return [m.flip(-1) if flip else m for m, flip in zip(maps, flips, strict=True)]
 
     def _pixels(self, image: Tensor) -> Tensor:
@@ -268,7 +284,7 @@ class SaliencyModel(CheckpointModule):
             logits = self(torch.cat([inputs[i] for i in alike])).float()
             with torch.autocast(self.device.type, enabled=False):  # half precision is for the network alone
                 for i, one in zip(alike, logits, strict=True):
-                    restored = self.preprocess.restore(one[None], (images[i].shape[-2], images[i].shape[-1]))
+                    restored = self.restore(one[None], (images[i].shape[-2], images[i].shape[-1]))
                     maps[i] = self.to_log_density(restored)[0]
         return [maps[i] for i in range(len(images))]
 
@@ -297,8 +313,9 @@ class SaliencyModel(CheckpointModule):
         Safe in several threads at once for a model in eval mode, as `load` returns it.
 
         Args:
-            image: A path, a PIL image, an array or a tensor as `salzoo.images.read.to_tensor` takes them, a list of
-                any of these of mixed sizes, or a tensor (N, 3, H, W).
+            image: A path, an open file or its bytes, a PIL image, an array or a tensor as
+                `salzoo.images.read.to_tensor` takes them, a list of any of these of mixed sizes, or a tensor
+                (N, 3, H, W).
             batch_size: Images that go through the network at once.
             device: Where to run, as `salzoo.load` takes it; the model moves there and stays. None: where it is.
 
@@ -338,9 +355,11 @@ class SaliencyModel(CheckpointModule):
     def on_train_start(self) -> None:
         """Fit the statistics of a new network, not of a resumed or a published one, whose numbers end here."""
         self.forget_measurements()
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, SaliencyDataModule) and self.config is not None and self.trainer.is_global_zero:
+            self.config = self.config.with_images(data.datasets("train"))
         if self.statistics_fitted or self.trainer.ckpt_path is not None:
             return
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
         source = (
             data
             if isinstance(data, TrainingStatistics)

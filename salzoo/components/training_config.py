@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from salzoo import losses
 from salzoo.errors import SpecError
 from salzoo.losses import LossSpec
 
@@ -37,7 +38,7 @@ class TrainingConfig:
     accumulate: int = 1
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say.
+        """Check what the types cannot say; a criterion given as text is kept as the weights that it says.
 
         Raises:
             SpecError: If a number is out of its range.
@@ -47,3 +48,5 @@ class TrainingConfig:
                 f"training: lr={self.lr}, backbone_lr_scale={self.backbone_lr_scale} and accumulate={self.accumulate} "
                 "are not accepted: lr above 0, backbone_lr_scale at least 0, accumulate at least 1."
             )
+        if isinstance(self.loss, str) and self.loss.strip().startswith("{"):
+            object.__setattr__(self, "loss", losses.get(self.loss).weights)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from salzoo._schema import check_range
 from salzoo.components.filters import rescale
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.errors import SpecError
@@ -37,6 +38,7 @@ class TrainingFreeModel(SaliencyModel):
 
     def __init__(self, *, centre_prior: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
+        check_range(0, 100, centre_prior=centre_prior)
         self.centre_prior = centre_prior
 
     def forward(self, image: Tensor) -> Tensor:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from functools import lru_cache
+from functools import wraps
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar, Literal, Self, TypedDict, TypeVar, get_args
+from typing import ClassVar, Literal, ParamSpec, Self, TypedDict, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -19,25 +20,51 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from salzoo._text import read_json
+from salzoo.data._matrix import ARRAYS, read_matrix
 from salzoo.data.density_only import DensityOnly
-from salzoo.data.fixations import Fixations, join
+from salzoo.data.fixations import Fixations, check_sigma, join
+from salzoo.data.folds import part_of
+from salzoo.data.names import Names
 from salzoo.data.points_cache import PreparedPoints
-from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SpecError
+from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SalzooError, SpecError
+from salzoo.images import formats
+from salzoo.images.fingerprint import Fingerprints, fingerprint
 from salzoo.images.geometry import Size
-from salzoo.images.read import IMAGE_SUFFIXES, to_array
+from salzoo.images.grey import grey_values
+from salzoo.images.read import to_array
 
 Split = Literal["train", "val", "test", "all"]
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
 AnyDataset = TypeVar("AnyDataset", bound="FixationDataset")
+
+
+def tells_refusals(open_dataset: Callable[P, T]) -> Callable[P, T]:
+    """Wrap what opens a dataset: what the system refuses it (permissions, a broken disk) is one `DataError`."""
+
+    @wraps(open_dataset)
+    def opened(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return open_dataset(*args, **kwargs)
+        except SalzooError:  # some of which are OSErrors too
+            raise
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(
+                f"cannot read {error.filename or 'the dataset'}: {reason}; check its permissions"
+            ) from error
+
+    return opened
 
 
 class Item(TypedDict):
     """One image with its ground truth; both maps are all 0 where the fixations are not public."""
 
     image: Tensor  # (3, H, W) uint8, RGB
-    fixations: Tensor  # (H, W) int16, number of fixations in each pixel
+    fixations: Tensor  # (H, W) int32, number of fixations in each pixel
     density: Tensor  # (H, W) float32, sums to 1; all 0 if nobody looked at the image
     name: str
 
@@ -46,7 +73,7 @@ class Batch(TypedDict):
     """A batch of training images of one size, with their ground truth."""
 
     image: Tensor  # (N, 3, H, W) uint8, RGB
-    fixations: Tensor  # (N, H, W) int16
+    fixations: Tensor  # (N, H, W) int32
     density: Tensor  # (N, H, W) float32
     name: list[str]
 
@@ -55,7 +82,7 @@ class EvalBatch(TypedDict):
     """A batch of images at their own sizes, with their ground truth; each list is as long as the batch."""
 
     image: list[Tensor]  # (3, H, W) uint8, RGB
-    fixations: list[Tensor]  # (H, W) int16
+    fixations: list[Tensor]  # (H, W) int32
     density: list[Tensor]  # (H, W) float32
     name: list[str]
 
@@ -88,7 +115,10 @@ class FixationDataset(Dataset[Item], ABC):
     splits: ClassVar[tuple[Split, ...]] = get_args(Split)
     hidden: ClassVar[tuple[Split, ...]] = ()
     """Splits whose fixations are not public."""
+    _fold: tuple[int, int, int] | None = None
+    """Number of folds, which one, and the seed, if it is one of a cross-validation."""
 
+    @tells_refusals
     def __init__(
         self,
         root: str | Path,
@@ -100,8 +130,8 @@ class FixationDataset(Dataset[Item], ABC):
         if sigma_px is not None and pixels_per_degree is not None:
             raise SpecError("sigma_px and pixels_per_degree both set the blur of the density: give one of them")
         blur = sigma_px if pixels_per_degree is None else pixels_per_degree
-        if blur is not None and not blur > 0:
-            raise SpecError(f"the blur of the density must be above 0 pixels, got {blur}")
+        if blur is not None:
+            check_sigma(blur)
         self._blur = blur
         self._open(Path(root).expanduser(), split)
 
@@ -130,6 +160,29 @@ class FixationDataset(Dataset[Item], ABC):
         other._open(self.root, split)
         return other if self._prepared is None else prepare(other, self._prepared.folder)
 
+    def in_folds(self, count: int, fold: int, seed: int = 0) -> Self:
+        """Return one fold of a cross-validation over all images: `test` is the fold, `train` all others, `val` empty.
+
+        Images go round the folds in the order of a hash of their names, so that sizes differ by one at most, and the
+        same images are always divided alike.
+
+        Args:
+            count: Number of folds.
+            fold: Which, from 1; 0 holds nothing out, for the model that is trained on all images at the end.
+            seed: Seed of the order.
+
+        Raises:
+            DataError: If the fixations are not public.
+            SpecError: If there are fewer images than folds.
+        """
+        everything = self.sibling("all")
+        everything.require_fixations()
+        if not 2 <= count <= len(everything):
+            raise SpecError(f"{self.name}: {len(everything)} images make 2 to {len(everything)} folds, not {count}.")
+        other = copy(everything)
+        other._fold = (count, fold, seed)
+        return other.sibling("test" if fold else "train")
+
     def only(self, names: Sequence[str]) -> Self:
         """Return the dataset with only these of its images, in this order."""
         other = copy(self)
@@ -145,6 +198,11 @@ class FixationDataset(Dataset[Item], ABC):
     def has_points(self) -> bool:
         """Whether fixations are known as points, and not only as maps."""
         return self.has_fixations
+
+    @property
+    def has_rounded_maps(self) -> bool:
+        """Whether all that is known are maps of 256 levels: KL divergences to them are those of rounded numbers."""
+        return False
 
     def require_fixations(self) -> None:
         """Check that this split can be trained or scored on.
@@ -191,29 +249,43 @@ class FixationDataset(Dataset[Item], ABC):
         raise DataError(f"{self.name} comes without maps; the density of an item is made from its fixations")
 
     def provided_density(self, index: int) -> Tensor:
-        """Return the density that comes with the dataset, (H, W) float32 summing to 1: an 8-bit file, already blurred.
+        """Return the density that comes with the dataset, (H, W) float32 summing to 1: blurred, mostly of 8 bits.
 
         Raises:
-            DataError: If the dataset comes without maps, or this one is black.
+            DataError: If the dataset comes without maps, or this one is black, negative or not finite.
+            ImageError: If it is coloured or transparent.
             DatasetNotFoundError: If the file is not there.
         """
         path = self.map_path(index)
-        grey = open_image(path, lambda image: np.asarray(image.convert("L"), dtype=np.float64))
-        if not grey.any():
-            raise DataError(f"{path} is black: no density can be made of it")
+        if path.suffix.lower() in ARRAYS:
+            grey = read_matrix(path, ("I",)).astype(np.float64)
+        else:
+            grey = open_image(path, lambda image: grey_values(image, str(path)).astype(np.float64))
+        if not (np.isfinite(grey).all() and grey.min(initial=0) >= 0 and grey.any()):
+            what = "black" if not grey.any() else "not finite and positive"
+            raise DataError(f"{path} is {what}: no density can be made of it")
         return torch.from_numpy((grey / grey.sum()).astype(np.float32))
 
     def image(self, index: int) -> Tensor:
         """Return the image as (3, H, W) uint8 RGB, as stored: an EXIF rotation is not applied."""
-        return open_image(self.image_path(index), lambda image: torch.from_numpy(_rgb(image)).permute(2, 0, 1))
+        path = self.image_path(index)
+        return open_image(path, lambda image: torch.from_numpy(_rgb(image, path)).permute(2, 0, 1))
 
     def size(self, index: int) -> Size:
         """Return the image's (height, width), from its header."""
         return open_image(self.image_path(index), lambda image: (image.height, image.width))
 
+    def fingerprints(self) -> Fingerprints:
+        """Return the fingerprint of each image, (n,) uint64: by it copies are recognised, whatever their name."""
+        return np.array([open_image(self.image_path(i), fingerprint) for i in range(len(self))], dtype=np.uint64)
+
     def fixations(self, index: int) -> Fixations:
         """Return the image's fixations, without those outside its frame."""
         return self._points(index).inside(self.size(index))
+
+    def observer_name(self, number: int) -> str:
+        """Return what an observer is called, who has this number in `Fixations.observer`."""
+        return str(number)
 
     def sigma(self, size: Size) -> float:
         """Return the standard deviation of the density's blur in pixels, for an image of this size."""
@@ -238,7 +310,15 @@ class FixationDataset(Dataset[Item], ABC):
         self.split = split
         self._prepared: PreparedPoints | None = None
         self.root = self._find(root)
-        self.names: list[str] = self._list_names()
+        self.names: list[str] = self._list_names() if self._fold is None else self._list_fold(*self._fold)
+
+    def _list_fold(self, count: int, fold: int, seed: int) -> list[str]:
+        split, self.split = self.split, "all"
+        names = self._list_names()
+        self.split = split
+        if not (found := part_of(names, split, count, fold, seed)):
+            raise DatasetNotFoundError(f"{self.name}: fold {fold} of {count} has no split {split!r}")
+        return found
 
     def _folders(self) -> tuple[str, ...]:
         """Return the names, in lower case, that the dataset's folder usually has."""
@@ -268,6 +348,9 @@ class FixationDataset(Dataset[Item], ABC):
     def _list_names(self) -> list[str]:
         present = self._present()
         names = present if self.split == "all" else self._read_split(present)
+        if set(names) - set(present):
+            known = Names(present)
+            names = [known.find(name) or name for name in names]
         absent = sorted(set(names) - set(present))
         if absent or not names:
             what = f"{len(absent)} of {len(names)} images, such as {absent[0]}," if absent else "every image"
@@ -283,10 +366,14 @@ class FixationDataset(Dataset[Item], ABC):
         own = self.root / "splits.json"
         path = own if own.exists() else files("salzoo.data") / "splits" / f"{self.name}.json"
         try:
-            names = json.loads(path.read_text(encoding="utf-8"))[self.split]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} must be JSON with lists train, val and test: {error!r}") from error
-        if not isinstance(names, list) or len(set(names)) != len(names):
+            lists = read_json(own) if path is own else json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        if not isinstance(lists, dict) or self.split not in lists:
+            raise DataError(f"{path} must be JSON with lists train, val and test")
+        names: list[str] = lists[self.split]
+        texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not texts or len(set(names)) != len(names):
             raise DataError(f"{path}: split {self.split!r} must be a list of different file names")
         return names
 
@@ -309,7 +396,7 @@ def prepare(dataset: AnyDataset, folder: str | Path) -> AnyDataset:
         return dataset
     folder = Path(folder).expanduser()
     stem = f"{dataset.name}-{dataset.split}-{_cache_key(dataset)}"
-    if (folder / f"{stem}.npz").exists():
+    if PreparedPoints.complete(folder, stem):
         dataset._prepared = PreparedPoints(folder, stem)
     elif not isinstance(dataset.read_points(0), DensityOnly):
         folder.mkdir(parents=True, exist_ok=True)
@@ -322,46 +409,30 @@ def _cache_key(dataset: FixationDataset) -> str:
     """Return a hash of all that the points depend on."""
     digest = sha256(repr((type(dataset).__name__, dataset.points_options(), dataset.names)).encode())
     for path in dict.fromkeys(path for i in range(len(dataset)) for path in dataset.annotation_paths(i)):
-        status = path.stat()
-        digest.update(f"{path.absolute()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(f"{path.absolute()} {file_stamp(path)}\n".encode())
     return digest.hexdigest()[:16]
 
 
-class OneFileDataset(FixationDataset):
-    """A dataset with the fixations on all its images in one file."""
+def file_stamp(path: Path) -> tuple[int, int, int, int]:
+    """Return size, times and number of a file, of which one differs if it was written or replaced since.
 
-    @staticmethod
-    @abstractmethod
-    def read_annotations(path: Path) -> dict[str, Fixations]:
-        """Read all fixations, by file name of the image: 0-based, nothing dropped.
-
-        Raises:
-            DataError: If the file is damaged or not laid out as the original download.
-        """
-
-    def read_points(self, index: int) -> Fixations:
-        """Read the file, once a process, and return the fixations on one image."""
-        (path,) = self.annotation_paths(index)
-        points = read_once(self.read_annotations, path)
-        try:
-            return points[self.names[index]]
-        except KeyError:
-            raise DataError(f"{path} has no fixations record for the image {self.names[index]}") from None
-
-
-def read_once(read: Callable[[Path], dict[str, Fixations]], path: Path) -> dict[str, Fixations]:
-    """Read a file once a process, and again if it is replaced."""
-    return _cached(read, path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _cached(read: Callable[[Path], dict[str, Fixations]], path: Path, _mtime_ns: int) -> dict[str, Fixations]:
-    return read(path)
+    The second time is that at which the file's entry changed, which no program sets: it tells a file that was replaced
+    by an older one of the same size.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def list_images(folder: Path) -> list[str]:
-    """Return the sorted file names of the images in a folder, an empty list if there is no such folder."""
-    return sorted(path.name for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Return the sorted file names of the images in a folder, an empty list if there is no such folder.
+
+    A warning names the images that are left out because no decoder for them is open (HEIC, camera raw, ...).
+    """
+    if not folder.is_dir():
+        return []
+    listing = formats.list_files(folder)
+    listing.warn(str(folder), listing.unreadable)
+    return [path.name for path in listing.found]
 
 
 def require_files(wanted: Iterable[str], folder: Path, whose: FixationDataset) -> None:
@@ -379,22 +450,12 @@ def require_files(wanted: Iterable[str], folder: Path, whose: FixationDataset) -
         )
 
 
-def hash_decile(name: str) -> int:
-    """Return in which tenth, 0 to 9, an image falls, by a hash of its name: the same in every copy, for ever.
-
-    Example:
-        >>> hash_decile("i1.jpg")
-        7
-    """
-    return int.from_bytes(sha256(name.encode()).digest()[:8]) % 10
-
-
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     """Return (H, W, 3) as `salzoo.images.read` does, but not rotated: fixations refer to the stored pixels."""
     if image.mode == "RGB":
         return np.array(image)
     if image.mode.startswith(("I", "F")):
-        raise ImageError(f"its {image.mode} pixels are not 8 bit; convert it first")
+        raise ImageError(f"{path} has {image.mode} pixels, which are not 8 bit; convert it first")
     return to_array(np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))).astype(np.uint8)
 
 
@@ -405,10 +466,12 @@ def open_image(path: Path, read: Callable[[Image.Image], T]) -> T:
         DatasetNotFoundError: If it is not there.
         ImageError: If it is damaged or not an image.
     """
-    try:
-        with Image.open(path) as image:
+    if not os.path.lexists(path):
+        raise DatasetNotFoundError(f"there is no image {path}")
+    with formats.open_image(path, str(path)) as image:
+        try:
             return read(image)
-    except FileNotFoundError as error:
-        raise DatasetNotFoundError(f"there is no image {path}") from error
-    except (OSError, SyntaxError, ImageError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
-        raise ImageError(f"{path} cannot be read as an image: {error}") from error
+        except SalzooError:
+            raise
+        except Exception as error:  # Pillow's plugins raise many kinds on a damaged file
+            raise ImageError(f"{path} cannot be read as an image: {error}") from error

@@ -13,6 +13,7 @@ from salzoo.data.base import FixationDataset
 from salzoo.data.density_only import DensityOnly
 from salzoo.data.fixations import Fixations, Floats
 from salzoo.data.folder import FixationFolder, checks
+from salzoo.data.folder.options import StudyOptions
 from salzoo.errors import SpecError
 from salzoo.images.geometry import Size
 
@@ -63,12 +64,10 @@ def check(dataset: FixationDataset) -> Report:
     outside = checks.outside(x, y, width, height)
     unknown = np.isnan(x) | np.isnan(y)
     dropped = _dropped(dataset, {"outside the frame": int(outside.sum()), "no coordinates (NaN)": int(unknown.sum())})
-    kept = ~(outside | unknown)
     facts |= _fixations(raw, sizes, observer, duration)
     blur = sorted({round(dataset.sigma(size), 1) for size in sizes})
     facts["blur"] = f"{blur[0]:g} px" if len(blur) == 1 else f"{blur[0]:g} to {blur[-1]:g} px (standard deviation)"
-    relative = (x[kept] + 0.5) / width[kept], (y[kept] + 0.5) / height[kept]
-    return Report(facts, dropped, tuple(_warnings(dataset, raw, (x, y, width, height), outside, relative)))
+    return Report(facts, dropped, tuple(_warnings(dataset, raw, (x, y, width, height))))
 
 
 def contact_sheet(dataset: FixationDataset, *, images: int = 24, columns: int = 6, width: int = 240) -> Image.Image:
@@ -107,7 +106,8 @@ def _images(dataset: FixationDataset, sizes: list[Size]) -> dict[str, str]:
         "width x height": ", ".join(common) + (f" and {more} other sizes" if more else ""),
     }
     if isinstance(dataset, FixationFolder):
-        facts["fixations in"] = str(dataset.study.source)
+        tracker = dataset.study.tracker
+        facts["fixations in"] = f"{dataset.study.source}{'' if tracker is None else f', an export of {tracker}'}"
         splits = Counter(dataset.split_of(name) for name in sorted(dataset.study.sizes))
         counted = ", ".join(f"{split} {splits[split]}" for split in ("train", "val", "test"))
         own = (dataset.root / "splits.json").exists()
@@ -143,28 +143,27 @@ def _warnings(
     dataset: FixationDataset,
     raw: list[Fixations],
     points: tuple[Floats, Floats, Floats, Floats],
-    outside: NDArray[np.bool_],
-    relative: tuple[Floats, Floats],
 ) -> list[str]:
     x, y, width, height = points
-    found = []
     if not len(x):
         return ["there is not one fixation"]
-    if checks.swapped(x, y, width, height):
+    found = []
+    said = dataset.options if isinstance(dataset, FixationFolder) else StudyOptions()  # what is said is believed
+    outside = checks.outside(x, y, width, height).mean()
+    if said.units is None and checks.swapped(x, y, width, height):
         found.append("x and y seem to be swapped: far fewer points lie outside their images the other way round")
-    elif outside.mean() > 0.05:
-        found.append(f"{outside.mean():.0%} of the points lie outside their images: are they in pixels of the screen?")
-    if checks.one_based(x, y, width, height):
+    elif outside > 0.05:
+        found.append(f"{outside:.0%} of the points lie outside their images: are they in pixels of the screen?")
+    if said.origin is None and checks.one_based(x, y, width, height):
         found.append("x and y are whole numbers from 1 up to the width or height: is the first pixel 1 (origin)?")
-    if checks.fractions(x, y, width, height):
-        found.append("all points lie in the first pixel: are they fractions of the image (units)?")
-    centre = [float(values.mean()) if len(values) else 0.5 for values in relative]
-    if max(abs(value - 0.5) for value in centre) > 0.15:
-        place = f"{centre[0]:.0%} from the left and {centre[1]:.0%} from the top"
-        found.append(f"the mean fixation is {place}; people look at the middle on average (50 %): is there an offset?")
+    if said.units is None and (units := checks.other_units(x, y, width, height)):
+        found.append(f"nearly all points lie in one corner, or around it: are they {units} (units)?")
+    image = np.repeat(np.arange(len(raw)), [len(points) for points in raw])
+    if place := checks.middle(x, y, width, height, image):
+        found.append(checks.off_the_middle(place))
     durations = [points.duration for points in raw if points.duration is not None]
-    if durations and 0 < np.nanmedian(np.concatenate(durations)) < 10:
-        found.append("the median duration is below 10 ms: are these seconds, or raw samples (salzoo.data.events)?")
+    if said.time_unit is None and durations and (time := checks.wrong_time(np.concatenate(durations))):
+        found.append(f"the median duration lasts no fixation: is it in {time}, or are these samples of gaze?")
     if empty := sum(not len(each) for each in raw):
         found.append(f"{empty} images have no fixation")
     if isinstance(dataset, FixationFolder):

@@ -28,8 +28,8 @@ def collate(items: list[Item]) -> EvalBatch:
 class SaliencyDataModule(pl.LightningDataModule):
     """Feeds one dataset, or several mixed, to a trainer or to a loop of your own.
 
-    Training batches are stacked: `image` (N, 3, h, w) uint8, `fixations` (N, h, w) int16, `density` (N, h, w) float32,
-    at the size and fit of the model's `preprocess`. Batches to validate, test and predict are an `EvalBatch`: lists at
+    Training batches are stacked: `image` (N, 3, h, w) uint8, `fixations` (N, h, w) int32, `density` (N, h, w) float32,
+    in the geometry of the model's `preprocess`. Batches to validate, test and predict are an `EvalBatch`: lists at
     the images' own sizes. Training leaves out the images that do not fill a last batch (other ones each epoch, and
     batch normalisation never sees a batch of one), unless there is less than one batch.
 
@@ -160,8 +160,9 @@ class SaliencyDataModule(pl.LightningDataModule):
         return self._eval_loader("test", scored=False)
 
     def _train_views(self, augment: Augment | None) -> ConcatViews:
-        size, fit = self._geometry()
-        return ConcatViews([TrainingView(each, size, fit, augment, self.seed) for each in self.datasets("train")])
+        geometry = self._geometry()
+        views = [TrainingView(each, augment=augment, seed=self.seed, **geometry) for each in self.datasets("train")]
+        return ConcatViews(views)
 
     def _eval_loader(self, split: Split, *, scored: bool = True) -> DataLoader[Item]:
         datasets = self.datasets(split)
@@ -182,16 +183,18 @@ class SaliencyDataModule(pl.LightningDataModule):
         """Return how many processes there are and which one this is."""
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
-    def _geometry(self) -> tuple[Size, Fit]:
-        """Return the size and the fit of training images: those given, else the model's own."""
+    def _geometry(self) -> dict[str, Any]:
+        """Return how training images are fitted, as `TrainingView` takes it: size and fit given, or the model's own."""
         model = None if self.trainer is None else self.trainer.lightning_module
         preprocess: Any = getattr(model, "preprocess", None)
         size = self.size or getattr(preprocess, "size", None)
         if size is None:
             why = "there is no Trainer whose model tells it" if model is None else "the model has no preprocess.size"
             raise SpecError(f"no size to train at: {why}, so give SaliencyDataModule(..., size=(height, width))")
-        fit: Fit = self.fit or (preprocess.fit if hasattr(preprocess, "fit") else "squash")
-        return (size[0], size[1]), fit
+        own = {
+            name: getattr(preprocess, name) for name in ("fit", "resample", "pad_value") if hasattr(preprocess, name)
+        }
+        return own | {"size": (size[0], size[1])} | ({"fit": self.fit} if self.fit else {})
 
 
 def _spread(count: int, total: int) -> list[int]:

@@ -72,8 +72,8 @@ class DensityOnly(Fixations):
         return DensityOnly(self.map[top : top + size[0], left : left + size[1]])
 
     def counts(self, size: Size) -> Tensor:
-        """Return (H, W) int16, `UNKNOWN` everywhere."""
-        return torch.full(size, UNKNOWN, dtype=torch.int16)
+        """Return (H, W) int32, `UNKNOWN` everywhere."""
+        return torch.full(size, UNKNOWN, dtype=torch.int32)
 
     def density(self, size: Size, sigma_px: float | tuple[float, float]) -> Tensor:
         """Return the (H, W) float32 map, summing to 1; `sigma_px` is ignored, as the map is blurred already."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from salzoo.data.fixations import Fixations, Floats
-from salzoo.errors import DataError, SpecError
+from salzoo.data.fixations import Fixations, Floats, missing_codes
+from salzoo.errors import DataError, SalzooWarning, SpecError
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Screen:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if not min(self.width_cm, self.width_px, self.distance_cm) > 0:
+        if not all(math.isfinite(side) and side > 0 for side in (self.width_cm, self.width_px, self.distance_cm)):
             raise SpecError(f"width_cm, width_px and distance_cm must be above 0, got {self}")
 
     @property
@@ -70,7 +71,8 @@ def velocity_events(
 
     Args:
         time: (N,) milliseconds, increasing.
-        x: (N,) pixels of the screen from the left, NaN where the tracker lost the eye.
+        x: (N,) pixels of the screen from the left, NaN where the tracker lost the eye; its codes for that, such as
+            repeated (0, 0) or -32768, are taken for it with a `SalzooWarning`.
         y: (N,) pixels of the screen from the top, NaN likewise.
         screen: Geometry of the screen.
         max_velocity: Largest velocity within a fixation, in degrees a second.
@@ -84,10 +86,11 @@ def velocity_events(
         Fixations in order: `x` and `y` the mean of the valid samples, `duration` from the first sample to the last.
 
     Raises:
-        DataError: If the arrays differ in length, or time does not increase.
+        DataError: If the arrays differ in length, time does not increase or cannot be milliseconds, or x and y cannot
+            be pixels.
         SpecError: If a threshold is not above 0.
     """
-    gaze = _Gaze.of(time, x, y, max_gap_ms)
+    gaze = _Gaze.of(time, x, y, screen, max_gap_ms)
     _above_zero(max_velocity=max_velocity, window_ms=window_ms, min_duration_ms=min_duration_ms)
     slow = np.zeros(len(gaze.time), dtype=np.bool_)
     for start, end in gaze.segments():
@@ -116,7 +119,8 @@ def dispersion_events(
 
     Args:
         time: (N,) milliseconds, increasing.
-        x: (N,) pixels of the screen from the left, NaN where the tracker lost the eye.
+        x: (N,) pixels of the screen from the left, NaN where the tracker lost the eye; its codes for that, such as
+            repeated (0, 0) or -32768, are taken for it with a `SalzooWarning`.
         y: (N,) pixels of the screen from the top, NaN likewise.
         screen: Geometry of the screen.
         max_dispersion: Largest dispersion of a fixation, in degrees.
@@ -128,10 +132,11 @@ def dispersion_events(
         As `velocity_events`.
 
     Raises:
-        DataError: If the arrays differ in length, or time does not increase.
+        DataError: If the arrays differ in length, time does not increase or cannot be milliseconds, or x and y cannot
+            be pixels.
         SpecError: If a threshold is not above 0.
     """
-    gaze = _Gaze.of(time, x, y, max_gap_ms)
+    gaze = _Gaze.of(time, x, y, screen, max_gap_ms)
     _above_zero(max_dispersion=max_dispersion, min_duration_ms=min_duration_ms)
     limit, runs = max_dispersion * screen.pixels_per_degree, []
     for start, end in gaze.segments():
@@ -153,15 +158,16 @@ class _Gaze:
     """Whether more than the longest gap lies between a sample and the one before."""
 
     @staticmethod
-    def of(time: ArrayLike, x: ArrayLike, y: ArrayLike, max_gap_ms: float) -> _Gaze:
+    def of(time: ArrayLike, x: ArrayLike, y: ArrayLike, screen: Screen, max_gap_ms: float) -> _Gaze:
         t, px, py = (np.asarray(values, dtype=np.float64) for values in (time, x, y))
         if t.ndim != 1 or not t.shape == px.shape == py.shape:
             raise DataError(f"time, x and y must be 1-D and of one length, got {t.shape}, {px.shape} and {py.shape}")
-        if np.isnan(t).any() or (np.diff(t) <= 0).any():
+        if not np.isfinite(t).all() or (np.diff(t) <= 0).any():
             raise DataError(
                 "time must increase from sample to sample: sort them, and split recordings of several images"
             )
-        valid = ~(np.isnan(px) | np.isnan(py))
+        valid = _recorded(px, py)
+        _refuse_other_units(t, px[valid], py[valid], screen)
         places = np.flatnonzero(valid)
         known, broken = valid.copy(), np.zeros_like(valid)
         if len(places) > 1:
@@ -192,6 +198,35 @@ class _Gaze:
 
         duration = self.time[last] - self.time[first]
         return Fixations(mean(self.x), mean(self.y), np.full(len(first), observer), duration)
+
+
+def _recorded(x: Floats, y: Floats) -> NDArray[np.bool_]:
+    """Return a mask of the samples that are places, and tell how many are codes for missing data."""
+    code = missing_codes(x, y)
+    if code.any():
+        warnings.warn(
+            f"{code.sum()} of {len(x)} samples are codes for missing data, such as (0, 0), and are left out; write NaN "
+            "where the tracker lost the eye",
+            SalzooWarning,
+            stacklevel=4,
+        )
+    return np.asarray(np.isfinite(x) & np.isfinite(y) & ~code)
+
+
+def _refuse_other_units(time: Floats, x: Floats, y: Floats, screen: Screen) -> None:
+    """Raise if time is not in milliseconds (trackers take 5 to 10,000 samples a second) or places not in pixels."""
+    step = float(np.median(np.diff(time))) if len(time) > 1 else 1.0
+    if not 0.1 <= step <= 200:
+        unit = "seconds: multiply them by 1000" if step < 0.1 else "micro- or nanoseconds: divide them"
+        raise DataError(
+            f"time must be in milliseconds, but from one sample to the next it grows by {step:g}, which would be "
+            f"{1000 / step:g} samples a second; these seem to be {unit}"
+        )
+    if len(x) >= 20 and screen.width_px > 20 and np.quantile(np.maximum(abs(x), abs(y)), 0.9) <= 1.1:
+        raise DataError(
+            f"x and y must be in pixels of the screen, but most lie between {min(x.min(), y.min()):.3g} and "
+            f"{max(x.max(), y.max()):.3g}, as fractions do: multiply them by its width ({screen.width_px:g}) and height"
+        )
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -16,6 +16,9 @@ from salzoo.images.geometry import Size
 
 Floats = NDArray[np.float64]
 
+MIN_SIGMA = 0.01
+"""Pixels; all of a Gaussian of this standard deviation lies in one pixel, and much narrower ones are no numbers."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fixations:
@@ -32,7 +35,7 @@ class Fixations:
         weight: What each fixation weighs in `density`, at least 0; None weighs all alike. `counts` ignore it.
 
     Raises:
-        DataError: If the arrays are not 1-D or differ in length.
+        DataError: If the arrays are not 1-D or differ in length, or a weight is negative or not finite.
 
     Example:
         >>> points = Fixations([2.0, 2.2, 9.0], [1.0, 0.8, 1.0], [0, 1, 1])
@@ -58,6 +61,10 @@ class Fixations:
         if any(column.ndim != 1 or len(column) != len(self.x) for column in columns):
             shapes = [column.shape for column in columns]
             raise DataError(f"x, y, observer, duration and weight must be 1-D and of one length, got shapes {shapes}")
+
+        weight = self.weight
+        if weight is not None and not ((weight >= 0) & (weight <= 1e300 / max(1, len(weight)))).all():
+            raise DataError(f"weights must be finite and at least 0, got from {weight.min():g} to {weight.max():g}")
 
     def __len__(self) -> int:
         """Return the number of fixations."""
@@ -129,13 +136,13 @@ class Fixations:
         return replace(self, x=self.x - left, y=self.y - top).inside(size)
 
     def counts(self, size: Size) -> Tensor:
-        """Return the number of fixations in each pixel, (H, W) int16, without those outside the frame."""
+        """Return the number of fixations in each pixel, (H, W) int32, without those outside the frame."""
         height, width = size
         points = self.inside(size)
         # A point on the right or bottom border belongs to the last pixel, as one on the left belongs to the first.
         column = np.minimum(np.floor(points.x + 0.5).astype(np.int64), width - 1)
         row = np.minimum(np.floor(points.y + 0.5).astype(np.int64), height - 1)
-        counts = np.zeros(size, dtype=np.int16)
+        counts = np.zeros(size, dtype=np.int32)
         np.add.at(counts, (row, column), 1)
         return torch.from_numpy(counts)
 
@@ -152,11 +159,11 @@ class Fixations:
             sigma_px: Standard deviation in pixels; a pair is (vertical, horizontal), for a map scaled unevenly.
 
         Raises:
-            SpecError: If a standard deviation is not above 0.
+            SpecError: If a standard deviation is not a number from `MIN_SIGMA` up.
         """
         sigmas = sigma_px if isinstance(sigma_px, tuple) else (sigma_px, sigma_px)
-        if not min(sigmas) > 0:
-            raise SpecError(f"sigma_px must be above 0, got {sigma_px}")
+        for sigma in sigmas:
+            check_sigma(sigma)
         points = self.inside(size)
         if not len(points):
             return torch.zeros(size)
@@ -172,6 +179,39 @@ class Fixations:
     def _select(self, keep: NDArray[np.bool_]) -> Fixations:
         columns = (self.x, self.y, self.observer, self.duration, self.weight)
         return Fixations(*(None if column is None else column[keep] for column in columns))  # type: ignore[arg-type]
+
+
+def check_sigma(sigma_px: float) -> None:
+    """Check the standard deviation of a blur.
+
+    Raises:
+        SpecError: If it is not a finite number of pixels from `MIN_SIGMA` up.
+    """
+    if not (np.isfinite(sigma_px) and sigma_px >= MIN_SIGMA):
+        raise SpecError(f"the blur of the density must be above 0 pixels, at least {MIN_SIGMA}, got {sigma_px}")
+
+
+_CODES = (-32768.0, 32767.0, -9999.0, 9999.0, -99999.0, 99999.0, -1e8, 1e8)
+"""What trackers write where they lost the eye: EyeLink -32768 and 1e8, others the rest."""
+
+
+def missing_codes(x: Floats, y: Floats, *, zero: bool = True) -> NDArray[np.bool_]:
+    """Return a mask of the points that are codes for missing data instead of places.
+
+    That is either coordinate at one of the numbers that trackers write then (-32768, 1e8, ...), or both at (-1, -1) or
+    at (0, 0), the corner of the screen, more than once.
+
+    Args:
+        x: As recorded, in pixels or fractions.
+        y: Likewise.
+        zero: Whether (0, 0) is a corner, and not the middle of the screen near which people look.
+    """
+    code = np.isin(x, _CODES) | np.isin(y, _CODES)
+    for value in (-1.0, 0.0) if zero else ():
+        here = (x == value) & (y == value)
+        if here.sum() > 1:
+            code |= here
+    return np.asarray(code)
 
 
 def join(observers: Sequence[tuple[Floats, Floats, Floats]]) -> Fixations:

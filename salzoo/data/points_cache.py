@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -34,6 +35,15 @@ class PreparedPoints:
         with np.load(folder / f"{stem}.npz", allow_pickle=False) as index:
             self._first: NDArray[np.int64] = index["first"]
             self._timed: bool = bool(index["timed"])
+
+    @classmethod
+    def complete(cls, folder: Path, stem: str) -> bool:
+        """Whether both files are there, and as long as they were written."""
+        try:
+            points = cls(folder, stem)
+            return points._path.stat().st_size == int(points._first[-1]) * _POINT.itemsize
+        except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+            return False
 
     @classmethod
     def write(cls, folder: Path, stem: str, images: Iterable[Fixations]) -> Self:

@@ -16,6 +16,7 @@ from salzoo.data.base import FixationDataset, Item
 from salzoo.data.fixations import Fixations
 from salzoo.errors import SpecError
 from salzoo.images.geometry import PAD_GREY, Fit, Size, fit_box
+from salzoo.images.resample import Resample, resize_image
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,30 @@ class TrainingView(Dataset[Item]):
     Args:
         dataset: Where images and fixations come from.
         size: (height, width) of what is returned.
-        fit: `squash` or `pad`, as in `fit_box`; padding is mid grey, without fixations or density.
+        fit: `squash` or `pad`, as in `fit_box`; padding has no fixations and no density.
         augment: Random changes; None for none.
         seed: Seed of the random numbers.
+        resample: How images are resized, as in `resize_image`.
+        pad_value: Grey of the padding, from 0 to 255.
 
     Raises:
         DataError: If the fixations of the split are not public.
     """
 
     def __init__(
-        self, dataset: FixationDataset, size: Size, fit: Fit = "squash", augment: Augment | None = None, seed: int = 0
+        self,
+        dataset: FixationDataset,
+        size: Size,
+        fit: Fit = "squash",
+        augment: Augment | None = None,
+        seed: int = 0,
+        *,
+        resample: Resample = "antialiased",
+        pad_value: int = PAD_GREY,
     ) -> None:
         dataset.require_fixations()
         self.dataset, self.size, self.fit, self.augment, self.seed = dataset, size, fit, augment, seed
+        self.resample, self.pad_value = resample, pad_value
         # In shared memory, because a loader keeps its worker processes from epoch to epoch.
         self._epoch = torch.zeros((), dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]
@@ -94,14 +106,14 @@ class TrainingView(Dataset[Item]):
         old = _size(image)
         top, left, *box = fit_box(old, self.size, self.fit)
         new = (box[0], box[1])
-        image = F.interpolate(image[None], new, mode="bilinear", align_corners=False, antialias=True)[0]
+        image = resize_image(image[None], new, self.resample)[0]
         points = points.resized(old, new)
         if flip:
             image, points = image.flip(-1), points.flipped(new[1])
         density = points.density(new, (sigma * new[0] / old[0], sigma * new[1] / old[1]))
         margins = (left, self.size[1] - left - new[1], top, self.size[0] - top - new[0])
         return Item(
-            image=F.pad(image, margins, value=PAD_GREY),
+            image=F.pad(image, margins, value=self.pad_value),
             fixations=F.pad(points.counts(new), margins),
             density=F.pad(density, margins),
             name=self.dataset.names[index],

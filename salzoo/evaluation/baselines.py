@@ -3,19 +3,24 @@
 Fixations are blurred as in the dataset's densities.
 
 - `gold_joint`: the density of all observers' fixations on the image, including those that it is scored on. Its CC and
-  SIM are 1, its KL and EMD 0, and its NSS, AUC and information gain are higher than any model can reach: an upper bound
-  with a bias, which grows as observers become fewer (Kuemmerer et al. 2015, PNAS: the joint gold standard; Judd et al.
-  2012: infinitely many humans).
-- `gold`: the fixations of each observer under the density of all others, averaged over observers. This is the upper
-  limit without that bias (Kuemmerer et al. 2015; Wilming et al. 2011, PLoS ONE: consistency between subjects).
+  SIM are 1 and its KL and EMD 0, which nothing can better. Its NSS, AUC and information gain have a bias, which grows
+  as observers become fewer (Kuemmerer et al. 2015, PNAS: the joint gold standard; Judd et al. 2012: infinitely many
+  humans); a map that spreads less can have a higher NSS, one that spreads more a higher AUC-Borji.
+- `gold`: the fixations of each observer, and their density, under the density of all others, averaged over observers
+  (Kuemmerer et al. 2015; Wilming et al. 2011, PLoS ONE: consistency between subjects). For KL and information gain,
+  which a density of 0 ruins, a tenth of the baseline of information gain is mixed in. This is how well people predict
+  each other, and on NSS, AUC and information gain about what a model can reach: no strict limit, as few observers
+  predict worse than many, and a model may pass it. On CC, SIM, KL and EMD it is no limit at all: the truth is one
+  observer's density here, that of all observers in the rows of models.
 - `one_human`: the fixations and the density of all other observers under the density of one, averaged over observers
   (Judd et al. 2012, MIT-CSAIL-TR-2012-001). It is almost 0 where that one did not look, which KL and information gain
-  punish.
+  punish. CC, SIM and EMD, which are symmetric, are those of `gold`.
 - `centre_bias`: a kernel density of the fixations on all *other* images of the split, in relative coordinates
   (Kuemmerer et al. 2015; their bandwidth is cross-validated, this one is 3 % of the sides, with 0.1 % of a uniform
   density). It knows where people looked in this split, and nothing of the image.
-- `centre_bias_train`: the same for the training split, as a model could learn it; information gain is measured against
-  it.
+- `centre_bias_train`: the same for the training split, as a model could learn it. If the scored split has images of the
+  training split, it is that of all images of both but the one that is scored, so that it never knows the answer.
+  Information gain is measured against it.
 - `permutation`: the density of the fixations on one other image of the split, drawn once by a seed: as clustered as the
   truth, but in the wrong places (Wilming et al. 2011: the lower limit; the permutation control of Judd et al. 2012).
 - `uniform`: chance.
@@ -24,6 +29,8 @@ Fixations are blurred as in the dataset's densities.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -31,12 +38,15 @@ from torch import Tensor
 
 from salzoo.components.layers import kernel_density
 from salzoo.data import FixationDataset, Fixations, Item
+from salzoo.data.base import Split
 from salzoo.errors import DatasetNotFoundError, SpecError
 from salzoo.images.geometry import Size
 from salzoo.images.preprocess import resize_density
 
 ROWS = ("gold_joint", "gold", "one_human", "centre_bias", "centre_bias_train", "permutation", "uniform")
 BETWEEN_PEOPLE = ("gold", "one_human")
+PRIOR_SHARE = 0.1
+"""Share of the baseline of information gain in `gold`'s density for KL and information gain."""
 DENSITIES = ("centre_bias", "centre_bias_train")
 """Baselines that are densities of fixations, from which the best map for each metric can be derived."""
 
@@ -65,11 +75,14 @@ class Baselines:
         if unknown := [row for row in wanted if row not in ROWS]:
             raise SpecError(f"no baseline is called {unknown[0]!r}; there are {', '.join(ROWS)}")
         self.dataset = dataset
-        counts = [len(points) for points, _ in _looks(dataset)]
-        self.with_fixations = [index for index, count in enumerate(counts) if count]
-        self.mean = max(round(sum(counts) / len(counts)), 1)
-        self._count, self._together = sum(counts), _density(dataset)
-        self._train = _trained(dataset)
+        self._split = _Pool([dataset])
+        self.with_fixations = [index for index, name in enumerate(dataset.names) if name in self._split.counts]
+        self.mean = max(round(self._split.total / len(dataset)), 1)
+        self._train = _sibling(dataset, "train")
+        self._shared = self._train is not None and not set(self._train.names).isdisjoint(dataset.names)
+        self._prior = _Pool(
+            [dataset] if self._train is None else [self._train, dataset] if self._shared else [self._train]
+        )
         cycle = np.random.default_rng(seed).permutation(self.with_fixations).tolist()
         self._other = dict(zip(cycle, [*cycle[1:], *cycle[:1]], strict=True))  # never the image itself
         missing = self._missing()
@@ -81,7 +94,7 @@ class Baselines:
         size = (item["image"].shape[-2], item["image"].shape[-1])
         make: dict[str, Callable[[], Tensor]] = {
             "gold_joint": lambda: item["density"],
-            "centre_bias": lambda: self._centre_bias(index, size),
+            "centre_bias": lambda: self._split.without(self.dataset, index, size),
             "centre_bias_train": lambda: self.prior(index, size),
             "permutation": lambda: self._permutation(index, size),
             "uniform": lambda: _uniform(size),
@@ -91,29 +104,26 @@ class Baselines:
     @property
     def baseline_name(self) -> str:
         """What `prior` is, in words."""
-        if self._train is not None:
-            return f"the centre bias of {self.dataset.name}:train"
-        return (
-            f"the centre bias of the other images of {self.dataset.split}"
-            if len(self.with_fixations) > 1
-            else "uniform"
-        )
+        name, split = self.dataset.name, self.dataset.split
+        if self._train is not None and not self._shared:
+            return f"the centre bias of {name}:train"
+        if not self._prior.has_others:
+            return "uniform"
+        if self._train is None or split == "train":
+            return f"the centre bias of the other images of {split}"
+        return f"the centre bias of all other images of train and {split}"
+
+    @cached_property
+    def prior_content(self) -> str:
+        """Digest of the images that `prior` is made of: training splits of one name may differ."""
+        return sha256(repr(sorted(self._prior.counts.items())).encode()).hexdigest()
 
     def prior(self, index: int, size: Size) -> Tensor:
-        """Return the (H, W) density that information gain is measured against.
+        """Return the (H, W) density that information gain is measured against; it never knows the image itself.
 
         It is `centre_bias_train`; without a training split `centre_bias`; without other images `uniform`.
         """
-        if self._train is not None:
-            return resize_density(self._train, size)
-        return self._centre_bias(index, size) if len(self.with_fixations) > 1 else _uniform(size)
-
-    def _centre_bias(self, index: int, size: Size) -> Tensor:
-        """Return the (H, W) density of all fixations except those on the image itself, which has that size."""
-        own = self.dataset.fixations(index)
-        alone = kernel_density([(own, size)], _GRID, _BANDWIDTH, _UNIFORM).double()
-        rest = (self._count * self._together.double() - len(own) * alone) / (self._count - len(own))
-        return resize_density(rest.clamp_min(_UNIFORM / rest.numel()).float(), size)
+        return self._prior.without(self.dataset, index, size)
 
     def _permutation(self, index: int, size: Size) -> Tensor:
         other = self._other.get(index, self.with_fixations[0])
@@ -125,12 +135,14 @@ class Baselines:
         missing: dict[str, str] = {}
         if not self.dataset.has_points:
             missing |= dict.fromkeys(BETWEEN_PEOPLE, "there are maps and no fixation points")
-        elif not any(len(set(points.observer.tolist())) > 1 for points, _ in _looks(self.dataset)):
+        elif not any(len(set(self.dataset.fixations(i).observer.tolist())) > 1 for i in self.with_fixations):
             missing |= dict.fromkeys(BETWEEN_PEOPLE, "no image has two observers who are told apart")
         if len(self.with_fixations) < 2:
             missing |= dict.fromkeys(("centre_bias", "permutation"), "there is no other image with fixations")
         if self._train is None:
             missing["centre_bias_train"] = "there is no split 'train'"
+        elif self._shared and not self._prior.has_others:
+            missing["centre_bias_train"] = "it has no other image with fixations"
         return missing
 
 
@@ -142,20 +154,42 @@ def leave_one_out(points: Fixations) -> Iterator[tuple[Fixations, Fixations]]:
             yield own, rest
 
 
-def _looks(dataset: FixationDataset) -> Iterator[tuple[Fixations, Size]]:
-    for index in range(len(dataset)):
-        yield dataset.fixations(index), dataset.size(index)
+class _Pool:
+    """The fixations on the images of some splits of one dataset; an image in several of them counts once."""
+
+    def __init__(self, splits: Sequence[FixationDataset]) -> None:
+        self.counts: dict[str, int] = {}
+        self.together = kernel_density(self._count(splits), _GRID, _BANDWIDTH, _UNIFORM)
+        self.total = sum(self.counts.values())
+
+    def _count(self, splits: Sequence[FixationDataset]) -> Iterator[tuple[Fixations, Size]]:
+        images = {name: (split, index) for split in splits for index, name in enumerate(split.names)}
+        for name, (split, index) in images.items():
+            if len(points := split.fixations(index)):
+                self.counts[name] = len(points)
+                yield points, split.size(index)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether two images have fixations."""
+        return len(self.counts) > 1
+
+    def without(self, dataset: FixationDataset, index: int, size: Size) -> Tensor:
+        """Return the (H, W) density of all fixations except those on one image; uniform if there are no others."""
+        count = self.counts.get(dataset.names[index], 0)
+        if count == self.total:
+            return _uniform(size)
+        if not count:
+            return resize_density(self.together, size)
+        alone = kernel_density([(dataset.fixations(index), size)], _GRID, _BANDWIDTH, _UNIFORM).double()
+        rest = (self.total * self.together.double() - count * alone) / (self.total - count)
+        return resize_density(rest.clamp_min(_UNIFORM / rest.numel()).float(), size)
 
 
-def _density(dataset: FixationDataset) -> Tensor:
-    """Return the density of all fixations in relative coordinates."""
-    return kernel_density(_looks(dataset), _GRID, _BANDWIDTH, _UNIFORM)
-
-
-def _trained(dataset: FixationDataset) -> Tensor | None:
-    """Return the density of the training split; None if there is none, as in a study with nothing to train on."""
+def _sibling(dataset: FixationDataset, split: Split) -> FixationDataset | None:
+    """Return another split; None if there is none, as in a study with nothing to train on."""
     try:
-        return _density(dataset.sibling("train"))
+        return dataset.sibling(split)
     except DatasetNotFoundError:
         return None
 

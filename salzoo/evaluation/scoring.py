@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,21 +18,31 @@ from tqdm import tqdm
 from salzoo._distributed import all_gather_object
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
-from salzoo.data import FixationDataset, Item
+from salzoo.data import FixationDataset, FixationFolder, Item
 from salzoo.data.map_folder import MapFolder, to_map
 from salzoo.data.registry import images_of
-from salzoo.errors import SpecError
-from salzoo.evaluation.baselines import BETWEEN_PEOPLE, DENSITIES, ROWS, Baselines, leave_one_out
+from salzoo.errors import DatasetNotFoundError, SpecError
+from salzoo.evaluation.baselines import BETWEEN_PEOPLE, DENSITIES, PRIOR_SHARE, ROWS, Baselines, leave_one_out
+from salzoo.evaluation.comparison import too_few
+from salzoo.evaluation.statistics import FEWEST
 from salzoo.evaluation.table import TRUTH, Table
+from salzoo.images.arrays import plain_array
+from salzoo.images.fingerprint import are_among, unpack
+from salzoo.images.grey import is_rounded
 from salzoo.metrics import METRICS, FixationPool, metric_maps
 
 T = TypeVar("T")
+_ROUNDED = "Warning: {} has 8-bit maps; their rounding changes kld, ig and the AUCs."
+_TRUTH_OF_FEW = (
+    "the rows between people ({}) have the density of a part of the observers as their truth: on CC, SIM, KL and EMD "
+    "they are no limit of the other rows"
+)
 Convention = Literal["mit", "pysaliency"]
 Predictor = Callable[[int, Item], Tensor | ArrayLike]
 """Index and item of an image to its map (h, w): a density, or any map that is not negative; see `to_map`."""
 
-GOLD_METRICS = ("auc_judd", "nss")
-"""The metrics of the row `gold`; the others are not defined on the fixations of a single observer."""
+UNFORGIVING = ("kld", "ig")
+"""Metrics under which a density near 0 where somebody looks outweighs everything else."""
 
 
 def evaluate(
@@ -41,16 +53,18 @@ def evaluate(
     convention: Convention = "mit",
     metric_specific: bool = False,
     seed: int = 0,
+    folds: Mapping[str, int] | None = None,
+    per_observer: bool = False,
     notes: tuple[str, ...] = (),
     progress: bool | None = None,
     shared: bool = False,
 ) -> Table:
     """Score predictions and the baselines of `salzoo.evaluation.baselines` on every image, at its own size.
 
-    Information gain is measured against the centre bias of the training split. The negatives of shuffled AUC are the
-    fixations on all other images of the split. What the dataset does not allow (rows between observers if it does not
-    tell them apart, metrics of points if there are only maps) is left out with a note. A predictor named like a
-    baseline replaces it.
+    Information gain is measured against the centre bias of the training split, or, if images of that are scored, of all
+    images but the scored one. The negatives of shuffled AUC are the fixations on all other images of the split. What
+    the dataset does not allow (rows between observers if it does not tell them apart, metrics of points if there are
+    only maps) is left out with a note. A predictor named like a baseline replaces it.
 
     Args:
         predictors: Predictor by the name of its row: called with an image's index and item, it returns the image's map,
@@ -61,6 +75,9 @@ def evaluate(
         metric_specific: Take each prediction as a density, and score for each metric the map that is best for it
             (`salzoo.metrics.metric_maps`; derived for the `mit` convention), as Kuemmerer et al. (ECCV 2018) propose.
         seed: Seed of the baseline `permutation`.
+        folds: Fold of each image by its name, to be recorded with its scores (`salzoo.data.folds.fold_of`).
+        per_observer: Also score each prediction on each observer's own fixations, and `gold` with them (the density of
+            the others), in rows `ROW:OBSERVER`; NaN on images that an observer did not see.
         notes: Warnings to print with the table.
         progress: Whether to show a progress bar; None shows it on a terminal.
         shared: Share the images among the processes that torchrun started; each returns the whole table.
@@ -68,24 +85,26 @@ def evaluate(
     Raises:
         DataError: If the fixations of the split are not public.
         ImageError: If a prediction is not a map of finite, non-negative numbers.
-        SpecError: If there is no such baseline, or `metric_specific` is set with another convention than `mit`.
+        SpecError: If there is no such baseline, `metric_specific` is set with another convention than `mit`, or
+            `per_observer` where observers are not told apart.
     """
     if metric_specific and convention != "mit":
         raise SpecError(f"metric-specific maps are derived for the convention 'mit', not for {convention!r}.")
     dataset.require_fixations()
+    told = _observers(dataset) if per_observer else ()
     beside = Baselines(dataset, [row for row in baselines if row not in predictors], seed)
     metrics, left_out = _metrics(dataset, beside)
     pool = _pool(dataset) if dataset.has_points else None
 
-    def score(i: int) -> dict[str, dict[str, float]]:
-        """Score every row on one image."""
+    def score(i: int) -> tuple[dict[str, dict[str, float]], list[str], str]:
+        """Score every row on one image; name those whose map is rounded to 8 bits, and sum up the truth."""
         item = dataset[i]
         size = (item["image"].shape[-2], item["image"].shape[-1])
         prior = beside.prior(i, size)
         truth = {"fixations": item["fixations"], "density": item["density"], "other": pool, "baseline": prior}
+        given = {name: predict(i, item) for name, predict in predictors.items()}
         predictions = {
-            name: to_map(predict(i, item), size, f"the map of {name!r} for {dataset.names[i]}")
-            for name, predict in predictors.items()
+            name: to_map(each, size, f"the map of {name!r} for {dataset.names[i]}") for name, each in given.items()
         }
         found = {}
         for name, prediction in (predictions | beside.maps(i, item)).items():
@@ -94,13 +113,20 @@ def evaluate(
                 sigma = dataset.sigma(size)
                 best |= metric_maps(prediction, centre_bias=prior, sigma_px=sigma, n_fixations=beside.mean)
             found[name] = _score(best, truth, metrics, convention)
-        return found | _between_people(dataset, i, truth, beside.rows, metrics, convention)
+            if per_observer and name in predictions:
+                found |= _by_observer(name, best, dataset, i, truth, metrics, convention)
+        found |= _between_people(dataset, i, truth, beside.rows, metrics, convention, each=per_observer)
+        coarse = [name for name, each in given.items() if is_rounded(plain_array(each, name))]
+        return found, coarse, _digest(item, dataset.sigma(size), beside.prior_content)
 
+    between = [row for row in BETWEEN_PEOPLE if row in beside.rows]
+    if between and predictors:
+        told = (*told, _TRUTH_OF_FEW.format(", ".join(between)))
+    few = (f"Warning: {too_few(len(dataset))}",) if len(dataset) < FEWEST else ()
     images = _each(score, len(dataset), None if progress is None else not progress, shared=shared)
-    scores: dict[str, dict[str, list[float]]] = {row: {} for row in (*predictors, *beside.rows)}
-    for image in images:
-        for name, values in image.items():
-            _append(scores[name], values)
+    rows = dict.fromkeys((*predictors, *beside.rows, *(row for image, *_ in images for row in image)))
+    scores = {row: _column([image.get(row, {}) for image, *_ in images]) for row in rows}
+    rounded = {name for _, names, _ in images for name in names}
     return Table(
         dataset=dataset.name,
         split=dataset.split,
@@ -109,8 +135,17 @@ def evaluate(
         baseline=beside.baseline_name,
         scores=scores,
         metric_specific=metric_specific,
-        notes=(*notes, *left_out),
+        notes=(*notes, *few, *(_ROUNDED.format(name) for name in predictors if name in rounded), *left_out, *told),
+        truth=tuple(digest for *_, digest in images),
+        folds=tuple(folds[name] for name in dataset.names) if folds else (),
     )
+
+
+def _digest(item: Item, sigma: float, prior: str) -> str:
+    """Return in a few letters the fixations, their blur and information gain's baseline: what scores must share."""
+    counts = item["fixations"].numpy().astype(np.int64)
+    content = [counts.shape, np.flatnonzero(counts).tolist(), counts[counts > 0].tolist(), f"{sigma:.6g}", prior]
+    return f"{zlib.crc32(repr(content).encode()):08x}"
 
 
 def _each(score: Callable[[int], T], count: int, disable: bool | None, *, shared: bool) -> list[T]:
@@ -133,48 +168,73 @@ def predictor(model: SaliencyModel) -> Predictor:
     return predict
 
 
-def overlap(trained_on: tuple[str, ...], dataset: FixationDataset) -> list[str]:
-    """Return those of the training datasets and splits that hold images of the evaluated split.
+def overlap(model: SaliencyModel, dataset: FixationDataset, name: str = "the model") -> tuple[str, ...]:
+    """Return warnings that a model was trained on images of a split; none if it was not.
 
-    Names of the same images (`salzoo.data.registry.images_of`) count as the same dataset.
+    Images are compared by their content, so that copies under other names or sizes are found. Of a training set whose
+    images were not recorded only the name is compared (`salzoo.data.registry.images_of`).
+
+    Args:
+        model: The model; one that is not from a checkpoint has seen nothing.
+        dataset: The split that it is scored on.
+        name: What the warning calls the model.
     """
+    seen = {} if model.config is None else model.config.images_seen
+    notes = []
+    own = dataset.fingerprints() if any(seen.values()) else np.zeros(0, np.uint64)
+    copies = {entry: are_among(own, unpack(images)) for entry, images in seen.items() if images}
+    if sets := [entry for entry, found in copies.items() if found.any()]:
+        count = np.any(list(copies.values()), axis=0).sum()
+        notes.append(f"{name} was trained on {count} of these {len(own)} images ({', '.join(sets)})")
+    if sets := [entry for entry, images in seen.items() if not images and _same_name(entry, dataset)]:
+        notes.append(f"{name} was trained on {', '.join(sets)}, which goes by the same name as these images")
+    return tuple(f"Warning: {note}: its row is no test." for note in notes)
 
-    def same(name: str, split: str) -> bool:
-        return images_of(name) == images_of(dataset.name) and (
-            split == dataset.split or "all" in (split, dataset.split)
-        )
 
-    return [entry for entry in trained_on if same(*entry.split(":", 1))]
+def left_out(dataset: FixationDataset) -> tuple[str, ...]:
+    """Return a note on how many images of the dataset the split leaves out; none if it has all of them."""
+    try:
+        total = len(dataset.sibling("all"))
+    except (DatasetNotFoundError, SpecError):  # files of other splits are not here, or it has no such split
+        return ()
+    if total <= len(dataset):
+        return ()
+    return (f"Split {dataset.split}: {len(dataset)} of {total} images; {total - len(dataset)} are left out.",)
+
+
+def _same_name(entry: str, dataset: FixationDataset) -> bool:
+    """Return whether a training set holds images of a split, by its name; users' studies all have the same."""
+    name, _, split = entry.partition(":")
+    if name == FixationFolder.name or images_of(name) != images_of(dataset.name):
+        return False
+    return split == dataset.split or "all" in (split, dataset.split)
 
 
 def load_predictors(
-    names: Iterable[str], folders: Iterable[Path], dataset: FixationDataset, device: str = "auto"
+    models: Mapping[str, str], folders: Mapping[str, Path], dataset: FixationDataset, device: str = "auto"
 ) -> tuple[dict[str, Predictor], tuple[str, ...]]:
     """Return predictors of models and of other tools' maps, and the warnings that belong to their scores.
 
     Args:
-        names: Models, model.tags or checkpoint folders.
-        folders: Folders with one map for each image of the dataset.
+        models: Models, model.tags or checkpoint folders, by the name of the row.
+        folders: Folders with one map for each image of the dataset, by the name of the row.
         dataset: The split that they are to be scored on.
-        device: Device of the models: `auto`, `cpu` or `cuda`.
+        device: Device of the models.
     """
-    predictors, notes = dict[str, Predictor](), []
-    for folder in folders:
-        maps = MapFolder(folder, dataset.names)
-        predictors[str(folder)] = map_predictor(maps)
-        if maps.eight_bit:
-            notes.append(f"Warning: {folder} has 8-bit maps; their rounding changes kld, ig and the AUCs.")
-    for name in names:
+    predictors: dict[str, Predictor] = {}
+    notes: list[str] = []
+    for row, folder in folders.items():
+        predictors[row] = map_predictor(MapFolder(folder, dataset.names))
+    for row, name in models.items():
         model = load(name, device=device)
-        predictors[name] = predictor(model)
-        if seen := overlap(() if model.config is None else model.config.trained_on, dataset):
-            notes.append(f"Warning: {name} was trained on {', '.join(seen)}: its row is no test.")
+        predictors[row] = predictor(model)
+        notes += overlap(model, dataset, row)
     return predictors, tuple(notes)
 
 
 def map_predictor(folder: MapFolder) -> Predictor:
     """Return a predictor that reads another tool's maps."""
-    return lambda index, item: folder.read(index, (item["image"].shape[-2], item["image"].shape[-1]))
+    return lambda index, _: folder.stored(index)
 
 
 def _metrics(dataset: FixationDataset, beside: Baselines) -> tuple[list[str], tuple[str, ...]]:
@@ -188,8 +248,10 @@ def _metrics(dataset: FixationDataset, beside: Baselines) -> tuple[list[str], tu
     elif len(beside.with_fixations) < 2:
         left_out["sauc"] = "there is no other image with fixations"
     gone = ", ".join(left_out).split(", ")
-    notes = {**left_out, **beside.absent}
-    return [name for name in TRUTH if name not in gone], tuple(f"Without {name}: {why}." for name, why in notes.items())
+    notes = [f"Without {name}: {why}." for name, why in (left_out | beside.absent).items()]
+    if dataset.has_rounded_maps:
+        notes.append("Warning: the truth are 8-bit maps; their rounding changes kld.")
+    return [name for name in TRUTH if name not in gone], tuple(notes)
 
 
 def _pool(dataset: FixationDataset) -> FixationPool:
@@ -211,6 +273,35 @@ def _score(
         }
 
 
+def _observers(dataset: FixationDataset) -> tuple[str, ...]:
+    """Return who is told apart on how many images, in words."""
+    seen = Counter(o for i in range(len(dataset)) for o in set(dataset.fixations(i).observer.tolist()))
+    if not dataset.has_points or len(seen) < 2:
+        raise SpecError(f"scores per observer need observers who are told apart; {dataset.name} has none.")
+    counts = ", ".join(f"{dataset.observer_name(o)} {count}" for o, count in sorted(seen.items()))
+    return (f"ROW:OBSERVER is a row on that observer's own fixations; images: {counts}.",)
+
+
+def _by_observer(
+    name: str,
+    maps: dict[str, Tensor],
+    dataset: FixationDataset,
+    index: int,
+    truth: Mapping[str, Any],
+    metrics: Sequence[str],
+    convention: Convention,
+) -> dict[str, dict[str, float]]:
+    """Score a row on each observer's own fixations on one image."""
+    size, points = dataset.size(index), dataset.fixations(index)
+    elsewhere, found = truth["other"].counts(*size) - truth["fixations"], {}
+    for observer in sorted(set(points.observer.tolist())):
+        own = points.of(observer)
+        seen = {"fixations": own.counts(size), "density": own.density(size, dataset.sigma(size)), "other": elsewhere}
+        row = f"{name}:{dataset.observer_name(observer)}"
+        found[row] = _score(maps, {**truth, **seen}, metrics, convention)
+    return found
+
+
 def _between_people(
     dataset: FixationDataset,
     index: int,
@@ -218,31 +309,47 @@ def _between_people(
     rows: Sequence[str],
     metrics: Sequence[str],
     convention: Convention,
+    *,
+    each: bool,
 ) -> dict[str, dict[str, float]]:
-    """Score each observer under all others, and all others under each; average over observers."""
+    """Score each observer under all others, and all others under each; average over observers, and show `gold` of each.
+
+    Args:
+        dataset: The split.
+        index: Index of the image.
+        truth: What predictions are compared with.
+        rows: Rows of the table.
+        metrics: Metrics to score.
+        convention: Their convention.
+        each: Whether to return the score of `gold` for each observer, too.
+    """
     wanted = [row for row in BETWEEN_PEOPLE if row in rows]
     if not wanted:
         return {}
     size = dataset.size(index)
     sigma = dataset.sigma(size)
     scores: dict[str, list[dict[str, float]]] = {row: [] for row in wanted}
+    people = []
     elsewhere = truth["other"].counts(*size) - truth["fixations"]  # fixations on other images
     for own, rest in leave_one_out(dataset.fixations(index)):
-        density, one = rest.density(size, sigma), own.counts(size)
+        density, others = own.density(size, sigma), rest.density(size, sigma)
+        people.append(f"gold:{dataset.observer_name(int(own.observer[0]))}")
         if "gold" in scores:
-            gold = [name for name in metrics if name in GOLD_METRICS]
-            scores["gold"].append(_score(dict.fromkeys(gold, density), {**truth, "fixations": one}, gold, convention))
+            seen = {**truth, "fixations": own.counts(size), "density": density, "other": elsewhere}
+            mixed = (1 - PRIOR_SHARE) * others + PRIOR_SHARE * truth["baseline"]
+            maps = {name: mixed if name in UNFORGIVING else others for name in metrics}
+            scores["gold"].append(_score(maps, seen, metrics, convention))
         if "one_human" in scores:
-            seen = {**truth, "fixations": rest.counts(size), "density": density, "other": elsewhere}
-            alone = dict.fromkeys(metrics, own.density(size, sigma))
-            scores["one_human"].append(_score(alone, seen, metrics, convention))
-    names = {"gold": GOLD_METRICS, "one_human": metrics}
-    return {
-        row: {name: float(np.mean([s[name] for s in each])) if each else float("nan") for name in names[row]}
-        for row, each in scores.items()
+            seen = {**truth, "fixations": rest.counts(size), "density": others, "other": elsewhere}
+            scores["one_human"].append(_score(dict.fromkeys(metrics, density), seen, metrics, convention))
+    found = {
+        row: {name: float(np.mean([s[name] for s in those])) if those else float("nan") for name in metrics}
+        for row, those in scores.items()
     }
+    return found | (dict(zip(people, scores["gold"], strict=True)) if each and "gold" in scores else {})
 
 
-def _append(row: dict[str, list[float]], scores: dict[str, float]) -> None:
-    for name, value in scores.items():
-        row.setdefault(name, []).append(value)
+def _column(images: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return one score an image by metric, NaN for images where there is none."""
+    names = [name for name in METRICS if any(name in image for image in images)]
+    return {name: [image.get(name, float("nan")) for image in images] for name in names}

@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import inspect
 import io
+import math
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, cast
 
 from salzoo import _markdown
+from salzoo._version import commit
 from salzoo.checkpoint.config import Measured
 from salzoo.errors import SpecError
+from salzoo.evaluation.comparison import Comparison, compare
+from salzoo.evaluation.statistics import interval, mean
 from salzoo.metrics import METRICS
 
 TRUTH = {
@@ -24,6 +25,11 @@ TRUTH = {
     if name != "emd" or find_spec("ot") is not None  # its solver is an extra: salzoo[emd]
 }
 """What each metric compares a prediction with: the arguments of its function, by key of the metric."""
+
+SETTINGS = ("dataset", "split", "convention", "metric_specific", "baseline")
+"""What scores must have in common to stand in one table: fields of `Table`, and columns of its CSV."""
+COLUMNS = ("row", "image", *METRICS, *SETTINGS, "fold", "truth", "notes")
+"""Header of its CSV."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,6 +45,8 @@ class Table:
         scores: One score an image, by row and metric; NaN where the metric is not defined on the image.
         metric_specific: Whether each metric scored the map that is best for it.
         notes: Warnings that belong to the numbers.
+        truth: Digest of the fixations, the blur and the baseline that each image was scored against, or empty.
+        folds: Fold of each image, from 1, in a cross-validation; else empty.
     """
 
     dataset: str
@@ -49,59 +57,77 @@ class Table:
     scores: dict[str, dict[str, list[float]]]
     metric_specific: bool = False
     notes: tuple[str, ...] = field(default=())
+    truth: tuple[str, ...] = ()
+    folds: tuple[int, ...] = ()
 
     @property
     def rows(self) -> dict[str, dict[str, float]]:
         """Mean over images, by row and metric."""
-        return {row: {m: float(np.nanmean(v)) for m, v in scores.items()} for row, scores in self.scores.items()}
+        return {row: {m: mean(v) for m, v in scores.items()} for row, scores in self.scores.items()}
 
-    def measured(self, row: str, commit: str) -> Measured:
-        """Return one row as a checkpoint's `config.json` records it, with the commit of the code."""
+    def measured(self, row: str, at: str) -> Measured:
+        """Return one row as a checkpoint's `config.json` records it, with the commit of the code, `at`."""
         scores = {name: round(value, 5) for name, value in self.rows[row].items()}
-        return Measured(self.dataset, self.split, len(self.images), self.convention, commit, scores)
+        return Measured(self.dataset, self.split, len(self.images), self.convention, at, scores)
 
-    def intervals(self, seed: int = 0, draws: int = 2000) -> dict[str, dict[str, tuple[float, float]]]:
-        """Return the 95 % bootstrap interval (low, high) of the mean over images, by row and metric.
+    def intervals(self, seed: int = 0) -> dict[str, dict[str, tuple[float, float]]]:
+        """Return the 95 % interval (low, high) of the mean over images, by row and metric.
+
+        See `salzoo.evaluation.statistics.interval`.
 
         Args:
-            seed: Seed of the draws.
-            draws: Number of resamples of the images; they are the same for every row, so that rows can be compared.
+            seed: Seed of its draws; they are the same for every row.
         """
-        return {
-            row: {m: _interval(np.asarray(v), seed, draws) for m, v in scores.items()}
-            for row, scores in self.scores.items()
-        }
+        return {row: {m: interval(v, seed) for m, v in scores.items()} for row, scores in self.scores.items()}
 
-    def gain(self, row: str, over: str, seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
-        """Return the mean difference of two rows and its 95 % bootstrap interval (mean, low, high), by metric.
-
-        The differences are paired, image by image, so that the difficulty of an image cancels out (Efron and
-        Tibshirani 1993): an interval without 0 is a difference, even where the intervals of both rows overlap.
+    def compare(self, row: str, over: str, seed: int = 0) -> Comparison:
+        """Return the paired differences of two rows, with intervals and p-values; see `Comparison`.
 
         Args:
             row: The row that is better if the difference is positive (for KL and EMD: negative).
             over: The row it is compared with.
             seed: Seed of the draws.
-            draws: Number of resamples of the images.
+
+        Raises:
+            SpecError: If there is no such row, or the two have no metric in common.
         """
-        both = {m: np.asarray(v) - self.scores[over][m] for m, v in self.scores[row].items() if m in self.scores[over]}
-        return {m: (float(np.nanmean(v)), *_interval(v, seed, draws)) for m, v in both.items()}
+        return compare(row, over, self.scores, seed)
+
+    def extremes(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return the images of the highest and the lowest NSS, `best` and `worst`, by row; nothing without NSS."""
+        found = {}
+        for row, scores in self.scores.items():
+            known = [(value, i) for i, value in enumerate(scores.get("nss", ())) if math.isfinite(value)]
+            if known:
+                ends = {"best": max(known), "worst": min(known)}
+                found[row] = {end: {"image": self.images[i], "score": value} for end, (value, i) in ends.items()}
+        return found
 
     def to_json(self) -> dict[str, Any]:
-        """Return the means, intervals and the direction of each metric as JSON types."""
+        """Return means, intervals, extremes, commit, and which side of each metric is better; None for no number."""
         content = asdict(self)
-        del content["scores"]
-        content |= {"images": len(self.images), "rows": self.rows, "intervals": self.intervals()}
-        return content | {"higher_is_better": {name: METRICS[name].higher_is_better for name in TRUTH}}
+        del content["scores"], content["truth"]
+        folds = {"folds": dict(zip(self.images, self.folds, strict=True))} if self.folds else {"folds": None}
+        content |= {"images": len(self.images), "rows": self.rows, "intervals": self.intervals(), **folds}
+        content |= {"extremes": self.extremes(), "commit": commit()}
+        content["higher_is_better"] = {name: METRICS[name].higher_is_better for name in TRUTH}
+        return cast("dict[str, Any]", _finite(content))
 
     def to_csv(self) -> str:
-        """Return one line for each row and image."""
+        """Return one line for each row and image: scores and settings; `read_table` reads it back."""
         file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("row", "image", *METRICS))
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
         for row, scores in self.scores.items():
-            columns = [scores.get(name, [float("nan")] * len(self.images)) for name in METRICS]
-            writer.writerows((row, *line) for line in zip(self.images, *columns, strict=True))
+            for i, image in enumerate(self.images):
+                line = {"row": row, "image": image} | {
+                    name: scores[name][i] if name in scores else "" for name in METRICS
+                }
+                line |= {name: getattr(self, name) for name in SETTINGS}
+                line["fold"] = self.folds[i] if self.folds else ""
+                line["truth"] = self.truth[i] if self.truth else ""
+                line["notes"] = "" if i else "\n".join(self.notes)
+                writer.writerow(line)
         return file.getvalue()
 
     def to_markdown(self, *, intervals: bool = False) -> str:
@@ -122,6 +148,7 @@ class Table:
         header = [self.dataset, *(METRICS[name].heading() for name in columns)]
         lines = [
             f"{self.dataset} {self.split}, {len(self.images)} images, convention {self.convention}"
+            + (f", in {max(self.folds)} folds" if self.folds else "")
             + (f", ig over {self.baseline}" if "ig" in columns else "")
             + (", each metric with its own best map" if self.metric_specific else ""),
             *self.notes,
@@ -151,8 +178,10 @@ class Table:
         return pandas.concat(frames, names=["row", "image"])
 
 
-def _interval(values: NDArray[np.float64], seed: int, draws: int) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the mean; draws depend on the seed and the number of values only."""
-    chosen = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
-    low, high = np.percentile(np.nanmean(values[chosen], 1), (2.5, 97.5))
-    return float(low), float(high)
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

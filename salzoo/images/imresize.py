@@ -18,12 +18,12 @@ def imresize(maps: Tensor, *, size: tuple[int, int] | None = None, scale: float 
     Bicubic weights overshoot: maps without negative values may come out with some.
 
     Args:
-        maps: (..., H, W), floating point.
+        maps: (..., H, W); whole numbers are taken as float64.
         size: (height, width) of the result.
         scale: Or one factor for both sides; the result has ceil(scale * side) pixels.
 
     Returns:
-        (..., height, width) in the dtype of `maps`.
+        (..., height, width) in the dtype of `maps`, float64 for whole numbers; not rounded.
 
     Raises:
         SpecError: Unless exactly one of `size` and `scale` is given.
@@ -40,13 +40,18 @@ def imresize(maps: Tensor, *, size: tuple[int, int] | None = None, scale: float 
     else:
         assert scale is not None
         plan = [(n, math.ceil(scale * n), scale) for n in sides]
-    rows, columns = (_weights(*p).to(maps.device, maps.dtype) for p in plan)
+    if not maps.is_floating_point():
+        maps = maps.to(torch.float64)  # in the type of whole numbers all weights are 0
+    rows, columns = (torch.from_numpy(_weights(*p)).to(maps.device, maps.dtype) for p in plan)
     return rows @ maps @ columns.T
 
 
 @lru_cache(maxsize=64)
-def _weights(length: int, new_length: int, scale: float) -> Tensor:
-    """Dense (new_length, length) float64 matrix of the bicubic kernel; each row sums to 1."""
+def _weights(length: int, new_length: int, scale: float) -> np.ndarray:
+    """Dense (new_length, length) float64 matrix of the bicubic kernel; each row sums to 1.
+
+    Kept as an array: a tensor made in inference mode would be of no use to a later gradient.
+    """
     stretch = min(scale, 1.0)
     centre = (np.arange(new_length) + 0.5) / scale - 0.5
     first = np.floor(centre - 2 / stretch)
@@ -57,7 +62,7 @@ def _weights(length: int, new_length: int, scale: float) -> Tensor:
     mirrored = np.where(mirrored < length, mirrored, 2 * length - 1 - mirrored)
     matrix = np.zeros((new_length, length))
     np.add.at(matrix, (np.arange(new_length)[:, None], mirrored), weights)
-    return torch.from_numpy(matrix)
+    return matrix
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:

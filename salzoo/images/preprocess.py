@@ -9,15 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from salzoo._schema import check_range
 from salzoo.errors import ImageError, SpecError
 from salzoo.images.geometry import PAD_GREY, Fit, fit_box, frame_size
 from salzoo.images.read import ImageLike, to_tensor
+from salzoo.images.resample import Resample, resize_image
 
 Statistic = tuple[float, float, float]
 """One value for each colour channel."""
 
-MOST_PIXELS = 1 << 24
-"""Most pixels of a network's input; the largest that is published has 1200 x 1600."""
+MOST_PIXELS, LONGEST = 1 << 22, 1 << 11
+"""Most pixels of a network's input, and of its longer side; the largest that is published has 1200 x 1600."""
 _RANGE = (-0.5, 1.5)
 """What float pixels must lie in: wider than [0, 1] by what resampling, noise and attacks overshoot, too narrow for
 0 to 255 and for images that are normalised already."""
@@ -31,16 +33,19 @@ class Preprocess:
 
     Args:
         size: (height, width) of the network's input in pixels.
-        fit: `squash` scales each side by its own factor; `pad` keeps the aspect ratio and fills the rest with mid grey;
-            `aspect` gives each image an input of its own aspect ratio and of the area of `size` (`frame_size`), for
-            networks that take any size; `longest` gives it the longer side of `size` and its own aspect ratio, to the
-            pixel. Training batches are of one size: with `aspect` and `longest` images are squashed there.
+        fit: `squash` scales each side by its own factor; `pad` and `pad_floor` keep the aspect ratio (`fit_box`) and
+            fill the rest with `pad_value`; the others give each image an input of its own aspect ratio (`frame_size`),
+            for networks that take any size: `aspect` with the area of `size`, and to the pixel `longest` with the
+            longer side of `size`, `within` never enlarged and `between` scaled by the mean of what both sides need;
+            `cells` has sizes of its own. Training batches are of one size, `size`: there these images are squashed.
         mean: Mean of each channel, in `channel_order`, of images in [0, 1]; None takes the backbone's own.
         std: Standard deviation of each channel, likewise.
         channel_order: Order of the channels that the network was trained with.
+        resample: How images are resized, see `resize_image`; that of a published network is its authors'.
+        pad_value: Grey of the rest of a padded image, from 0 to 255; mid grey is close to zero after any normalisation.
 
     Raises:
-        SpecError: If only one of `mean` and `std` is given, or the size is not accepted.
+        SpecError: If only one of `mean` and `std` is given, or a value is not accepted.
     """
 
     size: tuple[int, int] = (192, 256)
@@ -48,21 +53,27 @@ class Preprocess:
     mean: Statistic | None = None
     std: Statistic | None = None
     channel_order: Literal["rgb", "bgr"] = "rgb"
+    resample: Resample = "antialiased"
+    pad_value: int = PAD_GREY
 
     def __post_init__(self) -> None:
         """Check that the normalisation is whole, and that the size is one that a machine can hold."""
-        if not (min(self.size) >= 1 and self.size[0] * self.size[1] <= MOST_PIXELS):
+        if not (min(self.size) >= 1 and max(self.size) <= LONGEST and self.size[0] * self.size[1] <= MOST_PIXELS):
             raise SpecError(
-                f"preprocess: size {list(self.size)} is not accepted: (height, width), up to {MOST_PIXELS:,} pixels."
+                f"preprocess: size {list(self.size)} is not accepted: (height, width), up to {LONGEST:,} a side and "
+                f"{MOST_PIXELS:,} pixels."
             )
         if (self.mean is None) != (self.std is None):
             raise SpecError(f"preprocess: give mean and std, or neither; got mean={self.mean}, std={self.std}.")
+        check_range(-1000, 1000, mean=self.mean)
+        check_range(1e-4, 1000, std=self.std)
+        check_range(0, 255, pad_value=self.pad_value)
 
     def __call__(self, image: ImageLike) -> Tensor:
         """Read an image and bring it to the network's size.
 
         Geometry only: the model normalises the pixels itself. A batch of these goes through the model as `predict`
-        sends it there, if all have one size, as with `squash` and `pad`.
+        sends it there, if all have one size, as with `squash`, `pad` and `pad_floor`.
 
         Args:
             image: An image of any size and of any kind that `to_tensor` takes.
@@ -82,7 +93,7 @@ class Preprocess:
         return replace(self, mean=mean, std=std)
 
     def resize(self, image: Tensor) -> Tensor:
-        """Geometry: fit images into the network's input, antialiased bilinear.
+        """Geometry: fit images into the network's input.
 
         Args:
             image: (N, 3, H, W) uint8 from 0 to 255, or float in [0, 1].
@@ -96,13 +107,17 @@ class Preprocess:
         image_size = (image.shape[-2], image.shape[-1])
         frame = frame_size(image_size, self.size, self.fit)
         top, left, height, width = fit_box(image_size, frame, self.fit)
-        resized = resize_image(as_float(image), (height, width))
+        resized = resize_image(as_float(image), (height, width), self.resample)
         bottom, right = frame[0] - top - height, frame[1] - left - width
-        return F.pad(resized, (left, right, top, bottom), value=PAD_GREY / 255) if self.fit == "pad" else resized
+        return F.pad(resized, (left, right, top, bottom), value=self.pad_value / 255) if self._padded else resized
+
+    @property
+    def _padded(self) -> bool:
+        return self.fit in ("pad", "pad_floor")
 
     def restore(self, maps: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Undo `resize` on the network's output: (N, 1, h, w) at any stride to (N, 1, *image_size)."""
-        if self.fit == "pad":
+        if self._padded:
             top, left, height, width = fit_box(image_size, self.size, self.fit)
             maps = F.interpolate(maps, self.size, mode="bilinear", align_corners=False)
             maps = maps[..., top : top + height, left : left + width]
@@ -131,13 +146,6 @@ class Preprocess:
             return image
         mean, std = image.new_tensor(self.mean), image.new_tensor(self.std)
         return (image - mean[:, None, None]) / std[:, None, None]
-
-
-def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring images (N, C, H, W) to (N, C, *size), antialiased bilinear; half precision is computed in float32."""
-    kind = image.dtype
-    whole = image.float() if kind in (torch.float16, torch.bfloat16) else image  # torch has no other on the CPU
-    return F.interpolate(whole, size, mode="bilinear", align_corners=False, antialias=True).to(kind)
 
 
 def resize_density(density: Tensor, size: tuple[int, int]) -> Tensor:

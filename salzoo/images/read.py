@@ -1,4 +1,4 @@
-"""Reads any image (path, PIL image, numpy array, tensor) as RGB, or raises an `ImageError` that says what to do."""
+"""Reads an image of any kind (path, file, bytes, PIL image, array, tensor) as RGB, or says in one error what to do."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
-from salzoo.errors import ImageError
+from salzoo.errors import ImageError, SalzooWarning
+from salzoo.images.arrays import is_tensor, plain_array, refuse_strange
+from salzoo.images.formats import SUFFIXES, check_pixels, count_below, list_files, name_some, open_image, sort_out
 
 if TYPE_CHECKING:  # torch takes seconds to import; only `to_tensor` needs it
     from torch import Tensor
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
-
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+ImageLike: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any] | Tensor"
 )
 
 _KINDS = (
-    "a path, a PIL image, a numpy array ((H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16 or float in [0, 1]) "
+    "a path, a file opened in binary mode, the bytes of a file, a PIL image, "
+    "a numpy array ((H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16 or float in [0, 1]) "
     "or a tensor ((3, H, W) or (1, H, W); uint8 or float in [0, 1])"
 )
 
@@ -51,8 +52,10 @@ def to_tensor(image: ImageLike) -> Tensor:
     and of an animation the first frame is taken. Pillow reads 16-bit *colour* files with 8 bits, and so does salzoo.
 
     Args:
-        image: A path, a PIL image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float
-            in [0, 1], RGB or RGBA; or a tensor (3, H, W) or (1, H, W) of uint8 or float in [0, 1].
+        image: A path; a file opened in binary mode, which is read from its beginning and left where it was (one that
+            cannot seek, as a pipe, is read from where it is); the bytes of a file; a PIL image; an array (H, W),
+            (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in [0, 1], RGB or RGBA; or a tensor
+            (3, H, W) or (1, H, W) of uint8 or float in [0, 1].
 
     Raises:
         ImageError: If it cannot be read, or has another kind, shape, type or range; fewer than 2 or (files and PIL
@@ -80,7 +83,7 @@ def read_bytes(data: bytes, label: str) -> Tensor:
     """
     import torch
 
-    array = _normalise(_load(io.BytesIO(data), f"'{label}'"), f"'{label}'")
+    array = _normalise(_load_bytes(data, f"'{label}'"), f"'{label}'")
     return torch.from_numpy(np.stack([array[..., channel] for channel in range(3)]))
 
 
@@ -94,13 +97,19 @@ def to_array(image: ImageLike) -> NDArray[np.uint8] | NDArray[np.float32]:
     """
     if isinstance(image, str | os.PathLike):
         path = Path(image)
-        return _normalise(_read(path), f"'{path}'")
+        return _normalise(_load(path, f"'{path}'"), f"'{path}'")
     if isinstance(image, Image.Image):
         return _normalise(_decode(image, "the PIL image"), "the PIL image")
     if isinstance(image, np.ndarray):
         return _normalise(image, "the array")
-    if hasattr(image, "detach"):  # a tensor, without importing torch to ask
+    if is_tensor(image):
         return _normalise(_channels_last(image), "the tensor")
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _normalise(_load_bytes(bytes(image), "the image in bytes"), "the image in bytes")
+    if hasattr(image, "read"):
+        name = getattr(image, "name", None)  # a number, or nothing, for files without one
+        label = f"the file '{name}'" if isinstance(name, str) else "the open file"
+        return _normalise(_load_bytes(_read_all(image, label), label), label)
     raise ImageError(f"cannot read an image from {type(image).__name__}; pass {_KINDS}, or a list of any of these")
 
 
@@ -120,104 +129,127 @@ def to_list(images: ImageLike | Sequence[ImageLike]) -> tuple[list[ImageLike], b
     """
     if isinstance(images, list | tuple):
         return list(images), True
-    if hasattr(images, "detach") and getattr(images, "ndim", 0) == 4:
+    if is_tensor(images) and cast("Tensor", images).ndim == 4:
+        refuse_strange(images, "the tensor")
         return list(cast("Tensor", images)), True
     return [cast("ImageLike", images)], False  # what is no image, `to_tensor` refuses by name
 
 
-def find_images(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_images(inputs: Iterable[str | os.PathLike[str]], unread: dict[str, str] | None = None) -> list[Path]:
     """List the images that files, folders and glob patterns name: in the order given, each once.
 
-    A file is kept whatever its extension. A folder gives the images directly in it (not in its subfolders, no hidden
-    files), sorted by name. A pattern gives the images that it matches, sorted; `**` matches any depth of folders, and
-    patterns that the shell should not expand are quoted. An image, for folders and patterns, is a file with one of
-    `IMAGE_SUFFIXES`, in either case.
+    A file is kept whatever its suffix. A folder gives the images directly in it (not in its subfolders), sorted by
+    name. A pattern gives the images that it matches, sorted; `**` matches any depth of folders, and patterns that the
+    shell should not expand are quoted. An image, for folders and patterns, is a file with one of
+    `salzoo.images.formats.SUFFIXES`, in either case, that is not hidden; a warning counts and names the others.
 
     A file that is not there is listed too, for whoever reads it to report, as long as something else is there.
+
+    Args:
+        inputs: What is named.
+        unread: Where to note a folder that cannot be read, or a folder or pattern without an image, and why; without
+            it they are errors.
 
     Raises:
         ImageError: If no input exists, or a folder or pattern holds or matches no image.
     """
     found: dict[str, Path] = {}
     for item in inputs:
-        for path in _expand(Path(item).expanduser()):
+        try:
+            paths = _expand(Path(os.path.expanduser(item)))
+        except ImageError as error:
+            if unread is None:
+                raise
+            unread[os.fspath(item)], paths = str(error), []
+        for path in paths:
             found.setdefault(os.path.abspath(path), path)
     paths = list(found.values())
-    if not any(path.exists() for path in paths):
+    if all(_is_missing(path) for path in paths):
         where = f"check the name (a relative path starts at '{Path.cwd()}')"
-        raise ImageError(f"no such file or folder: '{paths[0]}'; {where}" if paths else "no image was named")
+        if not paths:
+            raise ImageError(next(iter(unread.values())) if unread else "no image was named")
+        raise ImageError(f"no such file or folder: '{paths[0]}'; {where}")
     return paths
 
 
 def _expand(path: Path) -> list[Path]:
     """Return the images of one input of `find_images`."""
-    suffixes = " ".join(sorted(IMAGE_SUFFIXES))
-    if path.is_file():  # first: a file's name may hold brackets
+    suffixes = " ".join(sorted(SUFFIXES))
+    if os.path.isfile(path):  # first: a file's name may hold brackets
         return [path]
-    if path.is_dir():
-        if found := _images(path.iterdir()):
-            return found
-        raise ImageError(
-            f"folder '{path}' holds no image ({suffixes}); to search its subfolders too pass '{path / '**' / '*'}'"
-        )
-    if not glob.has_magic(str(path)):
+    if os.path.isdir(path):
+        where, listing = f"folder '{path}'", list_files(path)
+        problem = f"{where} holds no image ({suffixes})"
+        next_step = f"to search its subfolders too pass '{path / '**' / '*'}'"
+    elif glob.has_magic(str(path)):
+        matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
+        where, listing = f"pattern '{path}'", sort_out(matches)
+        problem = f"{where} matches {len(matches)} files and folders, none of them an image ({suffixes})"
+        next_step = "name a file itself to read it whatever its suffix"
+    else:
         return [path]
-    matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
-    if found := _images(matches):
-        return found
-    raise ImageError(
-        f"pattern '{path}' matches {len(matches)} files and folders, none of them an image ({suffixes}); "
-        "name a file itself to read it whatever its extension"
-    )
+    if not listing.found:
+        others = f" but {name_some(listing.left_out)}" if listing.left_out else ""
+        raise ImageError(f"{problem}{others}; {next_step}")
+    listing.warn(where, listing.left_out)
+    if os.path.isdir(path) and (below := count_below(path)):
+        warnings.warn(f"left out {below} images in subfolders of '{path}'; {next_step}", SalzooWarning, stacklevel=3)
+    return list(listing.found)
 
 
-def _images(paths: Iterable[Path]) -> list[Path]:
-    """Keep the images, by extension, in order of name."""
-    return sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file())
-
-
-def _read(path: Path) -> NDArray[Any]:
-    """Open and decode a file; every failure names the path."""
-    if path.is_dir():
-        raise ImageError(
-            f"'{path}' is a folder; name an image, or list the folder's with salzoo.images.read.find_images"
-        )
-    if not path.is_file():
-        raise ImageError(f"no such file: '{path}'; check the name (a relative path starts at '{Path.cwd()}')")
-    if path.stat().st_size == 0:
-        raise ImageError(f"'{path}' is empty (0 bytes); copy or download it again")
-    return _load(path, f"'{path}'")
+def _is_missing(path: Path) -> bool:
+    """Whether nothing is there; what may not be looked at is for the reader to report."""
+    try:
+        path.lstat()
+    except PermissionError:
+        return False
+    except (OSError, ValueError):  # a name too long, or with a zero byte, is no file's either
+        return True
+    return False
 
 
 def _load(file: Path | io.BytesIO, label: str) -> NDArray[Any]:
     """Decode what is in a file; every failure names it."""
-    try:
-        with warnings.catch_warnings():  # Pillow only warns up to twice its limit; `_decode` refuses from the limit on
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(file)
-    except Image.DecompressionBombError as error:
-        raise _too_large(label, f"over {2 * (Image.MAX_IMAGE_PIXELS or 0)}") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{label} is not an image in a format that Pillow knows, or its head is broken; convert it to PNG or JPEG"
-        ) from error
-    except Exception as error:  # Pillow's plugins raise many kinds: OSError, SyntaxError, struct.error, ...
-        raise ImageError(f"cannot open {label}: {error}") from error
-    with opened:
+    with open_image(file, label) as opened:
         return _decode(opened, label)
+
+
+def _load_bytes(data: bytes, label: str) -> NDArray[Any]:
+    if not data:
+        raise ImageError(f"{label} is empty (0 bytes); was it read to its end before?")
+    return _load(io.BytesIO(data), label)
+
+
+def _read_all(file: Any, label: str) -> bytes:
+    """Return what is in an open file, and leave it where it was."""
+    try:
+        place = file.tell() if hasattr(file, "seekable") and file.seekable() else None
+        if place is not None:
+            file.seek(0)
+        try:
+            data = file.read()
+        finally:
+            if place is not None:
+                file.seek(place)
+    except Exception as error:  # files on the network raise errors of their own
+        raise ImageError(
+            f"cannot read {label}: {type(error).__name__}: {error}; open it anew in mode 'rb', or pass its path"
+        ) from error
+    if not isinstance(data, bytes):
+        raise ImageError(f"{label} gives {type(data).__name__} instead of bytes; open it with mode 'rb'")
+    return data
 
 
 def _decode(image: Image.Image, label: str) -> NDArray[Any]:
     """Return a PIL image's pixels, upright: (H, W), (H, W, 3) or (H, W, 4)."""
-    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-        raise _too_large(label, f"{image.height} x {image.width}")
+    check_pixels(image, label)
     try:
         image.load()  # before getexif: formats that rotate by themselves do it here, and drop the tag
         turn = _UPRIGHT.get(_orientation(image))
         return _pixels(image if turn is None else image.transpose(turn), label)
     except ImageError:
         raise
-    except Exception as error:  # as in `_read`
+    except Exception as error:  # as in `open_image`
         raise ImageError(
             f"cannot decode {label} (mode {image.mode}): {error}; it may be cut short or broken: "
             "copy it again, or convert it to an RGB PNG or JPEG"
@@ -228,7 +260,7 @@ def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; 1, upright, where there is none or the EXIF block is broken, as viewers do."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # as in `_read`; the pixels are not to blame
+    except Exception:  # as in `open_image`; the pixels are not to blame
         return 1
 
 
@@ -238,7 +270,7 @@ def _pixels(image: Image.Image, label: str) -> NDArray[Any]:
         return np.array(image)
     if image.mode.startswith("I"):  # 16 bits, in the modes "I;16", "I;16B" or, from some formats, 32-bit "I"
         array = np.array(image)
-        if array.min() < 0 or array.max() > 65535:
+        if array.size and (array.min() < 0 or array.max() > 65535):
             raise ImageError(
                 f"{label} (mode {image.mode}) has values from {array.min()} to {array.max()}; "
                 "integers are read as 16 bits, 0 to 65535: scale them"
@@ -252,7 +284,8 @@ def _pixels(image: Image.Image, label: str) -> NDArray[Any]:
 
 
 def _channels_last(tensor: Any) -> NDArray[Any]:
-    """Check a tensor's shape and return it as an array (H, W, 3) or (H, W, 1)."""
+    """Check a tensor's kind and shape and return it as an array (H, W, 3) or (H, W, 1)."""
+    refuse_strange(tensor, "the tensor")
     shape = tuple(tensor.shape)
     if len(shape) != 3 or shape[0] not in (1, 3):
         hint = "pass it"
@@ -263,14 +296,13 @@ def _channels_last(tensor: Any) -> NDArray[Any]:
         elif len(shape) == 4:
             hint = "a batch is split by salzoo.images.read.to_list"
         raise ImageError(f"a tensor is (3, H, W) RGB or (1, H, W) grey, got {shape}; {hint}")
-    tensor = tensor.detach().cpu()
-    if tensor.is_floating_point():
-        tensor = tensor.float()  # numpy has no bfloat16
-    return np.moveaxis(tensor.numpy(), 0, -1)
+    tensor = tensor.float() if tensor.is_floating_point() else tensor
+    return np.moveaxis(plain_array(tensor, "the tensor"), 0, -1)
 
 
 def _normalise(array: NDArray[Any], label: str) -> NDArray[np.uint8] | NDArray[np.float32]:
     """Check shape, size, type and range, and bring to (H, W, 3) RGB: uint8, or float32 in [0, 1]."""
+    array = plain_array(array, label)
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
         hint = ""
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
@@ -316,11 +348,3 @@ def _over_white(rgba: NDArray[Any]) -> NDArray[Any]:
     opacity = rgba[..., 3:].astype(np.float32) / white
     rgb = white + (rgba[..., :3] - white) * opacity
     return (rgb + 0.5).astype(np.uint8) if rgba.dtype == np.uint8 else rgb
-
-
-def _too_large(label: str, pixels: str) -> ImageError:
-    """Say what the limit is, and both ways out."""
-    return ImageError(
-        f"{label} has {pixels} pixels, more than the limit of {Image.MAX_IMAGE_PIXELS}; "
-        "shrink it, or, if you trust it and have the memory, set PIL.Image.MAX_IMAGE_PIXELS = None first"
-    )

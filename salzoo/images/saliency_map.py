@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,31 +14,18 @@ from PIL import Image
 
 from salzoo._io import whole
 from salzoo.errors import ImageError
+from salzoo.images import areas, painting
+from salzoo.images.areas import Area, Box, Region
+from salzoo.images.arrays import plain_array
 from salzoo.images.read import ImageLike, to_array
 
 if TYPE_CHECKING:  # torch takes seconds to import; only `torch` needs it
     from torch import Tensor
 
-# The heat map's colours from least to most salient, RGB. Lightness only rises along them, so that the order survives
-# colour blindness and grey print.
-_ANCHORS = ((24, 12, 84), (110, 22, 128), (190, 42, 110), (240, 92, 62), (253, 166, 44), (252, 246, 150))
-_COLOURS = np.stack(
-    [np.interp(np.linspace(0, 1, 256), np.linspace(0, 1, len(_ANCHORS)), c) for c in zip(*_ANCHORS, strict=True)],
-    axis=-1,
-).astype(np.float32)
-# Opacity of the heat map at its peak. Elsewhere it falls with the square root of saliency: weak second peaks show.
-_OPACITY = 0.6
 # Longest side in pixels of what a notebook shows.
 _SHOWN = 800
 
-_VIEWABLE: dict[str, dict[str, Any]] = {  # suffix -> how Pillow writes it
-    ".bmp": {"format": "BMP"},
-    ".jpeg": {"format": "JPEG", "quality": 95},
-    ".jpg": {"format": "JPEG", "quality": 95},
-    ".png": {"format": "PNG", "compress_level": 1},  # twice as fast as the default, and smooth maps stay small
-    ".webp": {"format": "WEBP", "quality": 95},
-}
-_NUMBERS = (".npy", ".npz", ".tif", ".tiff")
+_NUMBERS = (".csv", ".mat", ".npy", ".npz", ".tif", ".tiff")
 
 
 class SaliencyMap:
@@ -65,9 +52,7 @@ class SaliencyMap:
 
     def __init__(self, log_density: Any) -> None:
         """Check the log density and normalise it exactly."""
-        if hasattr(log_density, "detach"):
-            log_density = log_density.detach().cpu()
-        array = np.asarray(log_density)
+        array = plain_array(log_density, "the log density")
         if array.ndim != 2 or array.dtype.kind != "f":
             raise ImageError(
                 f"a saliency map is one float (H, W) log density, got shape {array.shape} of {array.dtype}"
@@ -99,10 +84,21 @@ class SaliencyMap:
         return scaled
 
     @property
+    def peak(self) -> tuple[int, int] | None:
+        """(x, y) of the pixel with the highest density, the first of several; None if it is the same everywhere."""
+        y, x = divmod(int(self.density.argmax()), self.density.shape[1])
+        return None if self._is_flat else (x, y)
+
+    @property
     def _is_flat(self) -> bool:
         """Whether nothing but float32 rounding differs, which `saliency` would blow up to noise."""
         low, high = self.density.min(), self.density.max()
         return bool(high - low <= 1e-5 * high)
+
+    @property
+    def _without_rounding(self) -> NDArray[np.float32]:
+        """The density; where nothing but rounding differs, one value, so that rounding decides nothing."""
+        return np.full_like(self.density, 1 / self.density.size) if self._is_flat else self.density
 
     def numpy(self) -> NDArray[np.float32]:
         """Return the density as a float32 array (H, W); it shares memory with `density`."""
@@ -114,7 +110,68 @@ class SaliencyMap:
 
         return torch.from_numpy(self.density)
 
-    def overlay(self, image: ImageLike, contours: Sequence[float] = (0.5, 0.8)) -> Image.Image:
+    def share(self, area: Area) -> float:
+        """Return the share of the density in an area, from 0 to 1: of all fixations, so many are expected there.
+
+        Args:
+            area: A box (x0, y0, x1, y1) in pixels, or a boolean mask (H, W). Pixel x covers x to x + 1, so a box is
+                half open: (0, 0, width, height) is the whole image. Its edges may lie within pixels, which then count
+                by the part that is inside, and outside of the image, where there is no density. Boxes that share
+                edges add up.
+
+        Raises:
+            ImageError: If it is neither, the box is empty or wholly outside, or the mask has another shape.
+
+        Examples:
+            >>> m = SaliencyMap(np.log([[0.1, 0.2], [0.3, 0.4]]))
+            >>> round(m.share((0, 0, 2, 1)), 6), round(m.share((1.5, 0, 2, 2)), 6)
+            (0.3, 0.3)
+        """
+        return areas.share(self.density, area)
+
+    def regions(self, areas_of_interest: Mapping[str, Area]) -> dict[str, Region]:
+        """Return what each of some areas gets: its share, its share of the image, lift and rank.
+
+        Args:
+            areas_of_interest: Boxes or masks as `share` takes them, by name. They may overlap.
+
+        Raises:
+            ImageError: As `share`; the message names the area.
+
+        Examples:
+            >>> m = SaliencyMap(np.log([[0.1, 0.2], [0.3, 0.4]]))
+            >>> m.regions({"top": (0, 0, 2, 1), "right": (1, 0, 2, 2)})["right"]
+            Region(share=0.6..., area_share=0.5, lift=1.2..., rank=1)
+        """
+        return areas.regions(self.density, areas_of_interest)
+
+    def crop(self, *, aspect: float | None = None, size: tuple[int, int] | None = None) -> Box:
+        """Return the box of a shape that keeps most density, as (x0, y0, x1, y1) in whole pixels, half open.
+
+        All boxes are compared, in exact sums. Of boxes that keep the same, the one closest to the middle of the image
+        is taken, then the upper, then the left one. `image.crop(box)` of PIL and `image[y0:y1, x0:x1]` cut it out.
+
+        Args:
+            aspect: Width / height, such as 1.0 or 16 / 9; the box is the largest that fits, to the nearest pixel.
+            size: (height, width) of the box in pixels, instead.
+
+        Raises:
+            ImageError: If not one of both is given, the aspect is no number above 0, or the box does not fit.
+
+        Examples:
+            >>> SaliencyMap(np.log([[0.1, 0.2, 0.3, 0.4]])).crop(aspect=2)
+            (2, 0, 4, 1)
+        """
+        return areas.crop(self._without_rounding, aspect, size)
+
+    def overlay(
+        self,
+        image: ImageLike,
+        contours: Sequence[float] = (0.5, 0.8),
+        *,
+        colormap: str = painting.HOUSE,
+        alpha: float = painting.OPACITY,
+    ) -> Image.Image:
         """Paint the map over its image: a heat map that lets the image through, and contour lines.
 
         Args:
@@ -122,38 +179,54 @@ class SaliencyMap:
             contours: Shares in (0, 1). Each line runs around the smallest region that holds this share of the density,
                 so that this share of all fixations is expected inside it. It is white on its inner side and black on
                 its outer, to show on any image.
+            colormap: `salzoo`, whose lightness rises with saliency; `grey`; or any of matplotlib's names, if that is
+                installed.
+            alpha: Opacity of the heat map at its peak, from 0 (contours alone) to 1. Elsewhere it falls with the square
+                root of saliency.
 
         Returns:
             An RGB image of the map's size.
 
         Raises:
-            ImageError: If the image cannot be read or has another size, or a share is not in (0, 1).
+            ImageError: If the image cannot be read or has another size, or an option is out of its range.
+            SpecError: If a colour map of matplotlib's is named and that is not installed.
         """
+        pixels = self._pixels(image)
+        return Image.fromarray(painting.heat(pixels, self.density, self.saliency, contours, colormap, alpha))
+
+    def fog(self, image: ImageLike) -> Image.Image:
+        """Lay fog over the image, so that what is not looked at fades.
+
+        A pixel shows through as far as the density of all pixels that are looked at no more than it: the peak as it
+        is, the contour of 80 % of the density at one fifth. A map that is the same everywhere leaves the image alone.
+
+        Args:
+            image: The image that the map belongs to, of any kind that `predict` takes.
+
+        Returns:
+            An RGB image of the map's size.
+
+        Raises:
+            ImageError: If the image cannot be read or has another size.
+        """
+        return Image.fromarray(painting.fog(self._pixels(image), self._without_rounding))
+
+    def _pixels(self, image: ImageLike) -> NDArray[np.float32]:
+        """Return the map's own image, (H, W, 3) RGB from 0 to 255."""
         pixels = to_array(image)
         if pixels.shape[:2] != self.shape:
             raise ImageError(
                 f"the map is {self.shape} (height, width), the image {pixels.shape[:2]}; "
                 "pass the image that the map was predicted from"
             )
-        if bad := [share for share in contours if not 0 < share < 1]:
-            raise ImageError(f"contours are shares of the density, above 0 and below 1, got {bad[0]}")
-        canvas = pixels.astype(np.float32) * np.float32(1 if pixels.dtype == np.uint8 else 255)
-        saliency = self.saliency
-        opacity = _OPACITY * np.sqrt(saliency)[..., None]
-        canvas += (_COLOURS[_to_8_bit(saliency)] - canvas) * opacity
-        width = max(1, round(min(self.shape) / 250))
-        for share in contours:
-            region = _region(self.density, share)
-            canvas[_grow(region, width) & ~region] = 0
-            canvas[_grow(~region, width) & region] = 255
-        return Image.fromarray((canvas + 0.5).astype(np.uint8))
+        return pixels.astype(np.float32) * np.float32(1 if pixels.dtype == np.uint8 else 255)
 
     def save(self, path: str | os.PathLike[str], *, image: ImageLike | None = None) -> None:
         """Write the map in the form that the suffix names.
 
         .png, .jpg, .jpeg, .webp, .bmp: `saliency` as 8-bit grey, rounded, for looking at; for numbers take .npy
-        (density), .npz (`density` and `log_density`) or .tif, .tiff (density, 32-bit float). The file appears whole or
-        not at all.
+        (density), .npz (`density` and `log_density`), .tif, .tiff (density, 32-bit float), .mat (MATLAB 5: `density`
+        and `log_density`) or .csv (density, one row of the image a line). The file appears whole or not at all.
 
         Args:
             path: The file to write; replaced if it exists.
@@ -172,7 +245,7 @@ class SaliencyMap:
                 f"cannot write '{path}': {error.strerror}; check that its folder exists and can be written"
             ) from error
 
-    def encode(self, suffix: str, *, image: ImageLike | None = None) -> memoryview:
+    def encode(self, suffix: str, *, image: ImageLike | None = None) -> bytes:
         """Return the bytes of the file that `save` would write.
 
         Args:
@@ -183,24 +256,25 @@ class SaliencyMap:
             ImageError: If the suffix is unknown, or the image cannot be read.
         """
         suffix = suffix.lower()
-        accepted = tuple(_VIEWABLE) if image is not None else (*_VIEWABLE, *_NUMBERS)
+        accepted = tuple(painting.FORMATS) if image is not None else (*painting.FORMATS, *_NUMBERS)
         if suffix not in accepted:
             kind = "an overlay" if image is not None else "a map"
             raise ImageError(f"cannot save {kind} as '{suffix}'; the suffix is one of {' '.join(sorted(accepted))}")
+        if suffix not in _NUMBERS:
+            shown = Image.fromarray(painting.to_8_bit(self.saliency)) if image is None else self.overlay(image)
+            return painting.encode(shown, suffix)
         buffer = io.BytesIO()
-        if suffix == ".npy":
+        if suffix == ".csv":
+            np.savetxt(buffer, self.density, fmt="%.9g", delimiter=",")  # nine digits give each float32 back
+        elif suffix == ".mat":
+            _write_mat(buffer, {"density": self.density, "log_density": self.log_density})
+        elif suffix == ".npy":
             np.save(buffer, self.density)
         elif suffix == ".npz":
             np.savez(buffer, density=self.density, log_density=self.log_density)
-        elif suffix in _NUMBERS:
-            Image.fromarray(self.density).save(buffer, format="TIFF")
         else:
-            shown = Image.fromarray(_to_8_bit(self.saliency)) if image is None else self.overlay(image)
-            try:
-                shown.save(buffer, **_VIEWABLE[suffix])
-            except (OSError, ValueError) as error:  # JPEG ends at 65535 pixels a side, WebP at 16383
-                raise ImageError(f"cannot write {self.shape} (height, width) as {suffix}: {error}; use .png") from error
-        return buffer.getbuffer()
+            Image.fromarray(self.density).save(buffer, format="TIFF")
+        return buffer.getvalue()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the density: `np.asarray(m)`."""
@@ -209,44 +283,20 @@ class SaliencyMap:
     def __repr__(self) -> str:
         """Name the size, and the pixel that is looked at most."""
         height, width = self.shape
-        y, x = divmod(int(self.density.argmax()), width)
-        peak = "the same everywhere" if self._is_flat else f"peak at x={x}, y={y}"
+        peak = "the same everywhere" if self.peak is None else "peak at x={}, y={}".format(*self.peak)
         return f"SaliencyMap(height={height}, width={width}, {peak})"
 
     def _repr_png_(self) -> bytes:
         """Return what a notebook shows: `saliency` in the colours of `overlay`, at most 800 pixels a side."""
-        shown = Image.fromarray((_COLOURS[_to_8_bit(self.saliency)] + 0.5).astype(np.uint8))
+        shown = Image.fromarray((painting.COLOURS[painting.to_8_bit(self.saliency)] + 0.5).astype(np.uint8))
         shown.thumbnail((_SHOWN, _SHOWN))
-        buffer = io.BytesIO()
-        shown.save(buffer, **_VIEWABLE[".png"])
-        return buffer.getvalue()
+        return painting.encode(shown, ".png")
 
 
-def _to_8_bit(saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Round [0, 1] to 0 .. 255."""
-    return (saliency * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+def _write_mat(file: io.BytesIO, arrays: dict[str, NDArray[np.float32]]) -> None:
+    """Write a MATLAB 5 file, without the time that scipy notes in it: the same map gives the same bytes."""
+    from scipy.io import savemat
 
-
-def _region(density: NDArray[np.float32], share: float) -> NDArray[np.bool_]:
-    """Mask the smallest set of pixels that holds this share of the density (the highest-density region)."""
-    falling = np.sort(density, axis=None)[::-1]
-    last = int(np.searchsorted(np.cumsum(falling, dtype=np.float64), share))
-    region: NDArray[np.bool_] = density >= falling[min(last, falling.size - 1)]
-    return region
-
-
-def _grow(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
-    """Dilate a mask by so many pixels; cross and square take turns, which makes the outline an octagon.
-
-    `scipy.ndimage.binary_dilation` gives the same masks, but takes more than ten times as long.
-    """
-    for step in range(steps):
-        rows = mask.copy()
-        rows[1:] |= mask[:-1]
-        rows[:-1] |= mask[1:]
-        across = mask if step % 2 == 0 else rows
-        grown = rows.copy()
-        grown[:, 1:] |= across[:, :-1]
-        grown[:, :-1] |= across[:, 1:]
-        mask = grown
-    return mask
+    savemat(file, arrays)
+    file.seek(0)
+    file.write(b"MATLAB 5.0 MAT-file, written by salzoo".ljust(116))

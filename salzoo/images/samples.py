@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from salzoo.errors import ImageError
+from salzoo.images.formats import open_image
 
 PopOut = Literal["colour", "orientation", "size"]
 
@@ -118,5 +119,5 @@ def _load(name: str, sample: Sample) -> Image.Image:
     path = Path(spec.origin).parent / sample.file
     if not path.is_file():
         raise ImageError(f"the sample image '{name}' is not in this version of {sample.package}: no file '{path}'")
-    with Image.open(path) as image:
+    with open_image(path, f"'{path}'") as image:
         return image.convert("RGB")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from salzoo.losses._reduce import as_log, as_map, mean_of_seen, standardised
+from salzoo.losses._reduce import as_log, as_map, mean_of_seen, same_size, standardised
 
 EPSILON = 2.2e-16
 """Smallest predicted probability that `chi_square` divides by: the one of Jetley et al.'s code."""
 
 
+@same_size
 def kl(log_density: Tensor, density: Tensor) -> Tensor:
     """Kullback-Leibler divergence from the prediction to the truth, in nats, averaged over images.
 
@@ -27,6 +28,7 @@ def kl(log_density: Tensor, density: Tensor) -> Tensor:
     return mean_of_seen(per_image, _mass(density))
 
 
+@same_size
 def chi_square(log_density: Tensor, density: Tensor) -> Tensor:
     """Chi-square distance, averaged over images.
 
@@ -44,6 +46,7 @@ def chi_square(log_density: Tensor, density: Tensor) -> Tensor:
     return mean_of_seen(per_image, _mass(density))
 
 
+@same_size
 def total_variation(log_density: Tensor, density: Tensor) -> Tensor:
     """Total variation distance, averaged over images.
 
@@ -60,6 +63,7 @@ def total_variation(log_density: Tensor, density: Tensor) -> Tensor:
     return mean_of_seen(per_image, _mass(density))
 
 
+@same_size
 def cosine(log_density: Tensor, density: Tensor) -> Tensor:
     """Cosine distance, averaged over images.
 
@@ -77,6 +81,7 @@ def cosine(log_density: Tensor, density: Tensor) -> Tensor:
     return mean_of_seen(1 - (predicted * true).sum(1) / norms, _mass(density))
 
 
+@same_size
 def bhattacharyya(log_density: Tensor, density: Tensor, alpha: float = 0.5) -> Tensor:
     """Bhattacharyya distance, averaged over images.
 
@@ -97,6 +102,7 @@ def bhattacharyya(log_density: Tensor, density: Tensor, alpha: float = 0.5) -> T
     return mean_of_seen(per_image, _mass(density))
 
 
+@same_size
 def cc(log_density: Tensor, density: Tensor) -> Tensor:
     """Pearson's correlation coefficient, averaged over images. A similarity: higher is better, 1 at the truth.
 
@@ -115,6 +121,7 @@ def cc(log_density: Tensor, density: Tensor) -> Tensor:
     return mean_of_seen(per_image, _mass(density))
 
 
+@same_size
 def sim(log_density: Tensor, density: Tensor) -> Tensor:
     """Histogram intersection, averaged over images. A similarity: higher is better, 1 at the truth.
 

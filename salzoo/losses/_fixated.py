@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from salzoo.losses._reduce import as_log, as_map, at_fixations, mean_of_seen, standardised
+from salzoo.losses._reduce import as_log, as_map, at_fixations, mean_of_seen, same_size, standardised
 
 
+@same_size
 def nll(log_density: Tensor, fixations: Tensor) -> Tensor:
     """Negative log-likelihood of the fixations, in nats a fixation, averaged over images.
 
@@ -26,6 +27,7 @@ def nll(log_density: Tensor, fixations: Tensor) -> Tensor:
     return mean_of_seen(-per_image, total)
 
 
+@same_size
 def nss(log_density: Tensor, fixations: Tensor) -> Tensor:
     """Normalised scanpath saliency, averaged over images. A similarity: higher is better.
 
@@ -45,6 +47,7 @@ def nss(log_density: Tensor, fixations: Tensor) -> Tensor:
     return mean_of_seen(*at_fixations(standardised(as_map(log_density)), fixations))
 
 
+@same_size
 def exp_nss(log_density: Tensor, fixations: Tensor) -> Tensor:
     """exp(-NSS), averaged over images: falls with NSS, and never below 0 (the code of WebSal, Tavakoli et al.).
 

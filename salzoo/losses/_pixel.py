@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from salzoo.losses._reduce import precise
+from salzoo.losses._reduce import precise, same_size
 
 
+@same_size
 def mse(saliency: Tensor, target: Tensor) -> Tensor:
     """Mean squared error: the Euclidean loss of SalNet and DeepFix, up to a factor. 0 at the truth.
 
@@ -24,6 +25,7 @@ def mse(saliency: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(precise(saliency), target)
 
 
+@same_size
 def mae(saliency: Tensor, target: Tensor) -> Tensor:
     """Mean absolute error (Bruckert et al. 2021, there AE). 0 at the truth.
 
@@ -37,6 +39,7 @@ def mae(saliency: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(precise(saliency), target)
 
 
+@same_size
 def huber(saliency: Tensor, target: Tensor, delta: float = 1.0) -> Tensor:
     """Huber loss, a baseline of Jetley et al. (2016): d^2 / 2 up to |d| = delta, then a line. 0 at the truth.
 
@@ -52,6 +55,7 @@ def huber(saliency: Tensor, target: Tensor, delta: float = 1.0) -> Tensor:
     return F.huber_loss(precise(saliency), target, delta=delta)
 
 
+@same_size
 def ead(saliency: Tensor, target: Tensor) -> Tensor:
     """Exponential absolute difference, mean of exp|d| - 1 (after Bruckert et al. 2021). 0 at the truth.
 
@@ -65,6 +69,7 @@ def ead(saliency: Tensor, target: Tensor) -> Tensor:
     return (precise(saliency) - target).abs().expm1().mean()
 
 
+@same_size
 def weighted_mse(saliency: Tensor, target: Tensor, alpha: float = 1.1) -> Tensor:
     """Squared error that weighs salient pixels more. 0 at the truth.
 
@@ -83,6 +88,7 @@ def weighted_mse(saliency: Tensor, target: Tensor, alpha: float = 1.1) -> Tensor
     return ((scaled - target).square() / (alpha - target)).mean()
 
 
+@same_size
 def bce(logits: Tensor, target: Tensor, pool: int = 1) -> Tensor:
     """Binary cross-entropy between the sigmoid map and a target map. Minimal, not 0, at the truth.
 
@@ -102,6 +108,7 @@ def bce(logits: Tensor, target: Tensor, pool: int = 1) -> Tensor:
     return F.binary_cross_entropy(F.avg_pool2d(logits.sigmoid(), pool), F.avg_pool2d(target, pool))
 
 
+@same_size
 def weighted_bce(logits: Tensor, target: Tensor, weight: float | None = None) -> Tensor:
     """Binary cross-entropy that weighs the rare salient pixels more.
 
@@ -121,6 +128,7 @@ def weighted_bce(logits: Tensor, target: Tensor, weight: float | None = None) ->
     return -(w * target * F.logsigmoid(logits) + (1 - w) * (1 - target) * F.logsigmoid(-logits)).mean()
 
 
+@same_size
 def focal(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
     """Focal loss (Lin et al., ICCV 2017, Eq. 5), the two cases weighted by a target between 0 and 1.
 

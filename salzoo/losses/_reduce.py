@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import torch
 from torch import Tensor
 
 from salzoo.errors import DataError
 
+LossFunction = TypeVar("LossFunction", bound=Callable[..., Tensor])
+
 FLOOR = -1e4
 """Stands for the logarithm of 0, so that 0 * ln 0 is 0 and not NaN."""
+
+
+def same_size(loss: LossFunction) -> LossFunction:
+    """Decorate a loss of two maps to refuse those of different shapes, which torch would broadcast, or not name.
+
+    Raises:
+        DataError: Naming both shapes.
+    """
+    names = list(inspect.signature(loss).parameters)
+
+    @functools.wraps(loss)
+    def checked(*args: Any, **options: Any) -> Tensor:
+        given = {**dict(zip(names, args, strict=False)), **options}
+        one, other = given.get(names[0]), given.get(names[1])
+        if isinstance(one, Tensor) and isinstance(other, Tensor) and one.shape != other.shape:
+            raise DataError(
+                f"losses.{loss.__name__}: {names[0]} is {tuple(one.shape)} and {names[1]} is {tuple(other.shape)}; "
+                f"both must be one (N, H, W). losses.get({loss.__name__!r}) resizes the truth to the prediction."
+            )
+        return loss(*args, **options)
+
+    return cast("LossFunction", checked)
 
 
 def precise(values: Tensor) -> Tensor:

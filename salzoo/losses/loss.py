@@ -196,7 +196,7 @@ class LossInputs:
     @cached_property
     def fixations(self) -> Tensor:
         """Counts at the size of the prediction: each fixation goes into the pixel that it lies in."""
-        counts = self._truth["fixations"]
+        counts = self._truth["fixations"].long()  # sums of a pixel's may be beyond the type
         if counts.shape[-2:] == self._size or (counts < 0).any():  # -1: unknown, which the loss refuses
             return counts
         n, row, column = counts.nonzero(as_tuple=True)
@@ -269,7 +269,8 @@ def _features_of(maps: Tensor) -> list[Tensor]:
 @cache
 def _feature_backbone() -> TimmBackbone:
     """Return the backbone of feature losses, which belongs to no model and is in no checkpoint."""
-    backbone = TimmBackbone(FEATURE_BACKBONE, (2, 4, 8, 16, 32))
-    backbone.load_pretrained()
-    backbone.freeze()
-    return backbone.eval()
+    with torch.inference_mode(False):  # kept for gradients too, whoever asks first
+        backbone = TimmBackbone(FEATURE_BACKBONE, (2, 4, 8, 16, 32))
+        backbone.load_pretrained()
+        backbone.freeze()
+        return backbone.float().eval()

@@ -13,14 +13,15 @@ from salzoo.errors import ImageError, SpecError
 from salzoo.metrics import _checks
 from salzoo.metrics._checks import Array, any_true, choose, handle_constant, one_of, prediction, weighted_mean
 from salzoo.metrics._fixations import Counts
+from salzoo.metrics._maps import Maps, to_tensor, to_tensors
 from salzoo.metrics._negatives import NegativeValues, all_pixels, min_max, others, shares
 from salzoo.metrics.pool import FixationPool
 
 
 @torch.no_grad()
 def auc_judd(
-    preds: Tensor,
-    fixations: Tensor,
+    preds: Maps,
+    fixations: Maps,
     *,
     convention: str = "mit",
     ties: str | None = None,
@@ -70,8 +71,9 @@ def auc_judd(
     one_of("negatives", negatives, ("unfixated", "all"))
     if ties == "mit" and thresholds == "fixations" and (repeats or negatives == "all"):
         raise SpecError("ties='mit' is the MIT code, which has negatives='unfixated' and repeats=False")
+    preds, fixations = to_tensors(preds=preds, fixations=fixations)
     counts = Counts(fixations)
-    x, low, high = prediction(preds, fixations, "fixations", resize=resize)
+    x, low, high = prediction(preds, fixations, "fixations", resize=resize, scale=False)
     constant = low == high
     if jitter:
         x = x.double() + jitter * _noise(counts, generator)
@@ -93,8 +95,8 @@ def auc_judd(
 
 @torch.no_grad()
 def auc_borji(
-    preds: Tensor,
-    fixations: Tensor,
+    preds: Maps,
+    fixations: Maps,
     *,
     convention: str = "mit",
     step: float = 0.1,
@@ -125,8 +127,9 @@ def auc_borji(
         FixationsTypeError: If `fixations` is floating point.
     """
     choose(convention, None, mit=0, pysaliency=0)
+    preds, fixations = to_tensors(preds=preds, fixations=fixations)
     counts = Counts(fixations)
-    x, low, high = prediction(preds, fixations, "fixations", resize=resize)
+    x, low, high = prediction(preds, fixations, "fixations", resize=resize, scale=False)
     weights, (values,) = counts.at(x, repeats=False)
     if n_splits is not None:
         scores = _sampled(x, counts, None, repeats=False, step=step, n_splits=n_splits, generator=generator)
@@ -138,9 +141,9 @@ def auc_borji(
 
 @torch.no_grad()
 def shuffled_auc(
-    preds: Tensor,
-    fixations: Tensor,
-    other: Tensor | FixationPool,
+    preds: Maps,
+    fixations: Maps,
+    other: Maps | FixationPool,
     *,
     convention: str = "mit",
     step: float | Literal["auto"] | None = "auto",
@@ -181,8 +184,10 @@ def shuffled_auc(
     choose(convention, None, mit=0, pysaliency=0)
     distance = (0.1 if convention == "mit" else None) if step == "auto" else step
     repeats = choose(convention, repeats, mit=False, pysaliency=True)
+    preds, fixations = to_tensors(preds=preds, fixations=fixations)
     counts = Counts(fixations)
-    x, low, high = prediction(preds, fixations, "fixations", resize=resize)
+    x, low, high = prediction(preds, fixations, "fixations", resize=resize, scale=False)
+    other = other if isinstance(other, FixationPool) else to_tensor("other", other)
     device = x.device
     if n_splits is not None:
         x, low, high, counts = x.cpu(), low.cpu(), high.cpu(), Counts(fixations.cpu())

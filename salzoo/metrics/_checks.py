@@ -14,6 +14,8 @@ from salzoo.images.imresize import imresize
 
 T = TypeVar("T")
 Array = NDArray[Any]
+REACH = 30
+"""Exponent of 2 up to which the range of a map is left as it is."""
 PIECE = 1 << 20
 """Bytes of a map that are processed at once: intermediate results of these stay in the cache, those of a map do not."""
 
@@ -34,14 +36,14 @@ def one_of(name: str, value: object, accepted: tuple[str, ...]) -> None:
 
 
 def check_batch(name: str, maps: Tensor) -> None:
-    """Raise unless `maps` is a tensor of shape (N, H, W)."""
-    if not isinstance(maps, Tensor):
-        raise ImageError(f"{name} must be a torch.Tensor of shape (N, H, W), got {type(maps).__name__}")
+    """Raise unless `maps` is of shape (N, H, W), with pixels."""
     if maps.ndim != 3:
         raise ImageError(
             f"{name} must have shape (N, H, W), got {tuple(maps.shape)}; "
             "index one map with [None], drop a channel with [:, 0]; mixed sizes go into a metric class as a list"
         )
+    if not maps.shape[1] * maps.shape[2]:
+        raise ImageError(f"{name} of shape {tuple(maps.shape)} has no pixels; height and width must be at least 1")
 
 
 def on_cpu(maps: Tensor) -> bool:
@@ -60,9 +62,8 @@ def at_least_float32(maps: Tensor) -> Tensor:
 
 def extrema(flat: Tensor) -> tuple[Tensor, Tensor]:
     """Return the minimum and the maximum of each row of (N, M) as two (N,) tensors."""
-    if not on_cpu(flat) or not len(flat):
-        low, high = torch.aminmax(flat, dim=1)
-        return low, high
+    if not on_cpu(flat) or not len(flat) or is_tracked(flat):  # up to torch 2.6, aminmax has no derivative
+        return flat.amin(dim=1), flat.amax(dim=1)
     # On the CPU this takes 0.06 ms for 480,000 values, over one dimension 1.2.
     pairs = [torch.aminmax(row) for row in flat]
     return torch.stack([low for low, _ in pairs]), torch.stack([high for _, high in pairs])
@@ -80,7 +81,7 @@ def any_true(mask: Tensor) -> bool:
 
 def for_each(maps: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
     """Return maps of the fixations' shape (N, H, W), from such maps or from one (H, W) for all images."""
-    if isinstance(maps, Tensor) and maps.ndim == 2:
+    if maps.ndim == 2:
         maps = maps.expand(shape[0], -1, -1)
     check_batch(name, maps)
     if maps.shape != shape:
@@ -110,9 +111,11 @@ def checked_prediction(
             f"preds {tuple(preds.shape)} and {truth_name} {tuple(truth.shape)} differ in shape; "
             "resize=True scales predictions to the truth's size as the MIT benchmark does"
         )
+    if preds.device != truth.device:
+        raise ImageError(f"preds are on {preds.device}, {truth_name} on {truth.device}; move one of them with .to(...)")
     preds = at_least_float32(preds)
     low, high = extrema(preds.flatten(1))
-    if any_true(~torch.isfinite(high - low)):
+    if any_true(~(torch.isfinite(low) & torch.isfinite(high))):
         raise ImageError("preds hold NaN or infinite values, for which no metric is defined")
     if not signed and any_true(low < 0):
         raise ImageError(
@@ -123,13 +126,16 @@ def checked_prediction(
 
 
 def prediction(
-    preds: Tensor, truth: Tensor, truth_name: str, *, resize: bool, signed: bool = True
+    preds: Tensor, truth: Tensor, truth_name: str, *, resize: bool, signed: bool = True, scale: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Check predictions as `checked_prediction` does, bring them to the truth's size and flatten them to (N, M).
 
-    Resizing may leave bicubic overshoot: values below the minimum of the original.
+    They are on a scale that sums and products bear (`within_reach`), unless `scale` is false, for what only looks at
+    their order. Resizing may leave bicubic overshoot: values below the minimum of the original.
     """
     x, low, high = checked_prediction(preds, truth, truth_name, resize=resize, signed=signed)
+    if scale or x.shape != truth.shape:
+        x, low, high = within_reach(x, low, high)
     if x.shape == truth.shape:
         return x.flatten(1), low, high
     x = imresize(x, size=(truth.shape[1], truth.shape[2])).flatten(1)
@@ -154,7 +160,34 @@ def positive_map(maps: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
     low, high = extrema(flat)
     if any_true(~torch.isfinite(high) | ~(low >= 0)):
         raise ImageError(f"{name} must be finite and not negative, got values from {low.min()} to {high.max()}")
-    return flat, low, high
+    return within_reach(flat, low, high)
+
+
+def within_reach(maps: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scale maps (N, ...) with a range beyond 2^-30 .. 2^30 to one of about 1, with their minima and maxima (N,).
+
+    Squares and sums of such maps would overflow or vanish. The factors are powers of two, so nothing is rounded; of a
+    constant the value counts, as it has no range. Gradients are those of the maps as they were, and finite.
+    """
+    size = torch.where(high > low, high / 2 - low / 2, high.abs())  # halves: the range itself may overflow
+    exponent = torch.frexp(size).exponent
+    if not any_true(exponent.abs() > REACH):
+        return maps, low, high
+    maps, low, high = (_bounded(each) for each in (maps, low, high))
+    exponent = torch.where(exponent.abs() > REACH, exponent, 0)
+    for step in (exponent // 2, exponent - exponent // 2):  # 2^149 is no float32
+        factor = torch.ldexp(torch.ones_like(high), -step)
+        maps, low, high = maps * factor.view(-1, *[1] * (maps.ndim - 1)), low * factor, high * factor
+    return maps, low, high
+
+
+def _bounded(values: Tensor) -> Tensor:
+    """Keep the gradient finite: next to values of 1e-38 slopes are steeper than float32 can tell."""
+    if is_tracked(values):
+        most = torch.finfo(values.dtype).max / 8  # those of a map, its minimum and its maximum add up
+        values = values.view_as(values)
+        values.register_hook(lambda slope: slope.clamp(-most, most))  # type: ignore[no-untyped-call]
+    return values
 
 
 def truth_density(density: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -169,10 +202,8 @@ def truth_density(density: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean of (N, K) values under weights that may all be 0: NaN then, without a NaN in the gradient of the others."""
-    total = weights.sum(1)
-    mean = (weights * values).sum(1) / total.clamp_min(1)
-    return torch.where(total > 0, mean, torch.nan)
+    """Mean of (N, K) values under weights (N, K); 0 where all are 0: a NaN would reach the gradients of others."""
+    return (weights * values).sum(1) / weights.sum(1).clamp_min(1)
 
 
 def handle_constant(scores: Tensor, constant: Tensor, chance: float | None, on_constant: str) -> Tensor:

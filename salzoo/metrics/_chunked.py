@@ -91,9 +91,10 @@ def intersection(x: Tensor, x_shift: Tensor, g: Tensor, g_shift: Tensor, scale: 
 def divergence(x: Tensor, x_shift: Tensor, g: Tensor, g_shift: Tensor, floor: Tensor) -> Tensor:
     """Return the sum of h * log(floor + h / (x - x_shift)) with h = g - g_shift: maps (N, M), all else and it (N,)."""
     if not apply_to(x, g):
-        x, g = (m - shift.to(m.dtype)[:, None] for m, shift in ((x, x_shift), (g, g_shift)))
-        ratio = g / x + floor.to(g.dtype)[:, None]
-        return (g * ratio.masked_fill(g == 0, 1.0).log()).sum(1).double()
+        # In double precision: next to an x of 1e-20 the slope of the ratio is 1e40.
+        x, g = (m.double() - shift.double()[:, None] for m, shift in ((x, x_shift), (g, g_shift)))
+        ratio = (g / x + floor[:, None]).clamp_min(TINY)
+        return (g * ratio.masked_fill(g == 0, 1.0).log()).sum(1)
     return _each(_divergence, x, x_shift, g, g_shift, floor)
 
 
@@ -169,7 +170,9 @@ def _fast_kl(x: Array, g: Array, minimum: float, eps: float) -> float:
         above = np.add(truth, minimum, out=scratch[0]) if minimum else truth
         terms += _dot(truth, _log_ratio(_plus(part, more, x_low, scratch[1]), above, floor, scratch[0]))
     few = g[len(g) // 2 :][:997]
-    usual = low >= 0 and 0 < x_sum < math.inf and 0 < g_sum < math.inf and (few != few.round()).any()
+    reach = 2.0**_checks.REACH  # beyond it the close look scales first
+    scale = all(len(x) / reach < total < reach for total in (x_sum, g_sum))
+    usual = low >= 0 and scale and (few != few.round()).any()
     if not usual or least > 1e-12 * g_sum:  # then `minimum` counts where `terms` weigh without it
         return math.nan
     x_sum, g_sum = x_sum + least, g_sum + least

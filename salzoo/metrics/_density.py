@@ -18,13 +18,14 @@ from salzoo.metrics._checks import (
     prediction,
     truth_density,
 )
+from salzoo.metrics._maps import Maps, to_tensors
 
 EPS = 2.220446049250313e-16
 
 
 def cc(
-    preds: Tensor,
-    density: Tensor,
+    preds: Maps,
+    density: Maps,
     *,
     convention: str = "mit",
     on_constant: str = "chance",
@@ -43,6 +44,7 @@ def cc(
         (N,) float64 scores, NaN where the density is empty. Differentiable.
     """
     choose(convention, None, mit=0, pysaliency=0)
+    preds, density = to_tensors(preds=preds, density=density)
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize)
     flat = (low == high) | (g_low == g_high)
@@ -52,8 +54,8 @@ def cc(
 
 
 def sim(
-    preds: Tensor,
-    density: Tensor,
+    preds: Maps,
+    density: Maps,
     *,
     convention: str = "mit",
     subtract_min: bool | None = None,
@@ -74,6 +76,7 @@ def sim(
         (N,) float64 scores, NaN where the density is empty. Differentiable almost everywhere.
     """
     subtract_min = choose(convention, subtract_min, mit=True, pysaliency=False)
+    preds, density = to_tensors(preds=preds, density=density)
     g, g_low, g_high = truth_density(density)
     x, low, high = prediction(preds, density, "density", resize=resize)
     x_shift, g_shift = sum_one_shift(low, high, subtract_min), sum_one_shift(g_low, g_high, subtract_min)
@@ -83,8 +86,8 @@ def sim(
 
 
 def kl_div(
-    preds: Tensor,
-    density: Tensor,
+    preds: Maps,
+    density: Maps,
     *,
     convention: str = "mit",
     eps: float | None = None,
@@ -119,6 +122,7 @@ def kl_div(
     minimum_value = choose(convention, minimum_value, mit=0.0, pysaliency=1e-20)
     if base <= 1:
         raise SpecError(f"base={base} must be above 1; use math.e for nats or 2 for bits")
+    preds, density = to_tensors(preds=preds, density=density)
     if log_density:
         check_log_density(preds)
         preds = preds.exp()
@@ -156,5 +160,6 @@ def sum_one_shift(low: Tensor, high: Tensor, subtract_min: bool, minimum_value: 
         subtract_min: Subtract the minimum; if false only a negative one.
         minimum_value: Added to every pixel.
     """
-    shift = low if subtract_min else low.clamp_max(0)
-    return torch.where(shift == high, shift - 1, shift) - minimum_value
+    shift = low if subtract_min else torch.where(low < 0, low, 0)  # clamp_max has a slope at 0 up to torch 2.6
+    height = torch.where(shift == 0, 1, shift.abs())  # of its own size: 1 would be lost next to 1e9
+    return torch.where(shift == high, shift - height, shift) - minimum_value

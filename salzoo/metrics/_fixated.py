@@ -21,11 +21,12 @@ from salzoo.metrics._checks import (
 from salzoo.metrics._chunked import deviations, total
 from salzoo.metrics._density import EPS, sum_one_shift
 from salzoo.metrics._fixations import Counts
+from salzoo.metrics._maps import Maps, to_tensors
 
 
 def nss(
-    preds: Tensor,
-    fixations: Tensor,
+    preds: Maps,
+    fixations: Maps,
     *,
     convention: str = "mit",
     ddof: int | None = None,
@@ -52,6 +53,7 @@ def nss(
     """
     ddof = choose(convention, ddof, mit=1, pysaliency=0)
     repeats = choose(convention, repeats, mit=False, pysaliency=True)
+    preds, fixations = to_tensors(preds=preds, fixations=fixations)
     counts = Counts(fixations)
     x, low, high = prediction(preds, fixations, "fixations", resize=resize)
     constant = low == high  # not std == 0: that of 0.1 everywhere is one rounding error
@@ -59,14 +61,13 @@ def nss(
     std = (squares / (x.shape[1] - ddof)).masked_fill(constant, 1.0).sqrt()
     weights, (values,) = counts.at(x, repeats=repeats)
     scores = weighted_mean(values.double() - mean[:, None], weights) / std
-    empty = scores.isnan()
-    return handle_constant(scores, constant, 0.0, on_constant).masked_fill(empty, torch.nan)
+    return handle_constant(scores, constant, 0.0, on_constant).masked_fill(weights.sum(1) == 0, torch.nan)
 
 
 def info_gain(
-    preds: Tensor,
-    fixations: Tensor,
-    baseline: Tensor,
+    preds: Maps,
+    fixations: Maps,
+    baseline: Maps,
     *,
     convention: str = "mit",
     subtract_min: bool | None = None,
@@ -108,6 +109,7 @@ def info_gain(
     eps = 0.0 if log_density else choose(convention, eps, mit=EPS, pysaliency=0.0)
     subtract_min = not log_density and choose(convention, subtract_min, mit=True, pysaliency=False)
     minimum_value = 0.0 if log_density else choose(convention, minimum_value, mit=0.0, pysaliency=1e-20)
+    preds, fixations, baseline = to_tensors(preds=preds, fixations=fixations, baseline=baseline)
     counts = Counts(fixations)
 
     b = for_each(baseline, fixations.shape, "baseline")

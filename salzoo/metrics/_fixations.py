@@ -13,6 +13,10 @@ from salzoo.errors import ImageError, SalzooError
 from salzoo.metrics import _checks
 from salzoo.metrics._checks import Array, any_true, check_batch
 
+SMOOTH = 1 / 4
+"""Sum of the differences between neighbours on a line, as a share of the sum, below which a map is a blurred one: of a
+Gaussian of sigma pixels it is 0.8 / sigma, of chance counts over 0.25 even where 20 fixations fall into each pixel."""
+
 
 class FixationsTypeError(SalzooError, TypeError, ValueError):
     """Fixations that are not integer counts; a TypeError, and a ValueError as it may be a blurred map."""
@@ -24,13 +28,14 @@ class Counts:
     Args:
         fixations: (N, H, W), integer or boolean.
         name: Name of the argument in error texts.
+        pooled: Whether they may be those of a whole dataset, of which every pixel may have many.
 
     Raises:
-        FixationsTypeError: If they are floating point: a blurred map gives a plausible, wrong score.
+        FixationsTypeError: If they are floating point, or a blurred map in integers: it gives a plausible, wrong score.
         ImageError: If a count is negative.
     """
 
-    def __init__(self, fixations: Tensor, name: str = "fixations") -> None:
+    def __init__(self, fixations: Tensor, name: str = "fixations", *, pooled: bool = False) -> None:
         check_batch(name, fixations)
         if fixations.is_floating_point() or fixations.is_complex():
             raise FixationsTypeError(
@@ -44,8 +49,13 @@ class Counts:
             self.flat = self.flat.to(torch.uint8)
         if self.flat.device.type == "mps":
             self.flat = self.flat.cpu()
-        if not _checks.on_cpu(self.flat) and any_true(self.flat < 0):  # on the CPU `pixels` sees it
-            self._refuse_negative()
+        self.pooled = pooled
+        if not _checks.on_cpu(self.flat):  # on the CPU `pixels` sees it
+            if any_true(self.flat < 0):
+                self._refuse_negative()
+            pixels = self.flat.shape[1]
+            if any_true((self.flat.sum(1) > pixels) & ((self.flat != 0).sum(1) > sparse(pixels))):
+                self._refuse_blurred()
 
     @cached_property
     def pixels(self) -> list[tuple[Array, Array]]:
@@ -56,6 +66,8 @@ class Counts:
             found.append((index, row[index]))
             if (row[index] < 0).any():
                 self._refuse_negative()
+            if len(index) > sparse(len(row)) and row.sum(dtype=np.int64) > len(row):
+                self._refuse_blurred()
         return found
 
     def at(self, *maps: Tensor, repeats: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -82,6 +94,25 @@ class Counts:
 
     def _refuse_negative(self) -> None:
         raise ImageError(f"{self.name} must hold counts, got negative ones, the smallest {int(self.flat.min())}")
+
+    def _refuse_blurred(self) -> None:
+        """Raise if neighbours on a line hardly differ: of counts that high they do, by chance alone."""
+        if self.pooled:
+            return
+        for row in self.flat.cpu().numpy().astype(np.float64):
+            number, fixated = row.sum(), np.count_nonzero(row)
+            steps = np.abs(np.diff(row.reshape(self.size), axis=1)).sum()
+            if fixated > sparse(len(row)) and number > len(row) and steps < SMOOTH * number:
+                raise FixationsTypeError(
+                    f"{self.name} must hold counts of fixations, got {number:.0f} smoothly spread over {fixated} of "
+                    f"{len(row)} pixels: it looks like a blurred map. CC, SIM, KLDiv and EMD want that, as density; "
+                    "AUC, NSS and InfoGain want the number of fixations in each pixel"
+                )
+
+
+def sparse(pixels: int) -> float:
+    """Return up to how many fixated pixels counts are taken as they are; beyond, `SMOOTH` is looked at, too."""
+    return max(pixels / 4, 64)  # in a few pixels smoothness is chance
 
 
 def nonzero(row: Array) -> NDArray[np.intp]:

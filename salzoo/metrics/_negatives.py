@@ -67,8 +67,9 @@ class NegativeValues:
         shares = np.empty((len(self.pools), len(steps)))
         for i, ((values, weights), (at, lost)) in enumerate(zip(self.pools, self.gone, strict=True)):
             scaled = values.astype(np.float64)
-            scaled -= low[i].item()
-            scaled /= (high[i].item() - low[i].item()) or 1.0
+            scaled /= 2
+            scaled -= low[i].item() / 2
+            scaled /= (high[i].item() / 2 - low[i].item() / 2) or 1.0
             shares[i] = _reach(scaled, weights, steps) - _reach(scaled[at], lost, steps)
         return torch.from_numpy(shares) / self.total.clamp_min(1)[:, None]
 
@@ -139,7 +140,7 @@ def _other_counts(other: Tensor | FixationPool, counts: Counts) -> Counts:
     if isinstance(other, FixationPool):
         other = other.counts(*counts.size).to(counts.flat.device)
     shape = (len(counts.flat), *counts.size)
-    return Counts(_checks.for_each(other, shape, "other"), "other")
+    return Counts(_checks.for_each(other, shape, "other"), "other", pooled=True)
 
 
 def _own(
@@ -213,9 +214,12 @@ def _reach(values: Array, weights: Array | None, steps: Sequence[float]) -> NDAr
 
 
 def min_max(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Scale (N, K) to [0, 1] in float64: in float32 8-bit levels fall on the wrong side of thresholds."""
-    low, high = low.double()[:, None], high.double()[:, None]
-    return (values.double() - low) / (high - low).masked_fill(high == low, 1.0)
+    """Scale (N, K) to [0, 1] in float64: in float32 8-bit levels fall on the wrong side of thresholds.
+
+    By halves, as the range itself may overflow.
+    """
+    low, high = low.double()[:, None] / 2, high.double()[:, None] / 2
+    return (values.double() / 2 - low) / (high - low).masked_fill(high == low, 1.0)
 
 
 def shares(values: Tensor, weights: Tensor, step: float) -> Tensor:

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from salzoo.errors import SalzooError, SpecError
 from salzoo.images.imresize import imresize
-from salzoo.metrics._checks import check_log_density, checked_prediction, choose, handle_constant, truth_density
+from salzoo.metrics._checks import (
+    check_log_density,
+    checked_prediction,
+    choose,
+    handle_constant,
+    truth_density,
+    within_reach,
+)
+from salzoo.metrics._maps import Maps, to_tensors
 
 Array = NDArray[np.float64]
 
@@ -24,8 +32,8 @@ class MissingSolverError(SalzooError, ImportError):
 
 @torch.no_grad()
 def emd(
-    preds: Tensor,
-    density: Tensor,
+    preds: Maps,
+    density: Maps,
     *,
     convention: str = "mit",
     downsize: int = 32,
@@ -68,19 +76,20 @@ def emd(
     choose(convention, None, mit=0, pysaliency=0)
     if downsize < 1:
         raise SpecError(f"downsize={downsize} must be at least 1")
+    preds, density = to_tensors(preds=preds, density=density)
     if log_density:
         check_log_density(preds)
         preds = preds.exp()
-    _, _, g_high = truth_density(density)
-    p, _, high = checked_prediction(preds, density, "density", resize=resize, signed=False)
+    g, _, g_high = truth_density(density)
+    p, _, high = within_reach(*checked_prediction(preds, density, "density", resize=resize, signed=False))
     p = torch.where((high == 0)[:, None, None], torch.ones_like(p), p)
     # From its own size in one step, also where the prediction's differs from the truth's, as the MIT code does.
     height, width = (math.ceil(side / downsize) for side in density.shape[1:])
     small = imresize(p.double(), size=(height, width))
     if consistent_resize:
-        truth = imresize(density.double(), size=(height, width))
+        truth = imresize(g.double().view(density.shape), size=(height, width))
     else:
-        truth = imresize(density.double(), scale=1 / downsize)
+        truth = imresize(g.double().view(density.shape), scale=1 / downsize)
     scores = _transport(small, truth, g_high == 0)
     return handle_constant(scores, high == 0, None, on_constant).masked_fill(g_high == 0, torch.nan)
 

@@ -7,19 +7,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics import Metric
 
 from salzoo.errors import ImageError, SpecError
 from salzoo.metrics import functional
 from salzoo.metrics._checks import extrema, one_of
+from salzoo.metrics._maps import Maps, to_list, to_tensor
 from salzoo.metrics.pool import FixationPool
-
-Maps = Tensor | ArrayLike | Sequence[Tensor | ArrayLike]
-"""(N, H, W), or a list of (H, W) of different sizes; arrays, and what numpy makes one of, as well as tensors."""
 
 
 class ImageMeanMetric(Metric):
@@ -79,7 +75,9 @@ class ImageMeanMetric(Metric):
 
     def _add(self, preds: Maps, **truth: Any) -> None:
         """Score a batch, or a list of images of different sizes, and add it up."""
-        images, truth = _tensors(preds), {name: _tensors(maps) for name, maps in truth.items()}
+        images = to_list("preds", preds)
+        convert = to_tensor if isinstance(images, Tensor) else to_list
+        truth = {name: maps if isinstance(maps, FixationPool) else convert(name, maps) for name, maps in truth.items()}
         if isinstance(images, Tensor):
             self._score(images, **truth)
             return
@@ -91,6 +89,8 @@ class ImageMeanMetric(Metric):
 
     def _score(self, preds: Tensor, **truth: Any) -> None:
         """Score a batch and add it up."""
+        if preds.is_meta:
+            raise ImageError("preds are on the device 'meta', which holds no values: no mean can be taken of them")
         scores = type(self).score(preds, **truth, **self.options)
         weights = self._weights(truth)
         valid = weights > 0
@@ -111,18 +111,6 @@ class ImageMeanMetric(Metric):
     def _grow(self, name: str, amount: Tensor) -> None:
         state = getattr(self, f"{self.key}_{name}")
         setattr(self, f"{self.key}_{name}", state + amount.detach().to(state))
-
-
-def _tensors(maps: Any) -> Any:
-    """Return arrays as tensors, also those in a list; tensors and a pool stay as they are."""
-    if isinstance(maps, Tensor | FixationPool):
-        return maps
-    if isinstance(maps, list | tuple):
-        return [_tensors(each) for each in maps]
-    array = np.array(maps, order="C")  # a copy: torch warns of arrays that must not be written to
-    if array.dtype.kind not in "biuf":
-        raise ImageError(f"a map must be a tensor or an array of numbers, got {type(maps).__name__}")
-    return torch.from_numpy(array)
 
 
 def _for_all(maps: Any) -> bool:

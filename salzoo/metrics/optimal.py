@@ -14,12 +14,14 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from salzoo.errors import ImageError, SpecError
 from salzoo.images.gaussian import gaussian_rows
 from salzoo.images.imresize import imresize
-from salzoo.metrics._checks import Array, at_least_float32
+from salzoo.metrics._checks import Array, at_least_float32, extrema, within_reach
+from salzoo.metrics._maps import to_tensor
 
 KEYS = ("auc_judd", "auc_borji", "sauc", "nss", "cc", "sim", "kld", "emd", "ig")
 LEVELS = 10  # thresholds above 0, of the two AUCs that step by 0.1
@@ -32,9 +34,9 @@ SAMPLED_FIXATIONS = 2000  # for each, at most: of more, the truth is as good as 
 
 @torch.no_grad()
 def metric_maps(
-    density: Tensor,
+    density: Tensor | ArrayLike,
     *,
-    centre_bias: Tensor,
+    centre_bias: Tensor | ArrayLike,
     sigma_px: float,
     n_fixations: int,
     metrics: Sequence[str] | None = None,
@@ -104,19 +106,19 @@ def metric_maps(
     return {key: recipes[key]() for key in keys}
 
 
-def _sum_to_one(maps: Tensor, name: str) -> Tensor:
+def _sum_to_one(density: Tensor | ArrayLike, name: str) -> Tensor:
     """Check an (H, W) density and scale it."""
-    if not isinstance(maps, Tensor) or maps.ndim != 2:
-        shape = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-        raise ImageError(f"{name} must be a tensor of shape (H, W), got {shape}")
-    maps = at_least_float32(maps)
-    total = float(maps.sum(dtype=torch.float64))
-    if not (float(maps.min()) >= 0 and 0 < total < math.inf):
+    maps = at_least_float32(to_tensor(name, density))
+    if maps.ndim != 2 or not maps.numel():
+        raise ImageError(f"{name} must be one map of shape (H, W), got {tuple(maps.shape)}")
+    low, high = extrema(maps.flatten()[None])
+    if not (float(low) >= 0 and 0 < float(high) < math.inf):
         raise ImageError(
-            f"{name} must be finite, not negative and not 0 everywhere, got values from {float(maps.min()):.4g} to "
-            f"{float(maps.max()):.4g}; of a log-density take exp()"
+            f"{name} must be finite, not negative and not 0 everywhere, got values from {float(low):.4g} to "
+            f"{float(high):.4g}; of a log-density take exp()"
         )
-    return maps / total
+    maps = within_reach(maps[None], low, high)[0][0]
+    return maps / float(maps.sum(dtype=torch.float64))
 
 
 def _fixated(p: Tensor, n_fixations: int) -> Tensor:
@@ -137,14 +139,14 @@ def _lowest_to_zero(maps: Tensor) -> Tensor:
 
 def _blur(maps: Tensor, sigmas: tuple[float, float]) -> Tensor:
     """Spread each pixel's mass (..., H, W) as `Fixations.density` spreads a fixation: all of it stays in the frame."""
-    rows, columns = (_spread(n, s).to(maps) for n, s in zip(maps.shape[-2:], sigmas, strict=True))
+    rows, columns = (torch.from_numpy(_spread(n, s)).to(maps) for n, s in zip(maps.shape[-2:], sigmas, strict=True))
     return rows.T @ maps @ columns
 
 
 @lru_cache(maxsize=8)
-def _spread(length: int, sigma: float) -> Tensor:
-    """Matrix whose row i is a Gaussian around i, scaled to sum to 1 inside the frame."""
-    return gaussian_rows(torch.arange(length), length, sigma)
+def _spread(length: int, sigma: float) -> Array:
+    """Matrix whose row i is a Gaussian around i, scaled to sum to 1 inside the frame; see `imresize._weights`."""
+    return gaussian_rows(torch.arange(length, dtype=torch.float32), length, sigma).numpy()
 
 
 def _stepped(positives: Tensor, negatives: Tensor) -> Tensor:

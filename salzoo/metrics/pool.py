@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from salzoo.metrics._checks import Array
 from salzoo.metrics._fixations import Counts
+from salzoo.metrics._maps import to_tensor
 
 
 class FixationPool:
@@ -28,9 +30,10 @@ class FixationPool:
         tensor([[3, 0, 1]])
     """
 
-    def __init__(self, maps: Iterable[Tensor]) -> None:
+    def __init__(self, maps: Iterable[Tensor | ArrayLike]) -> None:
         columns = [torch.zeros(5, 0, dtype=torch.int64)]
-        for fixations in maps:
+        for each in maps:
+            fixations = to_tensor("maps", each)
             ((index, count),) = Counts(fixations[None], "maps").pixels
             height, width = fixations.shape
             y, x, c = (torch.from_numpy(a.astype(np.int64)) for a in (index // width, index % width, count))

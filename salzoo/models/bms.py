@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from salzoo._schema import check_range
 from salzoo.components import filters
 from salzoo.components.training_free import TrainingFreeModel
 from salzoo.errors import SpecError
@@ -59,6 +60,8 @@ class BMSNetwork(nn.Module):
         blur: float = 9.0,
     ) -> None:
         super().__init__()
+        check_range(1, 255, dilation=dilation)
+        check_range(0, 1000, blur=blur)
         if not 1 <= step <= 255 or any(width < 1 or width % 2 == 0 for width in dilation):
             raise SpecError(
                 f"bms: step={step} and dilation={dilation} are not accepted: a step from 1 to 255, odd widths."
@@ -71,6 +74,9 @@ class BMSNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the saliency of RGB in [0, 1]."""
+        # What numpy computes would be a constant of the trace.
+        if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+            raise SpecError("bms floods regions in numpy, which torch.jit.trace cannot follow: call the model itself.")
         mean = torch.stack([self.attention(channels) for channels in self.channels(image)])[:, None]
         scaled = (filters.rescale(mean) * 255).round()
         width = self.dilation[1]
@@ -109,6 +115,7 @@ class BMS(TrainingFreeModel):
     network_class = BMSNetwork
     default_preprocess = Preprocess((300, 400), "longest")
     differentiable = False  # Boolean maps
+    no_graph = "it floods regions in numpy"
 
 
 def whiten(channels: Tensor) -> Tensor:

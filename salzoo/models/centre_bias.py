@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from salzoo._schema import check_range
 from salzoo.components.layers import CentreBias, fit_centre_biases
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
@@ -31,6 +32,7 @@ class CentreBiasNetwork(nn.Module):
 
     def __init__(self, grid: tuple[int, int] = (60, 80)) -> None:
         super().__init__()
+        check_range(1, 2048, grid=grid)
         self.prior = CentreBias(grid)
 
     def forward(self, image: Tensor) -> Tensor:

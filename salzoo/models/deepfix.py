@@ -17,17 +17,19 @@ VGG-16 with a dilated last block, with half the dilation and narrower modules, A
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
-from salzoo.components.layers import StackedFeatures
+from salzoo.components.layers import StackedFeatures, dilate
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
+from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -131,6 +133,11 @@ class DeepFixNetwork(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        check_range(16, 4096, width=width)
+        check_range(1, 64, dilation=dilation)
+        check_range(0, 1, dropout=dropout)
+        if width % 16:
+            raise SpecError(f"width={width} is not accepted: a multiple of 16, which the branches share.")
         features = TimmBackbone(backbone, feature_nodes)
         if dilated:
             dilate_vgg16(features.trunk)
@@ -161,9 +168,7 @@ class DeepFixNetwork(nn.Module):
 def dilate_vgg16(vgg16: nn.Module) -> None:
     """Keep stride 8 to the end of timm's VGG-16, cut out by names, in place; its weights stay."""
     vgg16.set_submodule("features.23", nn.MaxPool2d(3, stride=1, padding=1))
-    for name in ("features.24", "features.26", "features.28"):
-        convolution = cast("nn.Conv2d", vgg16.get_submodule(name))
-        convolution.dilation = convolution.padding = (2, 2)
+    dilate(vgg16, ("features.24", "features.26", "features.28"), 2)
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,7 @@ class DeepFix(SaliencyModel):
 
     def __init__(self, *, power: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
+        check_range(0.01, 100, power=power)
         self.power = power
 
     def to_log_density(self, logits: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
 from salzoo.components.saliency_model import SaliencyModel
@@ -57,6 +58,9 @@ class DeepGazeIINetwork(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_range(1, 64, stride=stride)
+        check_range(1, 8192, hidden=hidden)
+        check_range(0, 1, dropout=dropout)
         self.stride = stride
         self.backbone = TimmBackbone(backbone, feature_nodes)
         self.backbone.freeze()

@@ -1,14 +1,16 @@
 """DeepGaze IIE (Linardos, Kuemmerer, Press & Bethge, ICCV 2021; arXiv:2105.12441).
 
 Differences from the paper:
-- timm's ResNet-50 with ImageNet weights stands in for the one trained on stylised images ("ShapeNet-C"), whose
-  weights neither timm nor torchvision has; DenseNet-201 is torchvision's: timm's cannot be cut before that ReLU.
-- The image is halved by an antialiased resize in front of the network, not by dropping every other pixel, and the map
-  is brought back to the image's size bilinearly.
+- To be trained, the paper variant starts from timm's ResNet-50 with ImageNet weights instead of the one trained on
+  stylised images ("ShapeNet-C"), which neither timm nor torchvision has; the authors' release has it. DenseNet-201 is
+  torchvision's: timm's cannot be cut before that ReLU.
+- Images of any size are brought to 1024 pixels on the longer side, as those of MIT1003 mostly are; the authors' code
+  takes them as they are.
 - All components are trained at once, on all training images, instead of three times on each of ten folds, by AdamW
   with a one-cycle rate instead of Adam with steps.
-- The lite variant reads several stages of three EfficientNet-Lite at two resolutions of the image, with components
-  whose first layer is wider, without layer norm (channels are standardised by statistics of the training images).
+- The lite variant reads several stages of three EfficientNet-Lite at two resolutions of the image, halves nothing, and
+  has components whose first layer is wider, without layer norm (channels are standardised by statistics of the training
+  images).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal, cast
 
 import torch
@@ -24,12 +27,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone, pixel_statistics
-from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
+from salzoo.components.layers import CentreBias, CentreBiasTemplate, GaussianBlur, Standardise, same_size, sides
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess, resize_image
+from salzoo.images.preprocess import Preprocess
+from salzoo.images.resample import resize_image
 
 BACKBONES = ("resnet50.tv_in1k", "tf_efficientnet_b5.in1k", "torchvision/densenet201", "resnext50_32x4d.tv_in1k")
 """In place of the paper's ShapeNet-C, EfficientNet-B5, DenseNet-201 and ResNeXt-50."""
@@ -55,16 +60,32 @@ class Readout:
     hidden: tuple[int, ...]
     layer_norm: bool
     dropout: float
-    readout_stride: int
-    stride: int
     resize: Literal["nearest", "bilinear"]
     sigma_px: float
+    template: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all read-outs of an image share.
+
+    Args:
+        readout: (height, width) of the map at which the read-outs' layers work.
+        size: (height, width) of the map at which blur and centre bias work.
+        whole: (height, width) to which that map is brought at the end by the nearest pixel; None: it stays.
+        prior: (1, 1, *size) log density of the template; None without one.
+    """
+
+    readout: tuple[int, int]
+    size: tuple[int, int]
+    whole: tuple[int, int] | None
+    prior: Tensor | None
 
 
 class Component(nn.Module):
-    """One read-out: point-wise layers, a blur and a centre bias of its own.
+    """One read-out: point-wise layers, a blur and a centre bias, or a weight of its own for the shared one.
 
-    Shape: maps (N, channels[i], any, any) to (N, 1, *size) unnormalised log density.
+    Shape: maps (N, channels[i], any, any) to (N, 1, *frame.size) log density, normalised over the whole image.
 
     Args:
         channels: Channels of each map; with `layer_norm` there is one map.
@@ -82,16 +103,19 @@ class Component(nn.Module):
         self.last = nn.Conv2d(widths[-1], 1, 1, bias=False)
         self.dropout = nn.Dropout2d(options.dropout)
         self.blur = GaussianBlur(options.sigma_px, max_sigma_px=None)
-        self.centre_bias = CentreBias()
+        if options.template:
+            self.centre_bias_weight = nn.Parameter(torch.ones(()))
+        else:
+            self.centre_bias = CentreBias()
 
-    def forward(self, maps: Sequence[Tensor], readout_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    def forward(self, maps: Sequence[Tensor], frame: Frame) -> Tensor:
         """Read the maps out at one size, blur and add the centre bias at another."""
-        x = self._first(maps, readout_size)
+        x = self._first(maps, frame.readout)
         for norm, layer in zip(self.norms[1:], self.layers[1:], strict=True):
             x = layer(norm(self.dropout(F.softplus(x))))
         x = self.last(self.dropout(F.softplus(x)))
-        log_density: Tensor = self.blur(F.interpolate(x, size, mode=self.resize)) + self.centre_bias(size)
-        return log_density
+        prior = self.centre_bias(frame.size) if frame.prior is None else self.centre_bias_weight * frame.prior
+        return _normalised(self.blur(F.interpolate(x, frame.size, mode=self.resize)) + prior, frame.whole)
 
     def _first(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Apply the first layer to the concatenated maps, without building the concatenation.
@@ -100,31 +124,37 @@ class Component(nn.Module):
         up before they grow.
         """
         first = cast("nn.Conv2d", self.layers[0])
-        read: dict[tuple[int, ...], Tensor] = {}
+        read: list[Tensor] = []
         for m, weight in zip(maps, torch.split(first.weight, self.channels, dim=1), strict=True):
             one = F.conv2d(self.norms[0](m), weight)
-            read[m.shape[-2:]] = read[m.shape[-2:]] + one if m.shape[-2:] in read else one
-        grown = [F.interpolate(one, size, mode=self.resize) for one in read.values()]
+            alike = [i for i, other in enumerate(read) if same_size(other, one)]
+            if alike:
+                read[alike[0]] = read[alike[0]] + one
+            else:
+                read.append(one)
+        grown = [F.interpolate(one, size, mode=self.resize) for one in read]
         return sum(grown[1:], grown[0]) + cast("Tensor", first.bias)[:, None, None]
 
 
 class Member(nn.Module):
     """A frozen backbone and several read-outs of it.
 
-    Shape: (N, 3, H, W) normalised image, as `pyramid` has it, to (N, components, H / stride, W / stride) log densities,
-    each normalised.
+    Shape: (N, 3, H, W) normalised image, as `pyramid` has it, to (N, components, *frame.size) log densities, each
+    normalised over the whole image.
 
     Args:
         backbone: timm name, or `torchvision/...`.
         feature_nodes: Strides or module names.
         options: The other arguments of `DeepGazeIIENetwork`.
+        static_padding: As in `TimmBackbone`.
     """
 
-    def __init__(self, backbone: str, feature_nodes: tuple[int | str, ...], options: Readout) -> None:
+    def __init__(
+        self, backbone: str, feature_nodes: tuple[int | str, ...], options: Readout, *, static_padding: bool
+    ) -> None:
         super().__init__()
         self.scales, self.layer_norm, self.resize = options.scales, options.layer_norm, options.resize
-        self.readout_stride, self.stride = options.readout_stride, options.stride
-        self.backbone = TimmBackbone(backbone, feature_nodes)
+        self.backbone = TimmBackbone(backbone, feature_nodes, static_padding=static_padding)
         self.backbone.freeze()
         channels = self.backbone.channels * len(self.scales)
         self.standardise = nn.ModuleList(() if self.layer_norm else (Standardise(c) for c in channels))
@@ -136,30 +166,23 @@ class Member(nn.Module):
         kind = next(self.components.parameters()).dtype
         return [m.to(kind) for one in seen for m in self.backbone(one)]
 
-    def forward(self, seen: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Read the maps out by every component.
-
-        Args:
-            seen: The image at each scale.
-            size: (height, width) of the image.
-        """
+    def forward(self, seen: Sequence[Tensor], frame: Frame) -> Tensor:
+        """Read the maps of the image at each scale out by every component."""
         maps = self.features(seen)
-        readout_size = (math.ceil(size[0] / self.readout_stride), math.ceil(size[1] / self.readout_stride))
-        size = (size[0] // self.stride, size[1] // self.stride)
         with torch.autocast(maps[0].device.type, enabled=False):
             if self.layer_norm:
-                maps = [torch.cat([F.interpolate(m, readout_size, mode=self.resize) for m in maps], dim=1)]
+                maps = [torch.cat([F.interpolate(m, frame.readout, mode=self.resize) for m in maps], dim=1)]
             else:
                 maps = [standardise(m) for standardise, m in zip(self.standardise, maps, strict=True)]
-            read = [component(maps, readout_size, size) for component in self.components]
-            return _normalised(torch.cat(read, dim=1))
+            return torch.cat([component(maps, frame) for component in self.components], dim=1)
 
 
 class DeepGazeIIENetwork(nn.Module):
     """The components of all members side by side; `DeepGazeIIE` averages their densities.
 
     Shape: (N, 3, H, W) normalised image to (N, members * components, H / stride, W / stride) log densities, each
-    normalised.
+    normalised. With `halve`, H and W count the halved image's pixels, and in eval mode the network averages the
+    densities itself, to one log density (N, 1, H, W) of the image's own size.
 
     Args:
         backbones: timm names, or `torchvision/...`; frozen. They must expect pixels normalised alike.
@@ -172,9 +195,14 @@ class DeepGazeIIENetwork(nn.Module):
             are standardised by statistics of the training images.
         dropout: Share of the read-outs' hidden channels left out in training.
         readout_stride: Stride of the map at which the read-outs' layers work.
-        stride: Stride of the map at which blur and centre bias work; the paper's is 2, 1 after halving the image.
+        stride: Stride of the map at which blur and centre bias work.
         resize: How maps are brought to these strides.
         sigma_px: First width of the blur in pixels of that map.
+        halve: Let the network see every other pixel, to which the strides then refer, and bring its map back to the
+            image's size by the nearest pixel, as the authors' code does.
+        static_padding: Pad EfficientNet as the authors' trunk does (`TimmBackbone`).
+        template: (height, width) of the one `CentreBiasTemplate` of all read-outs; the authors' is 1024 x 1024. None:
+            each has a `CentreBias`.
 
     Raises:
         SpecError: If backbones do not expect pixels normalised alike, or a list of nodes is missing.
@@ -193,22 +221,52 @@ class DeepGazeIIENetwork(nn.Module):
         stride: int = 1,
         resize: Literal["nearest", "bilinear"] = "nearest",
         sigma_px: float = 8.0,
+        halve: bool = False,
+        static_padding: bool = False,
+        template: tuple[int, int] | None = None,
     ) -> None:
+        check_range(1, 16, members=len(backbones))
+        check_range(0.05, 2, scales=scales)
+        check_range(1, 8, scales=len(scales))
+        check_range(1, 64, components=components, readout_stride=readout_stride, stride=stride)
+        check_range(1, 8192, hidden=hidden)
+        check_range(0, 1, dropout=dropout)
+        check_range(0.01, 64, sigma_px=sigma_px)
+        check_range(2, 2048, template=template)
         if len(backbones) != len(feature_nodes) or len({pixel_statistics(name) for name in backbones}) != 1:
             raise SpecError(
                 f"backbones must expect pixels normalised alike, and each needs its feature nodes; got "
                 f"{list(backbones)} and {len(feature_nodes)} lists of nodes."
             )
         super().__init__()
-        options = Readout(scales, components, hidden, layer_norm, dropout, readout_stride, stride, resize, sigma_px)
+        options = Readout(scales, components, hidden, layer_norm, dropout, resize, sigma_px, template)
         members = zip(backbones, feature_nodes, strict=True)
-        self.members = nn.ModuleList(Member(name, nodes, options) for name, nodes in members)
-        self.scales = scales
+        self.members = nn.ModuleList(
+            Member(name, nodes, options, static_padding=static_padding) for name, nodes in members
+        )
+        self.scales, self.readout_stride, self.stride, self.halve = scales, readout_stride, stride, halve
+        self.template = CentreBiasTemplate(template) if template else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict by every component."""
-        seen = pyramid(image, self.scales)
-        return torch.cat([member(seen, (image.shape[-2], image.shape[-1])) for member in self.members], dim=1)
+        """Predict by every component; with `halve`, in eval mode, by all of them together."""
+        frame = self._frame(image)
+        halved = F.interpolate(image, scale_factor=0.5, recompute_scale_factor=False) if self.halve else image
+        seen = pyramid(halved, self.scales)
+        if self.training or frame.whole is None:
+            return torch.cat([member(seen, frame) for member in self.members], dim=1)
+        each = [_mixture(member(seen, frame)) for member in self.members]
+        return F.interpolate(_mixture(torch.cat(each, dim=1)), frame.whole)
+
+    def _frame(self, image: Tensor) -> Frame:
+        """Return the sizes at which an image is read, and the template at them."""
+        height, width = sides(image)
+        coarse, fine = ((2 if self.halve else 1) * stride for stride in (self.readout_stride, self.stride))
+        return Frame(
+            readout=(-(-height // coarse), -(-width // coarse)),  # rounded up
+            size=(height // fine, width // fine),
+            whole=(height, width) if self.halve else None,
+            prior=self.template((height, width), fine) if self.template else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -221,7 +279,7 @@ class DeepGazeIIETraining(TrainingConfig):
 class DeepGazeIIE(SaliencyModel):
     """DeepGaze IIE: a mixture of read-outs of several frozen backbones, each trained by log-likelihood.
 
-    Its arguments are those of `DeepGazeIIENetwork`. 384 x 512 is half of the 768 x 1024 of MIT1003's images.
+    Its arguments are those of `DeepGazeIIENetwork`. MIT1003's images have 768 x 1024 pixels; 384 x 512 is half of that.
     """
 
     network: DeepGazeIIENetwork
@@ -234,15 +292,29 @@ class DeepGazeIIE(SaliencyModel):
         """Average the densities of all components in all views, with equal weights, to (N, 1, h, w) log density."""
         size = (maps[0].shape[-2], maps[0].shape[-1])
         components = torch.cat([_normalised(F.interpolate(one, size, mode="bilinear")) for one in maps], dim=1)
-        return components.logsumexp(1, keepdim=True) - math.log(components.shape[1])
+        return _mixture(components)
 
 
 def pyramid(image: Tensor, scales: Iterable[float]) -> list[Tensor]:
     """Return (N, 3, H, W) images at these shares of their sides."""
-    size = image.shape[-2:]
-    return [image if s == 1 else resize_image(image, (round(s * size[0]), round(s * size[1]))) for s in scales]
+    size = sides(image)
+    return [image if s == 1 else resize_image(image, (_share(s, size[0]), _share(s, size[1]))) for s in scales]
 
 
-def _normalised(log_densities: Tensor) -> Tensor:
-    """Make each of (N, K, H, W) log densities sum to 1."""
-    return log_densities - log_densities.logsumexp((-2, -1), keepdim=True)
+def _share(scale: float, side: int) -> int:
+    """Return a share of a side, rounded."""
+    if isinstance(side, int):
+        return round(scale * side)
+    part = Fraction(scale).limit_denominator(100)  # torch.export: a symbol, a multiple of 32, whose share is no tie
+    return (2 * part.numerator * side + part.denominator) // (2 * part.denominator)
+
+
+def _normalised(log_densities: Tensor, whole: tuple[int, int] | None = None) -> Tensor:
+    """Make each of (N, K, H, W) log densities sum to 1, or do so once it is brought to `whole` by the nearest pixel."""
+    summed = log_densities if whole is None else F.interpolate(log_densities, whole)
+    return log_densities - summed.logsumexp((-2, -1), keepdim=True)
+
+
+def _mixture(log_densities: Tensor) -> Tensor:
+    """Average (N, K, H, W) densities to (N, 1, H, W)."""
+    return log_densities.logsumexp(1, keepdim=True) - math.log(log_densities.shape[1])

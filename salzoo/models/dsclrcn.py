@@ -2,11 +2,16 @@
 
 Differences from the paper:
 - Where paper and released code differ, this is the released code: the two directions of a row (or a column) share one
-  LSTM, the context enters at its first step only, and the context branch sees the whole image at 227 x 227.
-- The paper's context branch is an AlexNet trained on Places205, whose weights exist as a Caffe model only. Here it is
-  torchvision's AlexNet with ImageNet weights, without grouped convolutions and response normalisation.
-- timm's ResNet-50 has the stride of a block in its 3x3 convolution and dilates the first block of a stage as the stage
-  before; it expects RGB with ImageNet statistics. Its batch normalisation is frozen; the authors train its affine part.
+  LSTM, the context enters at its first step only, and the context branch sees the whole image at 227 x 227. Not so
+  along columns: the released code mirrors the map before it turns it by 90 degrees, so that both of its passes go from
+  the bottom to the top and say the same. Here one goes down and one up, as the paper says; `columns: up` is theirs.
+- `caffe: true` has the authors' trunks, He's ResNet-50 and the AlexNet of Places205, which exist as Caffe models only.
+  Their mean image of Places is not in the file; the mean of the image's pixels takes its place. Their script
+  `predict_sm.m` as it was released has `scene_context=0` and leaves the branch's input 0: `scene_shown: false`.
+- Otherwise the context branch is torchvision's AlexNet with ImageNet weights, without grouped convolutions and response
+  normalisation, and timm's ResNet-50 has the stride of a block in its 3x3 convolution and dilates the first block of a
+  stage as the stage before; it expects RGB with ImageNet statistics. Batch normalisation is frozen; the authors train
+  its affine part.
 - Bilinear up-sampling repeats the border in the training loss, where the authors' deconvolution fades to 0.
 - Logits are up-sampled before the softmax over the image's pixels; the authors up-sample the map after it.
 - The lite variant reads five stages of a frozen EfficientNet-Lite0, standardised, takes the context from the last of
@@ -24,12 +29,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
-from salzoo.components.layers import Standardise, resize_map
+from salzoo.components.layers import Standardise, keep_stride_8, resize_map
 from salzoo.components.optimizers import caffe_sgd
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
-from salzoo.images.preprocess import Preprocess, resize_image
+from salzoo.images.preprocess import Preprocess
+from salzoo.images.resample import Resample, resize_image
 
 if TYPE_CHECKING:
     from salzoo.data.base import Batch
@@ -78,10 +85,13 @@ class SpatialLSTM(nn.Module):
         channels: C.
         context: K.
         hidden: Units, the same ones for both directions.
+        both: Whether rows are read from both ends; if not, only from the last place to the first, and the states are
+            there twice.
     """
 
-    def __init__(self, channels: int, context: int, hidden: int) -> None:
+    def __init__(self, channels: int, context: int, hidden: int, *, both: bool = True) -> None:
         super().__init__()
+        self.both = both
         self.lstm = nn.LSTM(channels + context, hidden, batch_first=True)
         tensors = dict(self.lstm.named_parameters())
         for name, tensor in tensors.items():
@@ -93,11 +103,44 @@ class SpatialLSTM(nn.Module):
         """Run along the rows."""
         n, _, height, width = maps.shape
         rows = maps.permute(0, 2, 3, 1).flatten(0, 1)
-        both = torch.cat([rows, rows.flip(1)])
-        first = context.repeat_interleave(height, 0).repeat(2, 1)[:, None]
-        states, _ = self.lstm(torch.cat([both, F.pad(first, (0, 0, 0, width - 1))], dim=2))
-        there, back = states.chunk(2)
+        read = torch.cat([rows, rows.flip(1)]) if self.both else rows.flip(1)
+        first = context[:, None].expand(-1, height, -1).flatten(0, 1).repeat(2 if self.both else 1, 1)[:, None]
+        states, _ = self.lstm(torch.cat([read, F.pad(first, (0, 0, 0, width - 1))], dim=2))
+        there, back = states.unflatten(0, (2, -1)) if self.both else (states.flip(1), states)
         return torch.cat([there, back.flip(1)], dim=2).view(n, height, width, -1).permute(0, 3, 1, 2)
+
+
+class PlacesAlexNet(nn.Module):
+    """AlexNet up to pool5 as Caffe has it, with groups and response normalisation (Krizhevsky et al. 2012).
+
+    Shape: (N, 3, H, W) to a list of one map (N, 256, h, w); 6 x 6 for 227 x 227 pixels.
+    """
+
+    channels = (256,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 96, 11, stride=4),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.LocalResponseNorm(5),
+            nn.Conv2d(96, 256, 5, padding=2, groups=2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.LocalResponseNorm(5),
+            nn.Conv2d(256, 384, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(384, 384, 3, padding=1, groups=2),
+            nn.ReLU(),
+            nn.Conv2d(384, 256, 3, padding=1, groups=2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Run."""
+        return [self.layers(image)]
 
 
 class DSCLRCNNetwork(nn.Module):
@@ -114,6 +157,9 @@ class DSCLRCNNetwork(nn.Module):
         scale: Scale of normalised local features at the start, 400 for the paper's 512 x 60 x 80 values.
         scene: timm or torchvision name of the backbone of the context, cut after `SCENE_NODE`; None: the context is
             taken from the last feature map.
+        scene_shown: Whether that backbone sees the image; if not, it sees zeros, as in the authors' script.
+        caffe: Make the backbone, a ResNet-50 of `output_stride` 8, the authors', and the scene's Places-AlexNet.
+        columns: Whether columns are read from `both` ends, or only `up`, as in the released code.
         scene_grid: (height, width) to which the context's map is averaged before its fully connected layer; 6 x 6 for
             AlexNet.
         context: Length of the description of the scene; the paper's is 128.
@@ -130,13 +176,22 @@ class DSCLRCNNetwork(nn.Module):
         width: int = 512,
         scale: float = 400.0,
         scene: str | None = "torchvision/alexnet",
+        scene_shown: bool = True,
+        caffe: bool = False,
+        columns: Literal["both", "up"] = "both",
         scene_grid: tuple[int, int] = (6, 6),
         context: int = 128,
         hidden: int = 128,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_range(1, 8192, width=width, context=context, hidden=hidden)
+        check_range(1e-3, 1e6, scale=scale)
+        check_range(1, 64, scene_grid=scene_grid)
+        check_range(0, 1, dropout=dropout)
         self.backbone = TimmBackbone(backbone, feature_nodes, output_stride=output_stride)
+        if caffe:
+            _make_caffes(self.backbone.trunk)
         batch_norms = [name for name, m in self.backbone.trunk.named_modules() if isinstance(m, nn.BatchNorm2d)]
         if frozen or batch_norms:
             self.backbone.freeze(*(() if frozen else batch_norms))
@@ -146,12 +201,16 @@ class DSCLRCNNetwork(nn.Module):
         self.fuse = nn.Conv2d(width * len(channels), width, 1)
         self.normalise = nn.ModuleList(Normalise(scale) for _ in (*channels, "fused"))
         self.dropout = nn.Dropout2d(dropout)
-        self.scene = None if scene is None else TimmBackbone(scene, (SCENE_NODE,))
-        self.scene_grid = scene_grid
+        self.scene = None if scene is None else PlacesAlexNet() if caffe else TimmBackbone(scene, (SCENE_NODE,))
+        self.scene_grid, self.scene_shown = scene_grid, scene_shown
+        self.scene_resample: Resample = "matlab" if caffe else "antialiased"
         described = (channels if self.scene is None else self.scene.channels)[-1] * scene_grid[0] * scene_grid[1]
         self.describe = nn.Linear(described, context)
         self.normalise_context = Normalise(SCENE_SCALE)
-        self.lstms = nn.ModuleList(SpatialLSTM(c, context, hidden) for c in (width, *[2 * hidden] * 3))
+        both = (True, columns == "both") * 2
+        self.lstms = nn.ModuleList(
+            SpatialLSTM(c, context, hidden, both=b) for c, b in zip((width, *[2 * hidden] * 3), both, strict=True)
+        )
         self.predict = nn.Conv2d(2 * hidden, 1, 1)
         for layer in (*self.encode, self.fuse):
             nn.init.normal_(cast("Tensor", layer.weight), std=0.01)
@@ -182,10 +241,18 @@ class DSCLRCNNetwork(nn.Module):
     def _context(self, image: Tensor, maps: Sequence[Tensor]) -> Tensor:
         seen = maps[-1]
         if self.scene is not None:
-            (seen,) = self.scene(resize_image(image, SCENE_SIZE))
+            small = resize_image(image, SCENE_SIZE, self.scene_resample)
+            (seen,) = self.scene(small if self.scene_shown else torch.zeros_like(small))
         description = self.describe(F.adaptive_avg_pool2d(seen, self.scene_grid).flatten(1))
         context: Tensor = self.normalise_context(description.relu())
         return context
+
+
+def _make_caffes(resnet50: nn.Module) -> None:
+    """Make timm's ResNet-50 the authors', in place; the bias of its first convolution is part of the normalisation."""
+    keep_stride_8(resnet50)
+    pool = cast("nn.MaxPool2d", resnet50.get_submodule("maxpool"))
+    pool.padding, pool.ceil_mode = 0, True
 
 
 @dataclass(frozen=True)

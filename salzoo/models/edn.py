@@ -4,8 +4,9 @@ The six descriptors, found by the authors' search, and every constant are those 
 github.com/coxlab/edn-cvpr2014), whose operations are sthor's (github.com/nsf-ri-ubicv/sthor). The filters are random
 numbers with a fixed seed, so only the classifier is stored.
 
-Differences from the paper:
-- The classifier is trained on the three sets here instead of MIT1003, and the penalty of its errors chosen by
+Their own classifiers can be imported; with `map_blur_px` and the geometry of the release, which their checkpoints have,
+the map is the release's. Differences from the paper of what is trained here:
+- The classifier is trained on the three sets instead of MIT1003, and the penalty of its errors chosen by
   cross-validation over images; the authors' choice is not known.
 - An image is brought to the area of 384 x 512 at its own aspect in multiples of 32, antialiased bilinear (release:
   0.5 * 512 / longer + 0.5 * 384 / shorter side, bicubic).
@@ -21,7 +22,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
+from salzoo.components.layers import blur_mirrored
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
 from salzoo.data.patches import draw_places, split_by_rank
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
 SEED = 42
 EPSILON = 1e-4  # added to every norm
+FLOOR = 1e-6  # of the release's map in [0, 1], so that every density has a logarithm
 TINY = torch.finfo(torch.float64).tiny  # instead of 0, where a root would have no gradient
 
 
@@ -158,7 +162,7 @@ class RandomFilterNetwork(nn.Module):
         """Normalise, then correlate, clip, pool and normalise in each layer."""
         x = normalise(image, self.descriptor.norm)
         for i, layer in enumerate(self.descriptor.layers):
-            x = F.conv2d(x, self.get_buffer(f"filters{i}"), padding=layer.side // 2)
+            x = F.conv2d(x, self.get_buffer(f"filters{i}").to(x.dtype), padding=layer.side // 2)
             if layer.low is not None or layer.high is not None:
                 x = x.clamp_(layer.low, layer.high)
             x = normalise(pool(x, layer.pool_side, layer.order), layer.norm)
@@ -214,6 +218,19 @@ def to_yuv(image: Tensor) -> Tensor:
     return (torch.stack([luma, blue, red], 1) + EPSILON).floor().clamp(0, 255)
 
 
+def to_yuv_bytes(image: Tensor) -> Tensor:
+    """Turn (1, 3, H, W) RGB into Pillow's YCbCr to the bit, of bytes that were stretched as SciPy's `toimage` did.
+
+    Pillow adds products with 6 bits behind the point; those with a negative factor it rounds up, not to the nearest.
+    """
+    low, high = image.amin(), image.amax()
+    pixels = ((image - low).double() * (255 / (high - low).double().clamp_min(EPSILON)) + 0.4999).floor()
+    factors = pixels.new_tensor(((0.299, 0.587, 0.114), (-0.16874, -0.33126, 0.5), (0.5, -0.41869, -0.08131)))
+    products = (pixels[:, None] * factors[None, :, :, None, None] * 64 + 0.5).trunc()
+    channels = (products.sum(2) / 64).floor()
+    return (channels + pixels.new_tensor((0, 128, 128))[:, None, None]).to(image.dtype)
+
+
 def distance_to_centre(size: tuple[int, int]) -> Tensor:
     """Return the (1, 1, H, W) distance of each pixel from the middle, floored to whole pixels, over its maximum."""
     rows, columns = (torch.arange(side) - side // 2 for side in size)
@@ -223,15 +240,18 @@ def distance_to_centre(size: tuple[int, int]) -> Tensor:
 
 def spline_zoom(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample (1, C, H, W) by cubic splines, corner pixels to corner pixels, as scipy's `zoom` does."""
-    rows, columns = (_zoom_matrix(a, b).to(maps) for a, b in zip(maps.shape[-2:], size, strict=True))
+    sides = zip(maps.shape[-2:], size, strict=True)
+    rows, columns = (torch.from_numpy(_zoom_matrix(*map(int, side))).to(maps) for side in sides)
     return rows @ maps @ columns.T
 
 
 @functools.lru_cache(maxsize=64)
-def _zoom_matrix(old: int, new: int) -> Tensor:
-    """Return the matrix (new, old) of the resampling, which is linear: its columns are the resampled unit vectors."""
-    with torch.inference_mode(False):  # kept for gradients too, whoever asks first
-        return torch.from_numpy(zoom(np.eye(old), (new / old, 1))) if old != new else torch.eye(old)
+def _zoom_matrix(old: int, new: int) -> np.ndarray:
+    """Return the matrix (new, old) of the resampling, which is linear: its columns are the resampled unit vectors.
+
+    Kept as an array: a tensor made in inference mode would be of no use to a later gradient.
+    """
+    return cast("np.ndarray", zoom(np.eye(old), (new / old, 1))) if old != new else np.eye(old)
 
 
 class EDNNetwork(nn.Module):
@@ -241,7 +261,9 @@ class EDNNetwork(nn.Module):
 
     Args:
         descriptors: Which of the six `DESCRIPTORS`, by index; the first one's grid is that of the map.
-        blur: Standard deviation of the final blur in cells of the grid, which is 8 pixels of the network's input.
+        blur: Standard deviation of the final blur in cells of the grid, which is 8 pixels of the network's input; 0 for
+            none.
+        eight_bits: See pixels as the release does: resized to whole numbers, colours converted by Pillow's integers.
     """
 
     mean: Tensor
@@ -249,11 +271,16 @@ class EDNNetwork(nn.Module):
     weights: Tensor
     scale: Tensor
 
-    def __init__(self, descriptors: tuple[int, ...] = (0, 1, 2, 3, 4, 5), blur: float = 1.875) -> None:
+    def __init__(
+        self, descriptors: tuple[int, ...] = (0, 1, 2, 3, 4, 5), blur: float = 1.875, eight_bits: bool = False
+    ) -> None:
         super().__init__()
+        check_range(0, len(DESCRIPTORS) - 1, descriptors=descriptors)
+        check_range(1, len(DESCRIPTORS), descriptors=len(descriptors))
+        check_range(0, 100, blur=blur)
         networks = [RandomFilterNetwork(DESCRIPTORS[i]) for i in descriptors]
         self.descriptors = nn.ModuleList(networks)
-        self.blur = blur
+        self.blur, self.eight_bits = blur, eight_bits
         features = 1 + sum(each.channels for each in networks)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
@@ -262,21 +289,30 @@ class EDNNetwork(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """(1, 3, H, W) to (1, 833, h, w): distance to the centre, then the channels of each descriptor."""
-        pixels = {"rgb": image * 255, "yuv": to_yuv(image * 255)}
+        rgb = (image * 255).round() if self.eight_bits else image * 255
+        pixels = {"rgb": rgb, "yuv": to_yuv_bytes(rgb) if self.eight_bits else to_yuv(rgb)}
         maps = [each(pixels[each.descriptor.colour]) for each in cast("list[RandomFilterNetwork]", self.descriptors)]
         size = (maps[0].shape[-2], maps[0].shape[-1])
         distance = distance_to_centre((image.shape[-2], image.shape[-1])).to(image)
         return torch.cat([spline_zoom(m, size) for m in (distance, *maps)], 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Classify each cell, image by image: the maps of a batch would not fit a processor's cache."""
-        margins = torch.cat([self._margin(one[None]) for one in image])
+        """Classify each cell, image by image: the maps of a batch would not fit a processor's cache.
+
+        In float32 at least: roots of tenth powers, divided by small deviations, are beyond half precision.
+        """
+        kind = torch.promote_types(image.dtype, torch.float32)
+        margins = torch.cat([self._margin(one[None].to(kind)) for one in image])
+        if self.blur < 0.01:
+            return (self.scale * margins).to(image.dtype)
         side = 2 * math.ceil(3 * self.blur) + 1
-        return self.scale * gaussian_blur2d(margins, (side, side), (self.blur, self.blur), "replicate")
+        blurred = gaussian_blur2d(margins, (side, side), (self.blur, self.blur), "replicate")
+        return (self.scale * blurred).to(image.dtype)
 
     def _margin(self, image: Tensor) -> Tensor:
-        weights = self.weights / self.std
-        return F.conv2d(self.features(image), weights[None, :, None, None], -(weights @ self.mean)[None])
+        weights = self.weights.to(image.dtype) / self.std.to(image.dtype)
+        bias = -(weights @ self.mean.to(image.dtype))[None]
+        return F.conv2d(self.features(image), weights[None, :, None, None], bias)
 
 
 @dataclass(frozen=True)
@@ -296,13 +332,40 @@ class EDNTraining(TrainingConfig):
 
 
 class EDN(SaliencyModel):
-    """eDN, fitted by `salzoo fit edn`, which needs scikit-learn; arguments as `EDNNetwork`."""
+    """eDN, fitted by `salzoo fit edn`, which needs scikit-learn; arguments as `EDNNetwork`, and `map_blur_px`.
+
+    Args:
+        map_blur_px: Make the map as the release does, with 30 pixels: the margin, enlarged by cubic splines, is
+            blurred by a Gaussian of so many pixels of the image and stretched to [0, 1]; the density is that map over
+            its sum. None: the density is exp(scale * margin).
+    """
 
     network: EDNNetwork
     network_class = EDNNetwork
+    no_graph = "it floors colours to whole numbers and pools in double precision, which no runtime repeats"
     training_config: EDNTraining
     training_class = EDNTraining
     default_preprocess = Preprocess((384, 512), "aspect")
+
+    def __init__(self, *, map_blur_px: float | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        if map_blur_px is not None:
+            check_range(0, 200, map_blur_px=map_blur_px)
+        self.map_blur_px = map_blur_px
+
+    def restore(self, maps: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Bring margins to the size of the image."""
+        if self.map_blur_px is None:
+            return super().restore(maps, image_size)
+        return spline_zoom(maps, image_size)
+
+    def to_log_density(self, logits: Tensor) -> Tensor:
+        """Divide the exponential by its sum, or the release's map."""
+        if self.map_blur_px is None:
+            return super().to_log_density(logits)
+        blurred = blur_mirrored(logits, self.map_blur_px)
+        low, high = blurred.amin((-2, -1), keepdim=True), blurred.amax((-2, -1), keepdim=True)
+        return normalise_log(((blurred - low) / (high - low).clamp_min(FLOOR)).clamp_min(FLOOR).log())
 
     def fit_statistics(self, data: TrainingStatistics) -> None:
         """Fit whitening and SVM to places of training images, then the scale to a seventh of these images.

@@ -20,6 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from salzoo._schema import check_range
 from salzoo.components import filters
 from salzoo.components.training_free import TrainingFreeModel
 from salzoo.errors import SpecError
@@ -65,6 +66,9 @@ class GBVSNetwork(nn.Module):
         super().__init__()
         if not levels or min(levels) < 0:
             raise SpecError(f"gbvs: levels={levels} is not accepted: at least one, from 0 for the image itself.")
+        check_range(0, 16, levels=levels)
+        check_range(0.001, 100, sigma=sigma, normalisation_sigma=normalisation_sigma)
+        check_range(0, 1, blur=blur)
         if not 4 <= map_size <= 128:
             raise SpecError(f"gbvs: map_size={map_size} is not accepted: from 4 to 128 nodes (all pairs are compared).")
         self.colour = COLOURS[colour]
@@ -83,7 +87,8 @@ class GBVSNetwork(nn.Module):
         """Return the feature maps of one image at the graph's size, (levels, 1 + colours + 4, h, w), and colours."""
         colours = self.colour(image)
         channels = torch.cat([filters.intensity(image), colours], dim=1)
-        size = [max(1, round(side * self.map_size / max(image.shape[-2:]))) for side in image.shape[-2:]]
+        sides = [int(side) for side in image.shape[-2:]]  # under torch.jit.trace they are tensors
+        size = [max(1, round(side * self.map_size / max(sides))) for side in sides]
         pyramid = filters.pyramid(channels, max(self.levels))
         maps = []
         for level in self.levels:
@@ -109,6 +114,7 @@ class GBVS(TrainingFreeModel):
 
     network: GBVSNetwork
     network_class = GBVSNetwork
+    no_graph = "its thresholds turn a runtime's rounding errors into another map"
     default_preprocess = Preprocess((480, 640), "longest")
 
 

@@ -27,12 +27,14 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import CentreBias, Standardise, fit_centre_biases, fit_standardise
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess, resize_image
+from salzoo.images.preprocess import Preprocess
+from salzoo.images.resample import resize_image
 
 if TYPE_CHECKING:
     from salzoo.data.statistics import TrainingStatistics
@@ -78,6 +80,11 @@ class ISEELNetwork(nn.Module):
         uniform: float = 0.01,
     ) -> None:
         super().__init__()
+        check_range(2, 16, feature_nodes=len(feature_nodes))
+        check_range(1, 10_000, machines=machines, hidden=hidden)
+        check_range(1e-6, 1, neighbours=neighbours, uniform=uniform)
+        check_range(1, 32, layout=layout)
+        check_range(0.01, 100, alpha=alpha)
         self.neighbours, self.layout, self.alpha, self.uniform = neighbours, layout, alpha, uniform
         self.backbone = TimmBackbone(backbone, feature_nodes)
         self.backbone.freeze()

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from salzoo._schema import check_range
 from salzoo.components import filters
 from salzoo.components.filters import rescale
 from salzoo.components.training_free import TrainingFreeModel
@@ -61,6 +62,9 @@ class IttiNetwork(nn.Module):
             raise SpecError(
                 f"itti: centres={centres} and deltas={deltas} are not accepted: levels from 0, deltas from 1."
             )
+        check_range(0, 12, centres=centres, deltas=deltas)
+        check_range(1, 12, centres=len(centres), deltas=len(deltas))
+        check_range(0, 1, blur=blur)
         self.colour = COLOURS[colour]
         self.normalise = max_local if normalisation == "max_local" else iterative
         self.pairs = tuple((c, c + d) for c, d in itertools.product(centres, deltas))
@@ -95,6 +99,7 @@ class Itti(TrainingFreeModel):
 
     network: IttiNetwork
     network_class = IttiNetwork
+    no_graph = "its thresholds and local maxima turn a runtime's rounding errors into another map"
     default_preprocess = Preprocess((480, 640), "longest")
 
 

@@ -1,9 +1,10 @@
 """JuntingNet, the shallow network of Pan, McGuinness, Sayrol, O'Connor & Giro-i-Nieto (CVPR 2016; arXiv:1603.00845).
 
 Differences from the paper:
-- The paper's figure and the released training script are different networks. This is the figure's: 3x3 poolings of
-  stride 2 that round up, 128 channels in the last convolution, 64,392,512 parameters. Input, target, loss, optimiser,
-  schedule and the blur of the prediction are those of the released scripts.
+- The paper's figure and the released training script are different networks. The variants are the figure's: 3x3
+  poolings of stride 2 that round up, 128 channels in the last convolution, 64,392,512 parameters. The script's has 2x2
+  poolings and 64 channels (`pools`, `channels`), 34,864,384 parameters; weights of both can be imported. Input, target,
+  loss, optimiser, schedule and the blur of the prediction are those of the released scripts.
 - Training images are squashed to the square input, as the authors' test script does; their training script cuts the
   central square out.
 - The released scripts stretch the blurred map to [0, 1]. Here its darkest values are clipped softly instead, so that no
@@ -19,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo.components.layers import kernel_density
+from salzoo._schema import check_range
+from salzoo.components.layers import blur_mirrored, kernel_density
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
@@ -129,6 +130,7 @@ class JuntingNetwork(nn.Module):
             images, and start the convolutions from He's weights. If not, as the paper: two fully connected layers,
             whose map goes from -1 to 1, and all weights drawn with a deviation of 0.01 around 0, biases 0.1.
         sigma_px: Standard deviation of the blur of the predicted map in eval mode, in pixels of the map.
+        pools: Sides of the three poolings' windows, from 2 to 3; each has stride 2 and rounds up.
     """
 
     def __init__(
@@ -137,14 +139,19 @@ class JuntingNetwork(nn.Module):
         hidden: int = 4608,
         shared: bool = False,
         sigma_px: float = 3.0,
+        pools: tuple[int, int, int] = (2, 3, 3),
     ) -> None:
         super().__init__()
+        check_range(1, 4096, channels=channels)
+        check_range(2, 3, pools=pools)
+        check_range(2, 1 << 16, hidden=hidden)
+        check_range(0, 100, sigma_px=sigma_px)
         self.shared = shared
         self.sigma_px = sigma_px
         self.features = nn.Sequential(
-            *(nn.Conv2d(3, channels[0], 5), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(channels[0], channels[1], 3), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)),
-            *(nn.Conv2d(channels[1], channels[2], 3), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(nn.Conv2d(3, channels[0], 5), nn.ReLU(), nn.MaxPool2d(pools[0], 2, ceil_mode=True)),
+            *(nn.Conv2d(channels[0], channels[1], 3), nn.ReLU(), nn.MaxPool2d(pools[1], 2, ceil_mode=True)),
+            *(nn.Conv2d(channels[1], channels[2], 3), nn.ReLU(), nn.MaxPool2d(pools[2], 2, ceil_mode=True)),
         )
         self.readout = SharedReadout(channels[2], hidden) if shared else paper_readout(channels[2], hidden)
         for layer in self.modules():
@@ -159,9 +166,7 @@ class JuntingNetwork(nn.Module):
         """Predict, and blur unless in training."""
         channels_last = image.contiguous(memory_format=torch.channels_last)  # twice as fast on a processor
         maps: Tensor = self.readout(self.features(channels_last))
-        if self.training or self.sigma_px == 0:
-            return maps
-        return gaussian_blur2d(maps, MAP_SIZE - 1, (self.sigma_px, self.sigma_px), "replicate")
+        return maps if self.training else blur_mirrored(maps, self.sigma_px)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 Differences from the paper:
 - Where paper and released code differ, this is the released code: the "weight decay" is a decay of the learning rate,
-  and every pooling window reaches one pixel up and left, as Keras 1 on Theano pads (`ShiftedMaxPool`).
-- timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets instead of BGR minus the Caffe mean; the
-  frame around an image of another aspect is mid grey instead of black.
+  every pooling window reaches one pixel up and left, as Keras 1 on Theano pads (`ShiftedMaxPool`), and the prior is
+  up-sampled as by Theano (`upsample`).
+- timm's VGG-16 expects RGB with ImageNet statistics, so that is what it gets instead of BGR minus the Caffe mean.
 - The epoch with the best validation NSS is kept; the authors stop when the validation loss has not fallen for 5 epochs.
 - The lite variant reads three stages of a frozen EfficientNet-Lite0, standardised and brought to the resolution of the
   first, with softplus instead of ReLU: an untrained ReLU at the end can be 0 everywhere, and a trained one leaves large
@@ -23,11 +23,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
-from salzoo.components.layers import StackedFeatures, kernel_density
+from salzoo.components.keras1 import ShiftedMaxPool, upsample
+from salzoo.components.layers import StackedFeatures, kernel_density, relative_log
 from salzoo.components.optimizers import decaying_sgd
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
+from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -43,24 +46,6 @@ VGG16_POOLS = {"features.4": 2, "features.9": 2, "features.16": 2, "features.23"
 """Strides of pool1 to pool4: the last one does not shrink the map, so that all maps have stride 8 (Sec. III-A)."""
 
 
-class ShiftedMaxPool(nn.Module):
-    """2 x 2 maximum over each pixel and its neighbours above and to the left: Keras 1's "same" padding on Theano.
-
-    Shape: (N, C, H, W), not negative, to (N, C, H / stride, W / stride), rounded up.
-
-    Args:
-        stride: 1 or 2.
-    """
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Pool."""
-        return F.max_pool2d(F.pad(maps, (1, 0, 1, 0)), 2, self.stride)
-
-
 class LearnedPrior(nn.Module):
     """Multiplies a map by 1 + W, bilinearly up-sampled; W is a small grid over the frame (Sec. III-C).
 
@@ -68,11 +53,13 @@ class LearnedPrior(nn.Module):
 
     Args:
         grid: (height, width) of W; 6 x 8 for the paper's maps of 60 x 80.
+        upsampling: `bilinear` to maps of any size, or `theano`, as the authors' code does, to a multiple of the grid.
     """
 
-    def __init__(self, grid: tuple[int, int] = (6, 8)) -> None:
+    def __init__(self, grid: tuple[int, int] = (6, 8), upsampling: Literal["bilinear", "theano"] = "bilinear") -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1, 1, *grid))
+        self.upsampling = upsampling
 
     def fit(self, fixations: Iterable[tuple[Fixations, Size]]) -> None:
         """Set 1 + W to the average density of fixations, relative to a uniform one."""
@@ -80,8 +67,21 @@ class LearnedPrior(nn.Module):
         self.weight.copy_(density / density.mean() - 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Multiply."""
-        return maps * F.interpolate(1 + self.weight, maps.shape[-2:], mode="bilinear", align_corners=False)
+        """Multiply.
+
+        Raises:
+            SpecError: If the maps are no multiple of the grid, and `upsampling` is `theano`.
+        """
+        if self.upsampling == "bilinear":
+            return maps * F.interpolate(1 + self.weight, maps.shape[-2:], mode="bilinear", align_corners=False)
+        height, width = self.weight.shape[-2:]
+        ratio = max(1, maps.shape[-2] // height)
+        if maps.shape[-2:] != (ratio * height, ratio * width):
+            raise SpecError(
+                f"a prior of {height} x {width} cannot be enlarged to maps of {maps.shape[-2]} x {maps.shape[-1]} as "
+                "Theano does: take preprocess.size [480, 640] with fit squash or pad, or prior_upsampling='bilinear'."
+            )
+        return maps * upsample(1 + self.weight, ratio)
 
 
 class MLNetNetwork(nn.Module):
@@ -96,6 +96,7 @@ class MLNetNetwork(nn.Module):
         frozen: Do not train the backbone, and standardise its maps.
         activation: Activation after each of the two convolutions.
         dropout: Share of the features' values left out in training.
+        prior_upsampling: As `LearnedPrior`.
     """
 
     def __init__(
@@ -106,8 +107,11 @@ class MLNetNetwork(nn.Module):
         frozen: bool = False,
         activation: Literal["relu", "softplus"] = "relu",
         dropout: float = 0.5,
+        prior_upsampling: Literal["bilinear", "theano"] = "bilinear",
     ) -> None:
         super().__init__()
+        check_range(1, 16, **{f"pools.{name}": stride for name, stride in pools.items()})
+        check_range(0, 1, dropout=dropout)
         features = TimmBackbone(backbone, feature_nodes)
         for name, stride in pools.items():
             features.trunk.set_submodule(name, ShiftedMaxPool(stride))
@@ -118,7 +122,7 @@ class MLNetNetwork(nn.Module):
         self.encode = nn.Conv2d(self.features.channels, 64, 3, padding=1)
         self.predict = nn.Conv2d(64, 1, 1)
         self.activation = {"relu": nn.ReLU(), "softplus": nn.Softplus()}[activation]
-        self.prior = LearnedPrior()
+        self.prior = LearnedPrior(upsampling=prior_upsampling)
         for layer in (self.encode, self.predict):
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(cast("Tensor", layer.bias))
@@ -160,12 +164,12 @@ class MLNet(SaliencyModel):
 
     def __init__(self, *, power: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
+        check_range(0.01, 100, power=power)
         self.power = power
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Divide the map by its sum; a pixel at 0 gets a millionth of the highest one."""
-        scaled = logits / logits.amax((-2, -1), keepdim=True).clamp_min(1e-8)
-        return normalise_log(self.power * scaled.clamp_min(1e-6).log())
+        return normalise_log(self.power * relative_log(logits))
 
     def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Weighted squared error against maps of maximum 1 (Eq. 2), and the decay of the prior (Eq. 4)."""

@@ -21,12 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from salzoo._schema import check_range
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
-from salzoo.data.patches import cut_patches, draw_places, patch_corners, split_by_height
+from salzoo.data.patches import cut_patches, draw_places, split_by_height
 from salzoo.data.statistics import column
 from salzoo.errors import SpecError
-from salzoo.images.preprocess import Preprocess, resize_image
+from salzoo.images.preprocess import Preprocess
+from salzoo.images.resample import resize_image
 
 if TYPE_CHECKING:
     from salzoo.data.base import Batch
@@ -81,7 +83,7 @@ class Stream(nn.Module):
         """
         side = image.shape[-1]
         step, dilation = side // grid, 1
-        before = -int(patch_corners(image.new_full((1, 2), 0.5 / grid), (side, side), PATCH)[0, 0])
+        before = -((step - PATCH) // 2)  # `patch_corners` of a middle, in whole numbers
         after = (grid - 1) * step - before + PATCH - side
         x = _repeat_border(image, before, after)
         for convolution in cast("list[nn.Conv2d]", list(self.convolutions)):
@@ -124,6 +126,10 @@ class MrCNNNetwork(nn.Module):
         grid: int = 50,
     ) -> None:
         super().__init__()
+        check_range(1, 4096, channels=channels, hidden=hidden)
+        check_range(1, 128, grid=grid)
+        check_range(1, 1024, copies=copies)
+        check_range(1, 8, copies=len(copies))
         if uneven := [side for side in copies if side % grid]:
             raise SpecError(f"copies: {uneven[0]} is not a multiple of grid={grid}, so patches would not be in line.")
         self.copies, self.grid = copies, grid

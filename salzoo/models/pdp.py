@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import StackedFeatures
 from salzoo.components.optimizers import caffe_sgd
@@ -70,6 +71,8 @@ class PDPNetwork(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_range(1, 4096, widths=widths)
+        check_range(0, 1, dropout=dropout)
         features = TimmBackbone(backbone, feature_nodes)
         features.freeze(*frozen)
         self.features = StackedFeatures(features, stride)

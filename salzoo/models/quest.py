@@ -24,8 +24,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
-from salzoo.components.layers import CentreBias, Standardise, resize_map
+from salzoo.components.layers import CentreBias, Standardise, position_of_stride, resize_map
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
 from salzoo.images.preprocess import Preprocess
@@ -59,11 +60,13 @@ class QuestNetwork(nn.Module):
         train_backbone: bool = True,
     ) -> None:
         super().__init__()
+        check_range(1, 4096, hidden=hidden)
+        check_range(0, 1, dropout=dropout)
         self.backbone = TimmBackbone(backbone, feature_nodes)
         if not train_backbone:
             self.backbone.freeze()
         channels = self.backbone.channels
-        self.reference = self.backbone.strides.index(stride)
+        self.reference = position_of_stride(self.backbone, stride)
         self.standardise = nn.ModuleList(nn.Identity() if train_backbone else Standardise(c) for c in channels)
         self.project = nn.ModuleList(nn.Conv2d(c, hidden[0], 1) for c in channels)
         layers: list[nn.Module] = [nn.ReLU(), nn.Dropout2d(dropout)]
@@ -83,7 +86,7 @@ class QuestNetwork(nn.Module):
             for project, standardise, m in zip(self.project, self.standardise, maps, strict=True)
         ]
         bias = self.centre_bias(size)
-        logits: Tensor = self.decoder(sum(levels[1:], levels[0])).float() + bias - bias.amax()
+        logits: Tensor = self.decoder(sum(levels[1:], levels[0])).float() + bias - bias.amax((-2, -1), keepdim=True)
         return logits
 
 

@@ -23,6 +23,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
@@ -61,6 +62,8 @@ class SalGANNetwork(nn.Module):
         decoder: tuple[tuple[int, ...], ...] = VGG16_DECODER,
     ) -> None:
         super().__init__()
+        check_range(1, 5, decoder=len(decoder))
+        check_range(1, 4096, **{f"decoder[{i}]": widths for i, widths in enumerate(decoder)})
         self.stride = 2 ** (5 - len(decoder))
         self.backbone = TimmBackbone(backbone, (16,), output_stride=output_stride)
         self.backbone.freeze(*frozen)

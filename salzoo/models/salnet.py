@@ -26,6 +26,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import StackedFeatures
 from salzoo.components.optimizers import caffe_sgd
@@ -128,6 +129,10 @@ class SalNetNetwork(nn.Module):
         deconvolution_gain: float = 1 / 16,
     ) -> None:
         super().__init__()
+        check_range(1, 8192, column=column)
+        check_range(1, 64, stride=stride)
+        check_range(0, 1, dropout=dropout)
+        check_range(-1e3, 1e3, deconvolution_gain=deconvolution_gain)
         self.features: VGGMStem | StackedFeatures
         if backbone == STEM:
             self.features = VGGMStem()

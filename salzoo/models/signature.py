@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from salzoo._schema import check_range
 from salzoo.components import filters
 from salzoo.components.training_free import TrainingFreeModel
 from salzoo.images.preprocess import Preprocess
@@ -31,6 +32,7 @@ class SignatureNetwork(nn.Module):
 
     def __init__(self, colour: Literal["lab", "rgb"] = "lab", blur: float = 0.045) -> None:
         super().__init__()
+        check_range(0, 1, blur=blur)
         self.colour = colour
         self.blur = blur
 
@@ -51,6 +53,7 @@ class Signature(TrainingFreeModel):
     network_class = SignatureNetwork
     default_preprocess = Preprocess((48, 64), "longest")
     differentiable = False  # signs: the gradient is 0 almost everywhere
+    no_graph = "it takes signs of numbers close to 0, which every runtime rounds in its own way"
 
 
 def cosines(size: int) -> Tensor:

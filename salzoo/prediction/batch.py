@@ -2,8 +2,8 @@
 
 The work is cut into units, each of which is done or not: one image to its files, or one shard (a webdataset tar of
 images, or a group of image files) to one tar of maps. A unit's files appear whole, then its line in the manifest; what
-has no line is done again. So a killed process loses no unit and doubles none, on one machine or on many that share a
-folder.
+has no line, or whose input has changed since, is done again. So a killed process loses no unit and doubles none, on one
+machine or on many that share a folder.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import json
 import logging
 import os
 import sys
-import tarfile
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -28,24 +27,29 @@ from torch import Tensor
 from tqdm import tqdm
 
 from salzoo._distributed import all_gather_object, in_torchrun, is_rank_zero, rank, torchrun, world_size
-from salzoo._io import whole, write_text
+from salzoo._io import hash_file, whole
+from salzoo.checkpoint.folder import find_checkpoint, read_config
+from salzoo.checkpoint.reference import FolderRef, StateRef, ZooRef, parse_reference
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
-from salzoo.errors import ImageError, RunError, SpecError
-from salzoo.images.read import IMAGE_SUFFIXES, read_bytes, to_tensor
+from salzoo.errors import DataError, ImageError, RunError, SpecError
+from salzoo.images.read import read_bytes, to_tensor
 from salzoo.images.saliency_map import SaliencyMap
+from salzoo.prediction import manifest
+from salzoo.prediction.archive import Shard
 from salzoo.prediction.files import (
-    SUFFIX,
-    Format,
     Source,
+    common_folder,
     make_folder,
+    name_of,
     predict_each,
     refuse_collisions,
     stream,
 )
+from salzoo.prediction.formats import SUFFIX, Format, encode, key_in_tar
+from salzoo.prediction.manifest import Entry, Unit
 
 Engine = Literal["local", "torchrun", "ray"]
-JOB, MANIFEST = "job.json", "manifest.jsonl"
 FILES_A_TASK = 32
 """Images that a Ray worker takes at once."""
 
@@ -63,6 +67,8 @@ class Job:
         batch_size: Images that go through the network at once.
         workers: Threads of each process that read and write.
         device: `auto`, `cpu` or `cuda`.
+        relative_to: Folder below which the folders of the inputs are kept; None takes the one common to all inputs.
+        crop: Arguments of `SaliencyMap.crop`, for the format `crop`.
     """
 
     model: str
@@ -73,32 +79,14 @@ class Job:
     batch_size: int = 8
     workers: int = 2
     device: str = "auto"
+    relative_to: str | None = None
+    crop: dict[str, Any] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class Unit:
-    """What is done as a whole: images to the tar `shard`, or one image to its own files if that is None."""
-
-    source: str
-    images: tuple[str, ...]
-    shard: str | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the manifest.
-
-    Args:
-        source: The unit: its image, its shard, or the name of its group.
-        files: Files that were written, relative to the output folder.
-        images: Number of images whose maps they hold.
-        failed: Reason for each image without a map.
-    """
-
-    source: str
-    files: tuple[str, ...] = ()
-    images: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
+    @property
+    def root(self) -> Path:
+        """Folder below which the folders of the inputs are kept, absolute."""
+        given = self.relative_to
+        return common_folder(self.inputs) if given is None else Path(os.path.abspath(os.path.expanduser(given)))
 
 
 def predict_many(job: Job, engine: Engine = "local", processes: int = 1) -> list[Entry]:
@@ -115,51 +103,110 @@ def predict_many(job: Job, engine: Engine = "local", processes: int = 1) -> list
         SpecError: If the folder holds another job, inputs are of two kinds, names collide, or an extra is missing.
         RunError: If processes were lost for good; what they did is kept, and the same call goes on.
     """
+    inputs = tuple(map(os.path.abspath, job.inputs))
+    job = replace(job, inputs=inputs, output=os.path.abspath(job.output))  # workers may have another working directory
     units = plan(job)
     if engine == "ray":
         _require("ray", "ray")
-    if units and units[0].shard is not None:
+    if units[0].is_shard:
         _require("webdataset", "shards")
+    common = _common(job)
     output = Path(job.output)
     make_folder(output)
-    _own_folder(job)
     if engine == "torchrun" and in_torchrun():
-        _share(job, units)
+        _work_here(job, common, units[rank() :: world_size()], engine, processes)
+        all_gather_object(rank())
     elif engine == "torchrun":
+        with manifest.joined(output, common, units):  # what is refused is told by this process, once
+            pass
         _launch(job, processes)
     else:
-        done = finished(output)
-        todo = [unit for unit in units if unit.source not in done]
-        entries = _with_ray(job, todo, processes) if engine == "ray" else work(job, todo)
-        append(output, tqdm(entries, total=len(todo), unit="unit", disable=None), "0")
-    return _merge(output, units, final=is_rank_zero())
+        _work_here(job, common, units, engine, processes)
+    if is_rank_zero():
+        manifest.merge(output, common, units)
+    return _entries(output, units)
+
+
+def _common(job: Job) -> dict[str, Any]:
+    """Return what is the same for all that work in one folder, whatever their inputs are."""
+    reference, weights, folder = parse_reference(job.model), None, None
+    if isinstance(reference, StateRef):
+        weights = hash_file(reference.path)
+    elif isinstance(reference, FolderRef):
+        folder = reference.path
+    elif isinstance(reference, ZooRef):  # of what is on the Hub nothing is known before it is fetched
+        folder = find_checkpoint(reference.spec.name, reference.tag)
+    if folder is not None:
+        config = read_config(folder)
+        what = [config.sha256, config.network, config.preprocess]
+        weights = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    common = {"model": job.model, "weights": weights, "formats": list(job.formats), "shard_size": job.shard_size}
+    return common | ({"crop": job.crop} if job.crop else {})
+
+
+def _work_here(job: Job, common: dict[str, Any], units: Sequence[Unit], engine: Engine, processes: int) -> None:
+    """Do what is not done of some units, and write what becomes of each into the manifest."""
+    output = Path(job.output)
+    before = manifest.entries(output)
+    todo = [unit for unit in units if not manifest.is_done(output, unit, before.get(unit.source))]
+    if not todo:
+        with manifest.own_folder(output, common):
+            return
+    with manifest.joined(output, common, todo) as part:
+        made = _with_ray(job, todo, processes) if engine == "ray" else work(job, todo)
+        for entry in tqdm(made, total=len(todo), unit="unit", disable=None if is_rank_zero() else True):
+            if old := before.get(entry.source):
+                for name in set(old.files) - set(entry.files):  # maps of what the input was before it changed
+                    (output / name).unlink(missing_ok=True)
+            manifest.append(part, entry)
+
+
+def _entries(output: Path, units: Sequence[Unit]) -> list[Entry]:
+    """Return what became of each unit.
+
+    Raises:
+        RunError: Of some of them nothing is known.
+    """
+    found = manifest.entries(output)
+    entries = [found[unit.source] for unit in units if unit.source in found]
+    if is_rank_zero() and (lost := len(units) - len(entries)):
+        raise RunError(f"{lost} of {len(units)} units are not done; the same command goes on with them.")
+    return entries
 
 
 def plan(job: Job) -> list[Unit]:
     """Cut the job into units, the same in every process.
 
     Raises:
-        SpecError: If inputs are of two kinds, or names collide.
+        SpecError: If there are no inputs, or of two kinds, or names collide.
     """
-    tars = [name for name in job.inputs if name.endswith(".tar")]
-    if tars:
-        if len(tars) < len(job.inputs):
+    if not job.inputs:
+        raise SpecError("there is nothing to predict: name at least one image or shard.")
+    if shards := sum(map(is_shard, job.inputs)):
+        if shards < len(job.inputs):
             raise SpecError("images and shards (.tar) are two jobs: give inputs of one kind.")
-        names = [Path(name).name for name in tars]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise SpecError(f"two shards are called {twice}: predict them into different folders.")
-        return [Unit(os.path.abspath(tar), (tar,), name) for tar, name in zip(tars, names, strict=True)]
-    refuse_collisions([Path(name) for name in job.inputs], Path(job.output), job.formats)
-    if job.shard_size is None:
-        return [Unit(os.path.abspath(name), (name,)) for name in job.inputs]
-    starts = range(0, len(job.inputs), job.shard_size)
-    groups = [job.inputs[start : start + job.shard_size] for start in starts]
-    return [Unit(f"maps-{i:06d} {_digest(group)}", group, f"maps-{i:06d}.tar") for i, group in enumerate(groups)]
+        suffixes = [".tar"]
+    else:
+        suffixes = [SUFFIX[kind] for kind in job.formats]
+    inputs = list(dict.fromkeys(map(os.path.abspath, job.inputs)))  # each once
+    root = job.root
+    refuse_collisions(inputs, Path(job.output), suffixes, root)
+    if shards or job.shard_size is None:
+        files = (tuple(name_of(path, root) + suffix for suffix in suffixes) for path in inputs)
+        return [Unit(path, (path,), names, shards > 0) for path, names in zip(inputs, files, strict=True)]
+    groups = [tuple(inputs[start : start + job.shard_size]) for start in range(0, len(inputs), job.shard_size)]
+    names = [f"maps-{i:06d}-{_digest(group, root)}.tar" for i, group in enumerate(groups)]
+    return [Unit(name, group, (name,), True) for name, group in zip(names, groups, strict=True)]
 
 
-def _digest(names: Sequence[str]) -> str:
-    """Return what changes with the images of a group, so that other images under its name are another unit."""
-    return hashlib.sha256("\n".join(map(os.path.abspath, names)).encode()).hexdigest()[:12]
+def is_shard(name: str) -> bool:
+    """Whether an input is a shard, by its name."""
+    return name.lower().endswith(".tar")
+
+
+def _digest(paths: Sequence[str], root: Path) -> str:
+    """Return what changes with the images of a group and with their keys, so that each group has a tar of its own."""
+    return hashlib.sha256("\n".join([str(root), *paths]).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def _require(module: str, extra: str) -> None:
@@ -177,160 +224,101 @@ def work(job: Job, units: Sequence[Unit], model: SaliencyModel | None = None) ->
     """
     if not units:
         return
-    model = model or load(job.model, device=job.device)
-    if units[0].shard is not None:
+    model, root = model or load(job.model, device=job.device), job.root
+    if units[0].is_shard:
         for unit in units:
-            try:
-                yield _shard(job, model, unit)
-            except (OSError, tarfile.TarError, ValueError) as error:  # ValueError: webdataset's of a broken tar
-                why = error.strerror if isinstance(error, OSError) else error.args[0]  # webdataset adds more to args
-                yield Entry(unit.source, failed={unit.source: f"{type(error).__name__}: {why}"})
+            yield _shard(job, model, unit, root)
         return
-    paths = [Path(unit.images[0]) for unit in units]
+    stamps: dict[str, manifest.Stamp] = {}
+
+    def paths() -> Iterator[Path]:
+        for unit in units:
+            stamps[unit.source] = manifest.stamp(unit.source)  # before it is read
+            yield Path(unit.source)
+
+    output = Path(job.output)
     for outcome in predict_each(
-        model, paths, Path(job.output), formats=job.formats, batch_size=job.batch_size, workers=job.workers
+        model,
+        paths(),
+        output,
+        formats=job.formats,
+        batch_size=job.batch_size,
+        workers=job.workers,
+        root=root,
+        crop=job.crop,
     ):
-        source, files = os.path.abspath(outcome.image), tuple(path.name for path in outcome.files)
+        source = str(outcome.image)
+        files = tuple(path.relative_to(output).as_posix() for path in outcome.files)
         failed = {} if outcome.error is None else {source: outcome.error}
-        yield Entry(source, files, 1 - len(failed), failed)
+        yield Entry(source, files, 1 - len(failed), failed, {source: stamps.pop(source)})
 
 
-def finished(output: Path) -> dict[str, Entry]:
-    """Return the units whose files are there, by source. What failed without a file is tried again."""
-    return {
-        source: entry
-        for source, entry in _entries(output).items()
-        if entry.files and all((output / name).is_file() for name in entry.files)
-    }
-
-
-def append(output: Path, entries: Iterable[Entry], part: str) -> None:
-    """Write entries into a part of the manifest, a line each as it comes."""
-    path = output / f"manifest.{part}.jsonl"
-    with path.open("ab") as file:
-        if file.tell() and not path.read_bytes().endswith(b"\n"):
-            file.write(b"\n")  # ends the line that a killed process left unfinished
-        for entry in entries:
-            file.write((json.dumps(asdict(entry)) + "\n").encode())
-            file.flush()
-
-
-def _entries(output: Path) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
-    for path in sorted(output.glob("manifest*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                content = json.loads(line)
-            except ValueError:
-                continue  # an unfinished line
-            entry = Entry(**{**content, "files": tuple(content["files"])})
-            if entry.files or entry.source not in found:
-                found[entry.source] = entry
-    return found
-
-
-def _merge(output: Path, units: Sequence[Unit], *, final: bool) -> list[Entry]:
-    """Return the entries of the job in the order of its units; in one process write them as one manifest."""
-    found = _entries(output)
-    entries = [found[unit.source] for unit in units if unit.source in found]
-    if final:
-        if lost := len(units) - len(entries):
-            raise RunError(f"{lost} of {len(units)} units are not done; the same command goes on with them.")
-        write_text(output / MANIFEST, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
-        for left in [
-            *output.glob("manifest.*.jsonl"),
-            *output.glob(".*.part"),
-        ]:  # the latter are what killed processes left
-            left.unlink()
-    return entries
-
-
-def _own_folder(job: Job) -> None:
-    """Write what the job is, or check that the folder's is the same."""
-    path = Path(job.output) / JOB
-    own = {"model": job.model, "formats": list(job.formats), "shard_size": job.shard_size}
-    if not path.exists() and not is_rank_zero():
-        return  # the first process writes it
-    if not path.exists():
-        write_text(path, json.dumps(own, indent=2) + "\n")
-        return
-    there = json.loads(path.read_text(encoding="utf-8"))
-    if there != own:
-        raise SpecError(f"{path.parent} holds another job, {there}; this one is {own}: choose another folder.")
-
-
-def _shard(job: Job, model: SaliencyModel, unit: Unit) -> Entry:
+def _shard(job: Job, model: SaliencyModel, unit: Unit, root: Path) -> Entry:
     """Write one tar of maps, whole or not at all."""
+    stamps = {path: manifest.stamp(path) for path in unit.inputs}
+    shard = Shard(unit.source) if is_shard(unit.inputs[0]) else None
+    sources = _files(unit.inputs, root) if shard is None else _members(shard)
+    target = Path(job.output, unit.files[0])
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        count, failed = _write_tar(job, model, sources, target)
+    except (DataError, OSError, MemoryError) as error:
+        why = f"cannot write {target}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        return Entry(unit.source, failed={unit.source: why or "out of memory"}, inputs=stamps)
+    return Entry(unit.source, unit.files, count, failed, stamps, () if shard is None else tuple(shard.left_out))
+
+
+Named = tuple[str, str]
+"""What an image is called in messages, and the key of its maps in a tar."""
+
+
+def _write_tar(
+    job: Job, model: SaliencyModel, sources: Iterable[Source[Named]], target: Path
+) -> tuple[int, dict[str, str]]:
+    """Write the maps of some images into one tar; return their number, and why others have none."""
     import webdataset
 
-    assert unit.shard is not None
-    output, failed, count = Path(job.output), dict[str, str](), 0
+    failed, count = dict[str, str](), 0
     with (
-        whole(output / unit.shard) as part,
+        whole(target) as part,
         part.open("wb") as file,
-        webdataset.TarWriter(file, encoder=False, mtime=0) as tar,
+        webdataset.TarWriter(file, encoder=False, mtime=0, format="PAX_FORMAT") as tar,  # names of any length
         ThreadPoolExecutor(job.workers) as pool,
     ):
-        pending: deque[tuple[str, Future[dict[str, bytes]]]] = deque()
+        pending: deque[tuple[Named, Future[dict[str, bytes]]]] = deque()
 
         def write(keep: int) -> int:
             written = 0
             while len(pending) > keep:
-                key, future = pending.popleft()
+                (label, key), future = pending.popleft()
                 try:
                     tar.write({"__key__": key, **future.result()})
                     written += 1
                 except ImageError as error:
-                    failed[key] = str(error)
+                    failed[label] = str(error)
             return written
 
-        is_tar = unit.images[0].endswith(".tar")
-        sources = _members(unit.images[0]) if is_tar else _files(unit.images)
-        for key, result in stream(model, sources, pool, job.batch_size):
+        for named, result in stream(model, sources, pool, job.batch_size):
             if isinstance(result, ImageError):
-                failed[key] = str(result)
+                failed[named[0]] = str(result)
             else:
-                image, saliency_map = result
-                pending.append((key, pool.submit(_encode, saliency_map, image, job.formats)))
+                image, saliency_map, _ = result
+                pending.append((named, pool.submit(_encode, saliency_map, image, job)))
             count += write(job.batch_size)
         count += write(0)
-    return Entry(unit.source, (unit.shard,), count, failed)
+    return count, failed
 
 
-def _encode(saliency_map: SaliencyMap, image: Tensor, formats: Sequence[Format]) -> dict[str, bytes]:
-    encoded = {}
-    for kind in formats:
-        ground = image if kind == "overlay" else None
-        suffix = SUFFIX[kind].replace("_overlay", "")
-        key = suffix[1:] if ground is None else f"{kind}{suffix}"
-        encoded[key] = bytes(saliency_map.encode(suffix, image=ground))
-    return encoded
+def _encode(saliency_map: SaliencyMap, image: Tensor, job: Job) -> dict[str, bytes]:
+    return {key_in_tar(kind): encode(kind, saliency_map, image, job.crop) for kind in job.formats}
 
 
-def _files(paths: Sequence[str]) -> Iterator[Source[str]]:
-    return ((Path(path).stem, partial(to_tensor, path)) for path in paths)
+def _files(paths: Sequence[str], root: Path) -> Iterator[Source[Named]]:
+    return (((path, name_of(path, root)), partial(to_tensor, path)) for path in paths)
 
 
-def _members(shard: str) -> Iterator[Source[str]]:
-    """Yield the images of a webdataset shard under their keys."""
-    from webdataset.tariterators import group_by_keys, tar_file_expander
-
-    with open(shard, "rb") as file:
-        for sample in group_by_keys(tar_file_expander([{"url": shard, "stream": file}])):
-            for extension in sample:
-                if f".{extension.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES:
-                    yield sample["__key__"], partial(read_bytes, sample[extension], f"{shard}:{sample['__key__']}")
-                    break
-
-
-def _share(job: Job, units: Sequence[Unit]) -> None:
-    """Do this process's share under torchrun, and wait until all have done theirs."""
-    done = finished(Path(job.output))
-    # Shared out first, as other processes are at work already and finish units meanwhile.
-    share = [unit for unit in units[rank() :: world_size()] if unit.source not in done]
-    entries = tqdm(work(job, share), total=len(share), unit="unit", disable=None if is_rank_zero() else True)
-    append(Path(job.output), entries, f"{rank()}")
-    all_gather_object(rank())
+def _members(shard: Shard) -> Iterator[Source[Named]]:
+    return (((key, key), partial(read_bytes, data, f"{shard.path}:{key}")) for key, data in shard.images())
 
 
 def _launch(job: Job, processes: int) -> None:
@@ -349,8 +337,8 @@ class Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Do the units of a batch; units and entries are JSON."""
-        units = [Unit(**json.loads(text)) for text in batch["unit"]]
-        return {"entry": [json.dumps(asdict(entry)) for entry in work(self.job, units, self.model)]}
+        units = [manifest.unit_from_json(text) for text in batch["unit"]]
+        return {"entry": [manifest.to_line(entry) for entry in work(self.job, units, self.model)]}
 
 
 def _with_ray(job: Job, units: Sequence[Unit], processes: int) -> Iterator[Entry]:
@@ -359,9 +347,7 @@ def _with_ray(job: Job, units: Sequence[Unit], processes: int) -> Iterator[Entry
     import ray
     import torch
 
-    if not units:
-        return
-    size = 1 if units[0].shard is not None else FILES_A_TASK
+    size = 1 if units[0].is_shard else FILES_A_TASK
     if not ray.is_initialized():
         here: dict[str, Any] = {"num_cpus": processes + 1, "include_dashboard": False}
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **({} if "RAY_ADDRESS" in os.environ else here))
@@ -373,8 +359,9 @@ def _with_ray(job: Job, units: Sequence[Unit], processes: int) -> Iterator[Entry
         Worker, fn_constructor_args=(job,), batch_size=size, compute=pool, num_cpus=1, num_gpus=gpus
     )
     for row in done.iter_rows():
-        content = json.loads(row["entry"])
-        yield Entry(**{**content, "files": tuple(content["files"])})
+        entry = manifest.from_line(row["entry"])
+        assert entry is not None
+        yield entry
 
 
 if __name__ == "__main__":

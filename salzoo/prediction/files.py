@@ -2,55 +2,95 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from salzoo._io import whole, write_text
 from salzoo.components.saliency_model import SaliencyModel, evaluating
-from salzoo.errors import ImageError, SpecError
+from salzoo.errors import ImageError, SalzooError, SpecError
+from salzoo.images.areas import Region
 from salzoo.images.read import to_tensor
 from salzoo.images.saliency_map import SaliencyMap
+from salzoo.prediction.areas import TABLE, AreaFile, to_csv
+from salzoo.prediction.formats import SUFFIX, Format, encode
 
 Key = TypeVar("Key")
 Source = tuple[Key, Callable[[], Tensor]]
 """What an image is called, and what decodes it."""
-Predicted = tuple[Key, tuple[Tensor, SaliencyMap] | ImageError]
-"""What an image is called, and its pixels and map, or why there are none."""
-Format = Literal["png", "npy", "tiff", "overlay"]
+NO_CROP: Mapping[str, Any] = MappingProxyType({})
 BATCH_PIXELS = 50_000_000
 """Most pixels that wait, or go through the network, together: large images come in smaller batches."""
-SUFFIX: dict[Format, str] = {"png": ".png", "npy": ".npy", "tiff": ".tiff", "overlay": "_overlay.jpg"}
 
 
-@dataclass
-class PredictionReport:
-    """What became of each image.
+class Done(NamedTuple):
+    """An image and its map.
 
-    Args:
-        written: Files that were written.
-        failed: Path and reason of each image that could not be read or whose map could not be written.
+    Attributes:
+        image: (3, H, W) RGB.
+        saliency_map: Its map.
+        seconds: Time of its batch in the network, divided by the images of the batch.
     """
 
-    written: list[Path] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
+    image: Tensor
+    saliency_map: SaliencyMap
+    seconds: float
+
+
+Predicted = tuple[Key, Done | ImageError]
+"""What an image is called, and its pixels and map, or why there are none."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image: its files, or why there are none."""
+    """What became of one image: its files, or why there are none.
+
+    Args:
+        image: Its path.
+        files: What was written.
+        error: Why nothing was.
+        size: (height, width) in pixels.
+        peak: (x, y) of the pixel with the highest density; None if it is the same everywhere.
+        seconds: As in `Done`.
+        regions: What its areas of interest get, if some are asked for.
+    """
 
     image: Path
     files: tuple[Path, ...] = ()
     error: str | None = None
+    size: tuple[int, int] | None = None
+    peak: tuple[int, int] | None = None
+    seconds: float | None = None
+    regions: Mapping[str, Region] | None = None
+
+
+@dataclass
+class PredictionReport:
+    """What became of each image, in the order of the images."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def written(self) -> list[Path]:
+        """The files that were written."""
+        return [path for outcome in self.outcomes for path in outcome.files]
+
+    @property
+    def failed(self) -> dict[Path, str]:
+        """Path and reason of each image that could not be read or whose map could not be written."""
+        return {outcome.image: outcome.error for outcome in self.outcomes if outcome.error is not None}
 
 
 def predict_files(
@@ -62,10 +102,15 @@ def predict_files(
     batch_size: int = 8,
     workers: int = 2,
     progress: bool | None = None,
+    relative_to: Path | None = None,
+    crop: Mapping[str, Any] = NO_CROP,
+    areas: AreaFile | None = None,
 ) -> PredictionReport:
-    """Predict images and write a file for each format: `<stem>.png`, `.npy`, `.tiff`, `<stem>_overlay.jpg`.
+    """Predict images and write a file for each format: its stem and what `salzoo.prediction.formats.SUFFIX` says.
 
-    An image that cannot be read is reported, and the rest goes on. Every file appears whole or not at all.
+    Images of several folders keep those below the one that is common to all: of `cat/001.jpg` and `dog/001.jpg` the
+    maps are `cat/001.png` and `dog/001.png`. An image that cannot be read is reported, and the rest goes on. Every file
+    appears whole or not at all.
 
     Args:
         model: The model, on the device where it is to run.
@@ -75,18 +120,35 @@ def predict_files(
         batch_size: Images that go through the network at once.
         workers: Threads that read and write.
         progress: Whether to show a progress bar; None shows one in a terminal.
+        relative_to: Folder below which the folders of the images are kept; None takes the one common to all.
+        crop: Arguments of `SaliencyMap.crop`, for the format `crop`.
+        areas: Areas of interest of the images, of which one table is written beside the maps.
 
     Raises:
         SpecError: If two images would write the same file, a map would replace an image, or the folder cannot be made.
     """
-    refuse_collisions(paths, output, formats)
+    root = common_folder(paths) if relative_to is None else relative_to.absolute()
+    refuse_collisions(paths, output, [SUFFIX[kind] for kind in formats], root)
     make_folder(output)
-    outcomes = predict_each(model, paths, output, formats=formats, batch_size=batch_size, workers=workers)
+    outcomes = predict_each(
+        model,
+        paths,
+        output,
+        formats=formats,
+        batch_size=batch_size,
+        workers=workers,
+        root=root,
+        crop=crop,
+        areas=areas,
+    )
     report = PredictionReport()
     for outcome in tqdm(outcomes, total=len(paths), unit="image", disable=None if progress is None else not progress):
-        report.written += outcome.files
-        if outcome.error is not None:
-            report.failed[outcome.image] = outcome.error
+        report.outcomes.append(outcome)
+    places = {path: place for place, path in enumerate(paths)}
+    report.outcomes.sort(key=lambda outcome: places[outcome.image])  # what failed is told at once, before what waits
+    if areas is not None:
+        found = {Path(os.path.relpath(each.image, root)).as_posix(): each.regions or {} for each in report.outcomes}
+        write_text(output / TABLE, to_csv(found))
     return report
 
 
@@ -98,17 +160,32 @@ def predict_each(
     formats: Sequence[Format],
     batch_size: int,
     workers: int,
+    root: Path | None = None,
+    crop: Mapping[str, Any] = NO_CROP,
+    areas: AreaFile | None = None,
 ) -> Iterator[Outcome]:
-    """Yield what became of each image as soon as its files are on the disk; see `predict_files`."""
+    """Yield what became of each image as soon as its files are on the disk; see `predict_files`.
+
+    Args:
+        model: As in `predict_files`, like all others but `root`.
+        paths: Files of the images, which need not all be known yet.
+        output: Folder for the maps, which exists.
+        formats: Formats of the maps.
+        batch_size: Images that go through the network at once.
+        workers: Threads that read and write.
+        root: Folder below which the folders of the images are kept; None keeps none.
+        crop: As in `predict_files`.
+        areas: As in `predict_files`; no table is written.
+    """
+    writer = _Writer(output, root, formats, crop, areas)
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        pending: deque[tuple[Path, Future[tuple[Path, ...]]]] = deque()
+        pending: deque[tuple[Path, Future[Outcome]]] = deque()
         sources = ((path, partial(to_tensor, path)) for path in paths)
         for path, result in stream(model, sources, pool, batch_size):
             if isinstance(result, ImageError):
                 yield Outcome(path, error=str(result))
                 continue
-            image, saliency_map = result
-            pending.append((path, pool.submit(_write, saliency_map, image, output / path.stem, formats)))
+            pending.append((path, pool.submit(writer.write, path, result)))
             while len(pending) > batch_size:
                 yield _outcome(*pending.popleft())
         while pending:
@@ -159,12 +236,26 @@ def _lanes(model: SaliencyModel, batch_size: int) -> Iterator[tuple[ThreadPoolEx
 
 
 def _infer(model: SaliencyModel, batch: list[tuple[Key, Tensor | ImageError]]) -> list[Predicted[Key]]:
-    """Run one batch in this thread; what could not be read stays what it is."""
+    """Run one batch in this thread; what could not be read stays what it is.
+
+    Where the batch fails, each image goes alone, so that the one that is to blame is named and the others have maps.
+    """
     images = [image for _, image in batch if not isinstance(image, ImageError)]
-    densities = iter(model.log_densities(images))
-    return [
-        (key, image if isinstance(image, ImageError) else (image, SaliencyMap(next(densities)))) for key, image in batch
-    ]
+    start = time.perf_counter()
+    try:
+        maps = iter([SaliencyMap(density) for density in model.log_densities(images)])
+    except (SalzooError, RuntimeError, ValueError, MemoryError) as error:
+        if len(batch) > 1:
+            return [predicted for one in batch for predicted in _infer(model, [one])]
+        return [(batch[0][0], ImageError(f"the model fails on it: {_reason(error)}"))]
+    seconds = (time.perf_counter() - start) / max(len(images), 1)
+    return [(key, image if isinstance(image, ImageError) else Done(image, next(maps), seconds)) for key, image in batch]
+
+
+def _reason(error: BaseException) -> str:
+    """Return in one line why something failed."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+    return said or type(error).__name__
 
 
 def _batches(
@@ -194,21 +285,44 @@ def make_folder(output: Path) -> None:
         raise SpecError(f"cannot make the folder {output}: {error.strerror}; choose another.") from error
 
 
-def refuse_collisions(paths: Sequence[Path], output: Path, formats: Sequence[Format]) -> None:
+def common_folder(paths: Iterable[str | Path]) -> Path:
+    """Return the innermost folder that holds all files, absolute."""
+    folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
+    return Path(os.path.commonpath(folders)) if folders else Path.cwd()
+
+
+def name_of(path: str | Path, root: Path | None) -> str:
+    """Return what the maps of a file are called, without their suffix: its path below `root`, or its own name alone."""
+    kept = os.path.basename(path) if root is None else os.path.relpath(os.path.abspath(path), root)
+    return Path(kept).with_suffix("").as_posix()
+
+
+def refuse_collisions(paths: Sequence[str | Path], output: Path, suffixes: Sequence[str], root: Path) -> None:
     """Check that no two images would write the same file, and that no map would replace an image.
+
+    Args:
+        paths: The images, or the shards; each once.
+        output: Folder for the maps.
+        suffixes: What follows the name of each in those of its files.
+        root: Folder below which the folders of the images are kept.
 
     Raises:
         SpecError: If they would; the message names them.
     """
-    images = {path.resolve() for path in paths}
-    targets = (output / (path.stem + SUFFIX[kind]) for path in paths for kind in formats)
-    if lost := next((target for target in targets if target.resolve() in images), None):
-        raise SpecError(f"the map {lost} would replace the image: choose another output folder than {output}.")
-    seen: dict[str, Path] = {}
+    inputs = {os.path.realpath(path) for path in paths}
+    seen: dict[str, str | Path] = {}
     for path in paths:
-        if other := seen.get(path.stem):
-            raise SpecError(f"{other} and {path} would both write {path.stem}.*: rename one, or predict them apart.")
-        seen[path.stem] = path
+        name = name_of(path, root)
+        if name.startswith("../"):
+            raise SpecError(f"{path} is not below {root}: give --relative-to a folder that holds all inputs.")
+        if other := seen.get(name):
+            raise SpecError(f"{other} and {path} would both write {name}.*: rename one, or predict them apart.")
+        seen[name] = path
+        if lost := next((s for s in suffixes if os.path.realpath(output / (name + s)) in inputs), None):
+            raise SpecError(
+                f"the map {output / (name + lost)} would replace the image or shard of that name: "
+                f"choose another output folder than {output}."
+            )
 
 
 def _read_ahead(
@@ -232,19 +346,38 @@ def _read_ahead(
             yield key, future.result()
         except ImageError as error:
             yield key, error
+        except (OSError, MemoryError) as error:  # whatever it is, it is this image's alone
+            yield key, ImageError(f"cannot be read: {_reason(error)}")
 
 
-def _write(saliency_map: SaliencyMap, image: Tensor, stem: Path, formats: Sequence[Format]) -> tuple[Path, ...]:
-    written = []
-    for kind in formats:
-        path = stem.with_name(stem.name + SUFFIX[kind])
-        saliency_map.save(path, image=image if kind == "overlay" else None)
-        written.append(path)
-    return tuple(written)
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the files of one image; arguments as in `predict_each`."""
+
+    output: Path
+    root: Path | None
+    formats: Sequence[Format]
+    crop: Mapping[str, Any]
+    areas: AreaFile | None
+
+    def write(self, path: Path, done: Done) -> Outcome:
+        regions = None if self.areas is None else self.areas.regions(path, done.saliency_map)
+        stem, files = self.output / name_of(path, self.root), []
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for kind in self.formats:
+            file = stem.with_name(stem.name + SUFFIX[kind])
+            data = encode(kind, done.saliency_map, done.image, self.crop)
+            with whole(file) as part:
+                part.write_bytes(data)
+            files.append(file)
+        size, peak = done.saliency_map.shape, done.saliency_map.peak
+        return Outcome(path, tuple(files), None, size, peak, done.seconds, regions)
 
 
-def _outcome(path: Path, future: Future[tuple[Path, ...]]) -> Outcome:
+def _outcome(path: Path, future: Future[Outcome]) -> Outcome:
     try:
-        return Outcome(path, future.result())
-    except (OSError, ImageError) as error:
-        return Outcome(path, error=f"cannot write its map: {error}")
+        return future.result()
+    except (OSError, MemoryError) as error:
+        return Outcome(path, error=f"cannot write its map: {_reason(error)}")
+    except ImageError as error:
+        return Outcome(path, error=str(error))

@@ -19,7 +19,7 @@ from salzoo.studies.loss_study import COMBINED, SCORED, SINGLE, SIZE, Result, gr
 try:
     from matplotlib.figure import Figure
 except ImportError as error:  # before an hour of training, not after it
-    raise SpecError('the figures of the study need matplotlib: pip install "salzoo[study]".') from error
+    raise SpecError('the figures of the study need matplotlib: pip install "salzoo[figures]".') from error
 
 JETLEY = ("bhattacharyya", "kl", "chi_square", "total_variation", "cosine", "mse", "huber")
 """The five distances of Jetley et al. (2016), and their two baselines."""
@@ -188,7 +188,10 @@ def _draw(axes: Any, results: Sequence[Result], names: Sequence[str], title: str
         curves = [r.curve for r in results if r.trial.loss == loss]
         steps = [step for step, _ in curves[0]]
         auc = np.array([[value for _, value in curve] for curve in curves])
-        (line,) = axes.plot(steps, auc.mean(0), label=loss, linestyle="--" if loss in ("mse", "huber") else "-")
+        style: dict[str, Any] = {"linestyle": "--" if loss in ("mse", "huber") else "-"}
+        if len(steps) == 1:  # of one step there is no line to see
+            style = {"marker": "o"}
+        (line,) = axes.plot(steps, auc.mean(0), label=loss, **style)
         axes.fill_between(steps, auc.min(0), auc.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
 
 

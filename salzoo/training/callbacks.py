@@ -44,7 +44,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         part = place.with_name(f".{place.name}.part")
         try:
             with part.open("wb") as file:
-                file.write(content.getbuffer())
+                file.write(content.getvalue())
                 file.flush()
                 os.fsync(file.fileno())
             if place.name == LAST and place.exists():

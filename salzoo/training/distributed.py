@@ -25,19 +25,25 @@ T = TypeVar("T")
 
 
 def launched() -> dict[str, Any]:
-    """Return the trainer's arguments for the processes that torchrun or SLURM started, nothing if none did.
-
-    Lightning's own response to SLURM's warning, a checkpoint in the middle of an epoch, is switched off;
-    `SignalHandler` takes its place.
-    """
+    """Return the trainer's arguments for the processes that torchrun or SLURM started, nothing if none did."""
     if TorchElasticEnvironment.detect():
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         return {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices}
     if SLURMEnvironment.detect():
         nodes = int(os.environ.get("SLURM_NNODES", 1))
         devices = int(os.environ.get("SLURM_NTASKS_PER_NODE", int(os.environ["SLURM_NTASKS"]) // nodes))
-        return {"devices": devices, "num_nodes": nodes, "plugins": [SLURMEnvironment(auto_requeue=False)]}
+        return {"devices": devices, "num_nodes": nodes}
     return {}
+
+
+def environment() -> list[SLURMEnvironment]:
+    """Return the plugin for the processes that SLURM started, nothing if it did not, or torchrun did within it.
+
+    Lightning's own response to SLURM's warning, a checkpoint in the middle of an epoch, is switched off;
+    `SignalHandler` takes its place.
+    """
+    slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if slurm else []
 
 
 class SignalHandler(Callback):
@@ -128,7 +134,10 @@ def statement(trainer: Trainer, model: LightningModule) -> str:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     each, processes = data.batch_size, trainer.world_size
     accumulated = trainer.accumulate_grad_batches * accumulation(model)
-    rates = {group.get("max_lr", group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups}
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    rates = {
+        group.get("max_lr", group.get("initial_lr", group["lr"])) for group in groups
+    }  # the scheduler's, not now's
     device = model.device.type
     lines = [
         f"{processes} x {device} on {trainer.num_nodes} node(s), precision {trainer.precision}, "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,16 +18,17 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from salzoo._io import write_text
 from salzoo.checkpoint.config import CONFIG, Config
-from salzoo.components.layers import CentreBias, best_bandwidth
+from salzoo.components.layers import FrameDensity, best_bandwidth
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel, evaluating
-from salzoo.data import FixationDataset, SaliencyDataModule
+from salzoo.data import FixationDataset, Item, SaliencyDataModule
 from salzoo.data.base import Batch, EvalBatch, Split
+from salzoo.data.folds import fold_of
 from salzoo.errors import DatasetNotFoundError, SpecError
-from salzoo.evaluation.scoring import evaluate, predictor
+from salzoo.evaluation.scoring import Predictor, evaluate, overlap, predictor
 from salzoo.evaluation.table import Table
-from salzoo.metrics import METRICS
 from salzoo.registry import ModelSpec, read_spec
 from salzoo.training.fit import Run, export, parse
 
@@ -34,6 +37,8 @@ FEW_IMAGES, FEW_VALIDATION = 20, 5
 """With fewer training images there is a warning; with fewer validation images, training images are used for them."""
 CACHED_IMAGES = 500
 """Up to so many training images, the maps of a frozen backbone are cached in memory: some megabytes an image."""
+FOLDS = "folds"
+"""Folder of the models and scores of a cross-validation."""
 RATE = 1e-3
 PATIENCE = 4
 
@@ -49,6 +54,8 @@ class Finetuning:
             `--data.batch_size`, `--data.sets` and `--data.root`).
         command: The command as typed, for the record.
         license: SPDX identifier of the resulting weights; None takes that of the initial weights.
+        folds: Number of folds of a cross-validation, which scores every image by a model that did not see it. The
+            models of the folds and the scores are in `folds/` of the output; the checkpoint is trained on all images.
     """
 
     name: str
@@ -56,6 +63,7 @@ class Finetuning:
     options: Sequence[str] = ()
     command: str = ""
     license: str | None = None
+    folds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,8 @@ class Adapted:
     tables: tuple[Table, ...]
 
     def to_text(self) -> str:
-        """Return the tables, and under each the differences with their 95 % intervals over images."""
-        return "\n\n".join(f"{table.to_markdown()}\n\n{gains(table)}" for table in self.tables)
+        """Return the tables, and under each what changed, in numbers and in words."""
+        return "\n\n".join(f"{table.to_markdown()}\n\n{table.compare('after', 'before')}" for table in self.tables)
 
 
 def finetune(job: Finetuning) -> Adapted | None:
@@ -98,9 +106,26 @@ def finetune(job: Finetuning) -> Adapted | None:
         )
     if parent.config is None or parent.config.sha256 is None:
         raise SpecError(f"{job.name} has nothing to learn: `salzoo.load({job.name!r})` is ready to use.")
-    origin = parent.config
+    if job.folds:
+        return _cross_validate(job, parent)
+    cli = _adapt(job, parent)
+    if cli is None:
+        return None
+    folder = _folder(job, parent)
+    if not cli.trainer.is_global_zero:
+        return Adapted(folder, ())
+    return Adapted(folder, tuple(_compare(parent, load(folder), cli.datamodule)))  # of what was written, in float16
+
+
+def _folder(job: Finetuning, parent: SaliencyModel) -> Path:
+    origin = cast("Config", parent.config)
+    return job.output / f"{origin.model}.{origin.tag}"
+
+
+def _adapt(job: Finetuning, parent: SaliencyModel) -> LightningCLI | None:
+    """Train, and write the checkpoint folder; return what was trained with which data, None after a rehearsal."""
+    origin, folder = cast("Config", parent.config), _folder(job, parent)
     spec = read_spec(origin.model)
-    folder = job.output / f"{origin.model}.{origin.tag}"
     if (folder / CONFIG).exists():
         raise SpecError(f"{folder} holds a checkpoint already: choose another folder than {job.output}.")
     run = Run(spec, origin.tag, job.output, job.options, None, job.command, job.license or str(origin.license))
@@ -115,20 +140,51 @@ def finetune(job: Finetuning) -> Adapted | None:
     if cli.config["trainer"]["fast_dev_run"]:
         return None
     model.cpu().eval()
-    if not cli.trainer.is_global_zero:
+    if cli.trainer.is_global_zero:
+        export(cli, run, origin)
+    return cli
+
+
+def _cross_validate(job: Finetuning, parent: SaliencyModel) -> Adapted | None:
+    """Adapt once for each fold to all other images, once to all of them, and score each image by its fold's model."""
+    folder, folds = _folder(job, parent), cast("int", job.folds)
+    if folder.exists() or (job.output / FOLDS).exists():
+        raise SpecError(f"{job.output} holds a checkpoint already: choose another folder.")
+    for fold in range(1, folds + 1):
+        rank_zero_info(f"Fold {fold} of {folds}:")
+        if _adapt(_in_fold(job, fold), parent) is None:
+            return None
+    rank_zero_info("All images:")
+    cli = _adapt(_in_fold(job, 0), parent)
+    if cli is None or not cli.trainer.is_global_zero:
         return Adapted(folder, ())
-    export(cli, run, origin)
-    return Adapted(folder, tuple(_compare(parent, load(folder), data)))  # of what was written, in half precision
+    return Adapted(folder, (_score_folds(job, parent, cli.datamodule),))
 
 
-def gains(table: Table) -> str:
-    """Return what `after` changed against `before`, metric by metric, with paired 95 % intervals over images."""
-    lines = [f"after - before, with the 95 % interval over {len(table.images)} images (* zero is outside):"]
-    for name, (mean, low, high) in table.gain("after", "before").items():
-        better = "higher" if METRICS[name].higher_is_better else "lower"
-        star = " " if low <= 0 <= high else "*"
-        lines.append(f"  {name:10} {mean:+.4f}  [{low:+.4f}, {high:+.4f}] {star} {better} is better")
-    return "\n".join(lines)
+def _in_fold(job: Finetuning, fold: int) -> Finetuning:
+    options = (*job.options, f"--data.folds={job.folds}", f"--data.fold={fold}")
+    return replace(job, output=job.output / FOLDS / str(fold) if fold else job.output, options=options)
+
+
+def _score_folds(job: Finetuning, parent: SaliencyModel, data: SaliencyDataModule) -> Table:
+    """Score every image by the model of its fold, write the scores, and return the table."""
+    (train,) = data.datasets("train")
+    everything = train.sibling("all")
+    folds = fold_of(everything.names, cast("int", job.folds), data.seed)
+
+    @lru_cache(maxsize=10)
+    def model(fold: int) -> Predictor:
+        return predictor(load(_folder(_in_fold(job, fold), parent)))
+
+    def after(index: int, item: Item) -> Any:
+        return model(folds[item["name"]])(index, item)
+
+    note = "Each image is scored by the model of its fold, which did not see it; the checkpoint is trained on all."
+    rows = {"before": predictor(parent), "after": after}
+    table = evaluate(rows, everything, baselines=("gold", "centre_bias_train"), folds=folds, notes=(note,))
+    write_text(job.output / FOLDS / "scores.csv", table.to_csv())
+    write_text(job.output / FOLDS / "scores.json", json.dumps(table.to_json(), indent=2) + "\n")
+    return table
 
 
 def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
@@ -148,7 +204,7 @@ def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
 
 def refit_centre_bias(model: SaliencyModel, data: SaliencyDataModule) -> None:
     """Fit every centre bias in the network to the training fixations, with the likeliest bandwidth."""
-    layers = [module for module in model.network.modules() if isinstance(module, CentreBias)]
+    layers = [module for module in model.network.modules() if isinstance(module, FrameDensity)]
     if layers:
         points = list(data.train_points())
         bandwidth = best_bandwidth(points)
@@ -158,7 +214,18 @@ def refit_centre_bias(model: SaliencyModel, data: SaliencyDataModule) -> None:
 
 
 class HoldoutDataModule(SaliencyDataModule):
-    """Takes every fifth image of train and val for validation if a dataset has fewer than `FEW_VALIDATION` of them."""
+    """Takes every fifth image of train and val for validation if a dataset has fewer than `FEW_VALIDATION` of them.
+
+    Args:
+        folds: Number of folds of a cross-validation over all images; None for the usual splits.
+        fold: Which of them is the test split, from 1; 0 trains on all images.
+    """
+
+    def __init__(self, *args: Any, folds: int | None = None, fold: int = 0, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.folds, self.fold = folds, fold
+        if folds is not None and len(self.sets) > 1:
+            raise SpecError(f"folds divide one dataset, not {len(self.sets)}: {', '.join(self.sets)}.")
 
     def datasets(self, split: Split) -> list[FixationDataset]:
         """Return one split of each dataset.
@@ -166,9 +233,14 @@ class HoldoutDataModule(SaliencyDataModule):
         Raises:
             DatasetNotFoundError: If a dataset has a single image to train and validate on.
         """
+        if self.folds is not None:
+            (everything,) = super().datasets("all")
+            found = [everything.in_folds(self.folds, self.fold, self.seed)]
+        else:
+            found = super().datasets("train" if split == "val" else split)
         if split not in ("train", "val"):
-            return super().datasets(split)
-        pairs = [_held_out(dataset) for dataset in super().datasets("train")]
+            return found
+        pairs = [_held_out(dataset.sibling("train")) for dataset in found]
         return [train if split == "train" else val for train, val in pairs]
 
 
@@ -328,6 +400,7 @@ def _compare(parent: SaliencyModel, model: SaliencyModel, data: SaliencyDataModu
     """Yield a table for each dataset, on its test split, or on the validation images if it has none."""
     for train, val in zip(data.datasets("train"), data.datasets("val"), strict=True):
         test = sibling(train, "test")
-        note = () if test else ("Warning: there is no test image; these chose the epoch, so `after` looks better.",)
+        notes = () if test else ("Warning: there is no test image; these chose the epoch, so `after` looks better.",)
         rows = {"before": predictor(parent), "after": predictor(model)}
-        yield evaluate(rows, test or val, baselines=("gold", "centre_bias_train"), notes=note)
+        seen = overlap(parent, test or val, "before") + overlap(model, test or val, "after")
+        yield evaluate(rows, test or val, baselines=("gold", "centre_bias_train"), notes=(*notes, *seen))

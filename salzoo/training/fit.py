@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import functools
 import importlib.metadata
+import importlib.util
 import inspect
 import itertools
+import os
+import re
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -18,6 +22,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
@@ -26,17 +31,17 @@ from salzoo._version import commit
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import CONFIG, Config, HalfPrecisionCheck, Parent, Provenance
 from salzoo.checkpoint.folder import save_checkpoint, write_config
-from salzoo.checkpoint.loading import import_class
+from salzoo.checkpoint.loading import import_class, read_lightning
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.components.training_config import TrainingConfig
 from salzoo.data import SaliencyDataModule
-from salzoo.errors import RunError, SpecError
+from salzoo.errors import RunError, SpecError, WeightsError
 from salzoo.metrics.modules import NSS
 from salzoo.registry import ModelSpec
 from salzoo.training.callbacks import LAST, AtomicCheckpointIO, is_whole, newest
 from salzoo.training.callbacks import callbacks as run_callbacks
-from salzoo.training.distributed import LogRunSummary, SignalHandler, SyncBatchNorm, launched
+from salzoo.training.distributed import LogRunSummary, SignalHandler, SyncBatchNorm, environment, launched
 
 LICENSE = "apache-2.0"  # of what is trained here; a user's own is set with --license
 LIBRARIES = ("torch", "lightning", "timm", "torchmetrics", "kornia")
@@ -130,13 +135,36 @@ def _resume(run: Run) -> Path | None:
     if run.resume not in ("last", "auto"):
         path = Path(run.resume)
         if not is_whole(path):
-            why = "is damaged" if path.is_file() else "does not exist"
+            why = "is damaged" if os.path.isfile(path) else "is no file" if os.path.exists(path) else "does not exist"
             raise SpecError(f"The checkpoint {path} to resume from {why}; --ckpt_path last takes the newest whole one.")
+        _check_state(path, run)
         return path
     found = newest(_checkpoints(run))
     if found is None and run.resume == "last":
         raise SpecError(f"There is no checkpoint in {_checkpoints(run)} to resume from; --ckpt_path auto starts anew.")
+    if found is not None:
+        _check_state(found, run)
     return found
+
+
+def _check_state(path: Path, run: Run) -> None:
+    """Refuse what no run of this model wrote; nothing that the file holds is executed.
+
+    Raises:
+        SpecError: Naming the file.
+    """
+    name = f"{run.spec.name}.{run.tag}"
+    try:
+        content, config = read_lightning(path, mmap=True)
+    except WeightsError as error:
+        raise SpecError(f"--ckpt_path: {error}") from error
+    if config is None or (config.model, config.tag) != (run.spec.name, run.tag):
+        whose = "does not say whose it is" if config is None else f"is of {config.model}.{config.tag}"
+        raise SpecError(f"--ckpt_path: {path} {whose}, and a run of {name} cannot go on from it.")
+    if missing := [key for key in ("epoch", "global_step", "loops", "optimizer_states") if key not in content]:
+        raise SpecError(
+            f"--ckpt_path: {path} holds weights alone ({missing[0]} is missing), from which no run goes on."
+        )
 
 
 def _checkpoints(run: Run) -> Path:
@@ -189,6 +217,10 @@ def _reason(run: Run, error: Exception) -> str:
     training = {field.name for field in fields(import_class(run.spec).training_class)}
     if moved := next((name for name in sorted(training) if f"model.{name}" in reason), None):
         return f"{reason.rstrip('.')}: {moved} is an option of training, --training.{moved}."
+    if unknown := re.search(r"model\.(\w+)", reason):
+        known = inspect.signature(import_class(run.spec)).parameters
+        near = difflib.get_close_matches(unknown[1], known, n=1) if unknown[1] not in known else []
+        return f"{reason.rstrip('.')}: did you mean --model.{near[0]}?" if near else reason
     return reason
 
 
@@ -203,6 +235,22 @@ class TrainingCLI(LightningCLI):
         """Add the group."""
         parser.add_class_arguments(self.training_class, "training")
 
+    def before_instantiate_classes(self) -> None:
+        """Say which package a logger of TensorBoard needs, in one line and before anything is trained."""
+        loggers = self.config["trainer"]["logger"]
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            wanted = getattr(logger, "class_path", "").endswith("TensorBoardLogger")
+            if wanted and not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
+                raise SpecError('TensorBoardLogger needs TensorBoard: pip install "salzoo[tensorboard]".')
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Add the plugins here: among the defaults, objects would make what --print_config prints unreadable."""
+        plugins = config.get("plugins") or []
+        given = plugins if isinstance(plugins, list) else [plugins]
+        return super()._instantiate_trainer(
+            {**config, "plugins": [AtomicCheckpointIO(), SyncBatchNorm(), *environment(), *given]}, callbacks
+        )
+
 
 def _cli(
     run: Run,
@@ -211,7 +259,6 @@ def _cli(
     callbacks: list[Callback],
     words: list[str],
 ) -> LightningCLI:
-    processes = launched()
     return TrainingCLI(
         model_class.training_class,
         constructor(cast("Any", model_class)),
@@ -230,8 +277,7 @@ def _cli(
             },
             "callbacks": callbacks,
             "log_every_n_steps": 10,
-            **processes,
-            "plugins": [AtomicCheckpointIO(), SyncBatchNorm(), *processes.get("plugins", [])],
+            **launched(),
         },
     )
 
@@ -274,7 +320,10 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
         parent=None if parent is None else Parent(parent.model, parent.tag, str(parent.sha256)),
     )
     folder = run.output / f"{run.spec.name}.{run.tag}"
-    saved = save_checkpoint(model.network, replace(cast("Config", model.config), provenance=provenance), folder)
+    known = cast("Config", model.config)
+    if not known.trained_images:  # Lightning's loop has them from the model
+        known = known.with_images(cli.datamodule.datasets("train"), parent)
+    saved = save_checkpoint(model.network, replace(known, provenance=provenance), folder)
     if run.spec.training == "gradient" and any(cli.trainer.num_val_batches) and cli.datamodule.has_points("val"):
         stored = load(folder).to(model.device)
         halved = HalfPrecisionCheck(float32=_validate(model, cli), float16=_validate(stored, cli))

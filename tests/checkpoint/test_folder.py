@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from torch import nn
 
 from salzoo._io import hash_file
 from salzoo.checkpoint.config import CONFIG, WEIGHTS, Config, Provenance
-from salzoo.checkpoint.folder import load_weights, read_config, save_checkpoint
+from salzoo.checkpoint.folder import USUAL_PREPROCESS, read_config, save_checkpoint
+from salzoo.checkpoint.weights import load_weights
 from salzoo.errors import WeightsError
 
 PROVENANCE = Provenance("salzoo fit toy", "0" * 40, 7, ("osie:train",), {"trainer": {"max_epochs": 3}}, {"torch": "2"})
@@ -35,7 +37,7 @@ def write(module: nn.Module, folder: Path, *, half: bool = True) -> Config:
 def test_round_trip(tmp_path: Path) -> None:
     module, other = network(0), network(1)
     config = write(module, tmp_path, half=False)
-    assert read_config(tmp_path) == config
+    assert read_config(tmp_path) == replace(config, preprocess={"size": [8, 8], **USUAL_PREPROCESS})
     assert config == Config("toy", "lite", {"size": [2, 3]}, {"size": [8, 8]}, config.sha256, "mit", PROVENANCE)
     assert json.loads((tmp_path / CONFIG).read_text())["format"] == 1
     assert config.sha256 == hash_file(tmp_path / WEIGHTS)
@@ -98,7 +100,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
             '{"format": 2, "model": "a", "tag": "b", "network": {}, "preprocess": {}}',
             "format is 2, this salzoo reads 1",
         ),
-        ('{"weights": "b"}', "config.json: unknown key 'weights'; accepted keys are format, license"),
+        ('{"weights": "b"}', "config.json: unknown key 'weights'; accepted keys are format, imported, license"),
     ],
 )
 def test_bad_config(tmp_path: Path, text: str, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_separators_make_no_difference(name: str) -> None:
         ("centre_bais", r"Unknown model 'centre_bais'. Did you mean 'centre_bias'\? `salzoo list` shows all \d+\."),
         ("salgann.lite", r"Unknown model 'salgann.lite'. Did you mean 'salgan'"),
         ("qqqqq", r"Unknown model 'qqqqq'. `salzoo list` shows all"),
-        ("salgan.large", r"salgan has no variant 'large'; it has lite, paper\."),
+        ("salgan.large", r"salgan has no variant 'large'; it has lite, paper"),
     ],
 )
 def test_unknown_names(name: str, words: str) -> None:
@@ -305,3 +306,49 @@ def test_a_shipped_checkpoint_is_saved_with_all_its_files(tmp_path: Path) -> Non
     assert sorted(p.name for p in (tmp_path / "edn").iterdir()) == sorted(p.name for p in shipped.iterdir())
     for path in shipped.iterdir():
         assert (tmp_path / "edn" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("place", ["x" * 300 + "/y", "~nobody_of_that_name/run", "a\0/b"])
+def test_paths_that_no_system_has(place: str) -> None:
+    with pytest.raises(WeightsError, match="is not a checkpoint folder: it cannot be opened: "):
+        salzoo.load(place)
+
+
+def test_another_model_in_the_users_own_folder_is_refused(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maps would be taken for those of the model that was asked for."""
+    shutil.copytree(tiny_checkpoint, tmp_path / "mine/salgan.lite")
+    monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "mine"))
+    for function in (salzoo.load, salzoo.info):
+        with pytest.raises(WeightsError, match=r"mine/salgan.lite holds deepgaze2.lite, not a salgan: rename it"):
+            function("salgan")
+
+
+def test_what_may_not_be_read_is_named(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links in a circle stand for files that may not be read, which root may."""
+    for name, words in ((WEIGHTS, "has no model.safetensors"), (CONFIG, "it has no config.json")):
+        folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / name))
+        (folder / name).unlink()
+        (folder / name).symlink_to(folder / name)
+        with pytest.raises(WeightsError, match=f"{words}|cannot be (read|opened)"):
+            salzoo.load(folder)
+        (folder / name).unlink()
+        (folder / name).mkdir()
+        with pytest.raises(WeightsError, match=words):
+            salzoo.load(folder)
+    (tmp_path / "hub").symlink_to(tmp_path / "hub")
+    monkeypatch.setenv("SALZOO_HUB", str(tmp_path / "hub"))
+    with pytest.raises(WeightsError, match=r"deepgaze2\.lite cannot be opened: .*SALZOO_HUB="):
+        salzoo.load("deepgaze2")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", [WEIGHTS, CONFIG, "."])
+def test_permissions(tiny_checkpoint: Path, name: str) -> None:
+    (tiny_checkpoint / name).chmod(0)
+    try:
+        with pytest.raises(WeightsError, match=r"cannot be (read|opened): Permission denied"):
+            salzoo.load(tiny_checkpoint)
+    finally:
+        (tiny_checkpoint / name).chmod(0o755)

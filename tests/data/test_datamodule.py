@@ -35,7 +35,7 @@ class Recorder(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.preprocess = Preprocess(size=(24, 40), fit="pad")
+        self.preprocess = Preprocess(size=(24, 40), fit="pad", resample="bilinear", pad_value=7)
         self.head = nn.Conv2d(3, 1, 1)
         self.trained: list[tuple[int, tuple[str, ...], float]] = []
         self.evaluated: list[EvalBatch] = []
@@ -43,7 +43,8 @@ class Recorder(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         assert batch["image"].shape[1:] == (3, 24, 40)
         assert batch["image"].dtype == torch.uint8
-        assert batch["fixations"].dtype == torch.int16
+        assert (batch["image"] == 7).all(1).any(), "the padding is the model's"
+        assert batch["fixations"].dtype == torch.int32
         assert batch["density"].shape == batch["fixations"].shape == (len(batch["name"]), 24, 40)
         self.trained.append((self.current_epoch, tuple(batch["name"]), float(batch["image"].float().mean())))
         logits: Tensor = self.head(batch["image"] / 255)[:, 0]

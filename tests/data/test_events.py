@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from salzoo.data import Fixations
 from salzoo.data.events import Screen, dispersion_events, velocity_events
-from salzoo.errors import DataError, SpecError
+from salzoo.errors import DataError, SalzooWarning, SpecError
 
 SCREEN = Screen(width_cm=52, width_px=1920, distance_cm=60)
 PLAN = ((300.0, 400.0, 250), (900.0, 420.0, 180), (880.0, 900.0, 400), (1500.0, 200.0, 120))
@@ -154,3 +154,33 @@ def test_many_images_in_a_row() -> None:
         found = detect(long_t, np.tile(x, repeats), np.tile(y, repeats), SCREEN)
         assert len(found) == repeats * len(PLAN)
         np.testing.assert_allclose(found.x[-4:], found.x[:4], atol=1e-6)
+
+
+@pytest.mark.parametrize("detect", [velocity_events, dispersion_events])
+@pytest.mark.parametrize("code", [(0, 0), (-1, -1), (-32768, -32768), (1e8, 1e8)])
+def test_codes_for_missing_data_are_gaps(detect: type[velocity_events], code: tuple[float, float]) -> None:
+    t, x, y = gaze(250)
+    lost = (t > 100) & (t < 130) | (t > 500) & (t < 600)
+    truth = detect(t, np.where(lost, np.nan, x), np.where(lost, np.nan, y), SCREEN)
+    with pytest.warns(SalzooWarning, match=f"{lost.sum()} of {len(t)} samples are codes for missing data"):
+        found = detect(t, np.where(lost, code[0], x), np.where(lost, code[1], y), SCREEN)
+    assert len(truth) >= len(PLAN)
+    np.testing.assert_array_equal([found.x, found.y, found.duration], [truth.x, truth.y, truth.duration])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("detect", [velocity_events, dispersion_events])
+@pytest.mark.parametrize(("factor", "unit"), [(1e-3, "seconds"), (1e3, "micro- or nano"), (1e6, "micro- or nano")])
+def test_time_that_is_not_in_milliseconds_is_refused(detect: type[velocity_events], factor: float, unit: str) -> None:
+    for rate in (60, 1000):
+        t, x, y = gaze(rate)
+        with pytest.raises(DataError, match=f"time must be in milliseconds.*{unit}"):
+            detect(t * factor, x, y, SCREEN)
+
+
+@pytest.mark.parametrize("detect", [velocity_events, dispersion_events])
+def test_fractions_of_the_screen_are_refused(detect: type[velocity_events]) -> None:
+    t, x, y = gaze(250)
+    with pytest.raises(DataError, match=r"must be in pixels of the screen.*width \(1920\)"):
+        detect(t, x / 1920, y / 1080, SCREEN)
+    with pytest.raises(SpecError, match="above 0"):
+        Screen(52, math.nan, 60)

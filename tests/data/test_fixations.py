@@ -9,6 +9,7 @@ from salzoo.data import Fixations
 from salzoo.data.density_only import DensityOnly
 from salzoo.errors import DataError, SpecError
 from salzoo.images.geometry import fit_box
+from salzoo.images.preprocess import Preprocess
 
 SIZE = (60, 80)
 
@@ -27,7 +28,7 @@ def corner_points(size: tuple[int, int]) -> Fixations:
 def test_points_to_counts_to_points() -> None:
     points = random_points()
     counts = points.counts(SIZE)
-    assert counts.dtype == torch.int16
+    assert counts.dtype == torch.int32
     assert counts.sum() == len(points)
     rows, columns = (each.numpy() for each in torch.nonzero(counts, as_tuple=True))
     times = counts[rows, columns].numpy()
@@ -140,8 +141,28 @@ def test_fit_box(image_size: tuple[int, int], size: tuple[int, int]) -> None:
     assert abs(width - image_size[1] * scale) <= 1
 
 
+@pytest.mark.parametrize(
+    ("image_size", "box"),
+    [  # of the authors' `padding`, OpenCV's resize left out
+        ((683, 1024), (13, 0, 213, 320)),
+        ((500, 333), (0, 80, 240, 159)),
+        ((600, 800), (0, 0, 240, 320)),
+        ((1, 1000), (119, 0, 1, 320)),
+    ],
+)
+def test_a_box_of_whole_pixels(image_size: tuple[int, int], box: tuple[int, int, int, int]) -> None:
+    assert fit_box(image_size, (240, 320), "pad_floor") == box
+    preprocess = Preprocess((240, 320), "pad_floor", pad_value=0)
+    (frame,) = preprocess.resize(torch.ones(1, 3, *image_size))
+    top, left, height, width = box
+    assert frame[:, top : top + height, left : left + width].min().item() == pytest.approx(1)
+    assert frame.sum().item() == pytest.approx(3 * height * width)
+    assert preprocess.restore(frame[None, :1], image_size).shape == (1, 1, *image_size)
+
+
 def test_fit_box_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(SpecError, match="accepted: 'aspect', 'longest', 'pad', 'squash'"):
+    accepted = "'aspect', 'between', 'cells', 'longest', 'pad', 'pad_floor', 'squash', 'within'"
+    with pytest.raises(SpecError, match=f"accepted: {accepted}"):
         fit_box((3, 4), (5, 6), "crop")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="one pixel"):
         fit_box((0, 4), (5, 6), "pad")

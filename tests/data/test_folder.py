@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import pickle
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ def test_a_table(study: tuple[Path, list[Row]]) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "delimiter", "encoding"),
-    [(".csv", ";", "utf-8-sig"), (".csv", "\t", "utf-8"), (".tsv", "\t", "utf-8")],
+    [(".csv", ";", "utf-8-sig"), (".csv", "\t", "utf-16"), (".tsv", "\t", "utf-8")],
 )
 def test_dialects(study: tuple[Path, list[Row]], suffix: str, delimiter: str, encoding: str) -> None:
     root, content = study
@@ -159,19 +159,29 @@ def test_matrices_of_counts(tmp_path: Path) -> None:
         FixationFolder(tmp_path, columns={"fixations": "fixLocs"})
 
 
-def test_splits_are_drawn_by_name_and_stay(study: tuple[Path, list[Row]]) -> None:
+@pytest.mark.parametrize(
+    ("images", "shares"),
+    [(30, (21, 3, 6)), (20, (14, 2, 4)), (25, (17, 3, 5)), (10, (7, 1, 2)), (3, (2, 0, 1)), (2, (1, 1, 0))],
+)
+def test_splits_are_exact_shares_by_rank(
+    study: tuple[Path, list[Row]], images: int, shares: tuple[int, int, int]
+) -> None:
+    """Thirty images were split 18, 4, 8 when each hash fell where it liked."""
     root, content = study
-    splits = {split: FixationFolder(root, split).names for split in ("train", "val", "test")}  # type: ignore[arg-type]
-    assert sorted(itertools.chain(*splits.values())) == FixationFolder(root, "all").names
-    assert {split: len(names) for split, names in splits.items()} == {"train": 18, "val": 4, "test": 8}
-    assert splits["val"] == ["p03.png", "p08.png", "p14.png", "p29.png"]  # in every copy and in every version of salzoo
-    write(root / "fixations.csv", [row for row in content if row["image"] > "p10.png"])
-    for split, names in splits.items():
-        fewer = [name for name in names if name > "p10.png"]
-        assert FixationFolder(root, split).names == fewer  # type: ignore[arg-type]
-    write(root / "fixations.csv", [row for row in content if row["image"] in splits["train"]])
-    with pytest.raises(DatasetNotFoundError, match=r"split 'val' got none of the 18 images, .*splits\.json"):
-        FixationFolder(root, "val")
+    kept = {f"p{i:02d}.png" for i in range(images)}
+    write(root / "fixations.csv", [row for row in content if row["image"] in kept])
+    ranked = sorted(kept, key=lambda name: sha256(name[:-4].encode()).hexdigest())
+    train, val, _ = shares
+    for split, names in zip(
+        ("train", "val", "test"), (ranked[:train], ranked[train : train + val], ranked[train + val :]), strict=True
+    ):
+        if names:
+            assert FixationFolder(root, split).names == sorted(names)  # type: ignore[arg-type]
+        else:
+            with pytest.raises(
+                DatasetNotFoundError, match=rf"split '{split}' got none of the {images} images, .*splits\.json"
+            ):
+                FixationFolder(root, split)  # type: ignore[arg-type]
 
 
 def test_splits_beside_the_study(study: tuple[Path, list[Row]]) -> None:
@@ -234,9 +244,26 @@ def test_the_commands_take_it(
     words = ["--data", "folder", "--root", str(root)]
     assert main(["evaluate", "uniform", *words, "--json", str(tmp_path / "table.json")]) == 0
     table = json.loads((tmp_path / "table.json").read_text())
-    assert (table["dataset"], table["images"]) == ("folder", 8)
+    assert (table["dataset"], table["images"]) == ("folder", 6)
     assert table["rows"]["uniform"]["nss"] == 0
     assert table["rows"]["gold"]["auc_judd"] > 0
     assert main(["fit", "centre_bias", *words, "-o", str(tmp_path / "run"), "--trainer.accelerator=cpu"]) == 0
     saved = json.loads((tmp_path / "run/centre_bias.lite/config.json").read_text())
     assert saved["provenance"]["data"] == ["folder:train"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_settings_in_the_encodings_of_windows(study: tuple[Path, list[Row]], encoding: str) -> None:
+    root, _ = study
+    (root / "study.json").write_text('{"sigma_px": 10}', encoding=encoding)
+    (root / "splits.json").write_text('{"train": ["p02.png"]}', encoding=encoding)
+    dataset = FixationFolder(root, "train")
+    assert (dataset.names, dataset.sigma((100, 100))) == (["p02.png"], 10)
+
+
+@pytest.mark.parametrize(("name", "error"), [("study.json", SpecError), ("splits.json", DataError)])
+def test_bottomless_settings_are_one_error(study: tuple[Path, list[Row]], name: str, error: type[Exception]) -> None:
+    root, _ = study
+    (root / name).write_text("[" * 200_000)
+    with pytest.raises(error, match="not valid JSON: its brackets are nested too deeply"):
+        FixationFolder(root)

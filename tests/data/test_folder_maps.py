@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from salzoo.data import Augment, FixationFolder, SaliencyDataModule, TrainingView
-from salzoo.errors import DataError, SalzooError
+from salzoo.errors import DataError, ImageError, SalzooError
 from salzoo.metrics import functional
 
 
@@ -66,10 +66,10 @@ def test_doubtful_maps_are_errors(mapped: tuple[Path, dict[str, NDArray[np.float
     path = root / "maps/p00.png"
     grey = Image.open(path).copy()
     grey.transpose(Image.Transpose.TRANSPOSE).save(path)
-    with pytest.raises(DataError, match="of another shape than its image"):
+    with pytest.raises(ImageError, match="of another shape than its image"):
         FixationFolder(root, "all")[0]
     Image.merge("RGB", (grey, grey, Image.new("L", grey.size))).save(path)
-    with pytest.raises(DataError, match="is coloured; a map must be grey"):
+    with pytest.raises(ImageError, match="is coloured; a map must be grey"):
         FixationFolder(root, "all")[0]
     Image.merge("RGB", (grey, grey, grey)).resize((grey.width * 2, grey.height * 2)).save(path)
     assert float(FixationFolder(root, "all")[0]["density"].sum()) == pytest.approx(1, abs=1e-5)

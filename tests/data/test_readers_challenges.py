@@ -222,7 +222,7 @@ class TestSALICON:
         for broken, message in (
             (whole[: len(whole) // 2], "is the download complete"),
             (b"<html>quota exceeded", "is the download complete"),
-            (HDF5, r"MATLAB v7\.3 \(HDF5\).*'-v7'"),
+            (HDF5, "cannot be read as a MATLAB file"),
         ):
             path.write_bytes(broken)
             with pytest.raises(DataError, match=message):
@@ -245,7 +245,7 @@ class TestISUN:
             ISUN(folder)[0]
         assert ISUN(folder, "val")[0]["fixations"].sum() > 0
         (folder / "testing.mat").write_bytes(HDF5)
-        with pytest.raises(DataError, match=r"v7\.3"):
+        with pytest.raises(DataError, match=r"testing\.mat cannot be read as a MATLAB file"):
             ISUN(folder, "test")
 
     def test_missing_files(self, tmp_path: Path) -> None:
@@ -275,5 +275,5 @@ def test_an_image_with_transparency_and_one_that_is_none(tmp_path: Path) -> None
     Image.new("RGBA", (width, height), (10, 20, 30, 0)).save(dataset.image_path(0), format="PNG")
     assert dataset.image(0).eq(255).all()
     dataset.image_path(1).write_bytes(b"<html>")
-    with pytest.raises(ImageError, match="cannot be read as an image"):
+    with pytest.raises(ImageError, match="is not an image in a format"):
         dataset[1]

@@ -89,6 +89,14 @@ class TestMIT1003:
         with pytest.raises(DatasetNotFoundError, match=r"no DATA or ALLFIXATIONMAPS in .*DATA\.zip \(raw gaze\)"):
             MIT1003(tmp_path / "raw")
 
+    def test_gaze_that_is_not_in_pixels(self, tmp_path: Path) -> None:
+        dataset = MIT1003(make_tiny.mit1003(tmp_path), "all")
+        path = next(iter(dataset.annotation_paths(0)))
+        gaze = np.random.default_rng(0).uniform(0.1, 1, (700, 2))
+        savemat(path, {path.stem[:63]: {"DATA": {"eyeData": gaze}}}, long_field_names=True)
+        with pytest.raises(DataError, match=r"CNG/i00000.*\.mat: x and y must be in pixels"):
+            dataset.read_points(0)
+
     def test_nobody_with_open_eyes(self, tmp_path: Path) -> None:
         dataset = MIT1003(make_tiny.mit1003(tmp_path), "all")
         for path, gaze in zip(dataset.annotation_paths(0), (np.full((700, 2), -1.0), np.empty((0, 2))), strict=False):
@@ -138,7 +146,7 @@ class TestCAT2000:
         savemat(path, {"anything": matrix})
         assert dataset[0]["fixations"].nonzero().tolist() == [[3, 7]]
         savemat(path, {"one": matrix, "other": matrix})
-        with pytest.raises(DataError, match="must have the matrix fixLocs, it has one, other"):
+        with pytest.raises(DataError, match=r"holds one, other; .* is needed, or one called fixLocs or fixations or I"):
             dataset[0]
 
     def test_damaged_and_missing_files(self, tmp_path: Path) -> None:

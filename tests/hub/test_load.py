@@ -172,7 +172,7 @@ class TestHostile:
             ({"class_path": "os.system"}, "unknown key 'class_path'"),
             ({"network": {"class_path": "os.system"}}, "unknown key 'class_path'"),
             ({"network": {"hidden": [10**12, 10**12]}}, "describes no network|of [0-9,]+ bytes"),
-            ({"network": {"hidden": [300_000_000]}}, r"describes a network of [0-9,]+ bytes"),
+            ({"network": {"hidden": [300_000_000]}}, r"hidden=\(300000000,\) is not accepted"),
             ({"network": {"hidden": "64"}}, "expected a list"),
             ({"network": {"backbone": "hf-hub:mallory/model"}}, "timm .* 'hf-hub:mallory/model'"),
             ({"preprocess": {"size": [1 << 20, 1 << 20]}}, r"size \[1048576, 1048576\] is not accepted"),
@@ -196,8 +196,8 @@ class TestHostile:
 
     def test_sizes(self, loopback: LoopbackHub, folder: Path) -> None:
         content = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
-        publish_anything(loopback, {**content, CONFIG: content[CONFIG] + b" " * (1 << 16)})
-        with pytest.raises(WeightsError, match="at most 65536 are read"):
+        publish_anything(loopback, {**content, CONFIG: content[CONFIG] + b" " * (1 << 20)})
+        with pytest.raises(WeightsError, match="at most 1048576 are read"):
             salzoo.load(f"hf://{REPO}")
         publish_anything(loopback, {**content, WEIGHTS: bytes(1 << 22)})
         with pytest.raises(WeightsError, match=r"model.safetensors has 4194304 bytes, but the network"):
@@ -206,7 +206,7 @@ class TestHostile:
         bomb = len(header).to_bytes(8, "little") + header
         edit(folder, sha256=hashlib.sha256(bomb).hexdigest())
         publish_anything(loopback, {CONFIG: (folder / CONFIG).read_bytes(), WEIGHTS: bomb})
-        with pytest.raises(WeightsError, match="is not a safetensors file"):
+        with pytest.raises(WeightsError, match=r"does not fit the network .* unknown \['x'\]"):
             salzoo.load(f"hf://{REPO}")
 
     def test_a_pickle_beside_the_weights_is_not_looked_at(self, loopback: LoopbackHub, folder: Path) -> None:

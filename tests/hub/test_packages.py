@@ -215,3 +215,64 @@ def test_a_class_that_is_not_there_is_told(broken: Path, path: str) -> None:
     assert "view" in salzoo.list_models()
     with pytest.raises(SpecError, match=f"view: class_path '{path}' cannot be imported: "):
         salzoo.load("view", weights=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"a: [", "not valid YAML"),
+        (b"summary: Mine.", "missing key 'class_path'"),
+        (b"\x00\x01", "not valid YAML"),
+        (b"- a", "expected a mapping, got list"),
+        (SPEC.format(name="View").encode() + b"\nname: salgan\n", "name is 'salgan', but that of the file is 'view'"),
+    ],
+)
+def test_a_broken_yaml_of_a_package_leaves_the_zoo_whole(broken: Path, text: bytes, why: str) -> None:
+    (broken / "lab/view.yaml").write_bytes(text)
+    (broken / "lab-1.dist-info/entry_points.txt").write_text("[salzoo.models]\nview = lab\n")
+    with pytest.warns(UserWarning, match=f"The model 'view' of 'lab' is left out: .*{why}") as told:
+        names = salzoo.list_models(trained=True)
+    assert "view" not in names
+    assert len(told) == 1
+    assert salzoo.load("uniform").config.model == "uniform"  # told once
+
+
+@pytest.mark.parametrize("entry", ["view = lab.models", "View = lab", "view = lab/..", "view = .lab"])
+def test_a_package_that_fails_when_it_is_imported_leaves_the_zoo_whole(broken: Path, entry: str) -> None:
+    (broken / "lab/__init__.py").write_text("raise SystemError('broken')")
+    (broken / "lab-1.dist-info/entry_points.txt").write_text(f"[salzoo.models]\n{entry}\n")
+    with pytest.warns(UserWarning, match=f"The model '{entry.split()[0]}' of '.*' is left out: "):
+        assert "salgan" in salzoo.list_models()
+
+
+def test_a_class_whose_module_fails_is_told(broken: Path) -> None:
+    (broken / "lab/models.py").write_text("1 / 0")
+    (broken / "lab/view.yaml").write_text(SPEC.format(name="View").replace("sightlab", "lab"))
+    (broken / "lab-1.dist-info/entry_points.txt").write_text("[salzoo.models]\nview = lab\n")
+    with pytest.raises(SpecError, match=r"class_path 'lab.models.View' cannot be imported: division by zero"):
+        salzoo.load("view", weights=None)
+
+
+def test_a_refused_model_leaves_nothing_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", {})
+    path = tmp_path / "view.yaml"
+    try:
+        for text in (b"a: [", b"summary: Mine.", b"\x00", b"[" * 5000, b"a: 2020-13-45"):
+            path.write_bytes(text)
+            with pytest.raises(SpecError):
+                salzoo.register(path)
+            assert registry._registered == {}
+            assert "view" not in salzoo.list_models()
+        path.write_text(SPEC.format(name="View"))
+        salzoo.register(path)
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other/view.yaml").write_text("summary: Mine.")
+        with pytest.raises(SpecError, match="missing key"):
+            salzoo.register(tmp_path / "other/view.yaml")
+        assert registry.spec_files()["view"] == path.resolve()
+        for place in (tmp_path / "gone.yaml", tmp_path / "other", "~nobody_of_that_name/own.yaml"):
+            with pytest.raises(SpecError):
+                salzoo.register(place)
+    finally:
+        monkeypatch.undo()
+        registry._forget()

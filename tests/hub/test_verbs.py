@@ -283,6 +283,9 @@ GENERAL = "hf://ORG/REPO or hf://ORG/REPO@REVISION."
         ("https://huggingface.co/ana", WeightsError, f"One on the Hub is written {GENERAL}"),
         ("hf://ana/tiny/extra", SpecError, "'hf://ana/tiny/extra' is not an address on the Hub"),
         ("hf://", SpecError, f"'hf://' is not an address on the Hub; accepted is {GENERAL}"),
+        ("hf://ana/tiny--x", SpecError, "'hf://ana/tiny--x' is not an address on the Hub"),
+        ("hf://ana/tiny-", SpecError, "'hf://ana/tiny-' is not an address on the Hub"),
+        ("hf://ana/" + "x" * 99, SpecError, "is not an address on the Hub"),
     ],
 )
 def test_names_that_mean_nothing(loopback: LoopbackHub, source: Any, kind: type[Exception], words: str) -> None:

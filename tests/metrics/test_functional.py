@@ -208,8 +208,6 @@ def test_refuses_shapes_without_a_batch(name: str) -> None:
     for preds in (a["preds"][0], a["preds"][:, None]):
         with pytest.raises(ImageError, match=r"\(N, H, W\)"):
             score(name, a | {"preds": preds})
-    with pytest.raises(ImageError, match=r"torch.Tensor.*got ndarray"):
-        score(name, a | {"preds": a["preds"].numpy()})
 
 
 @pytest.mark.parametrize("name", ON_FIXATIONS)
@@ -394,7 +392,7 @@ def test_degenerate_images_leave_no_nan_in_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("convention", ["mit", "pysaliency"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("scale", [1.0, 1e-10])  # with the smaller one what pysaliency adds counts
+@pytest.mark.parametrize("scale", [1.0, 1e-10])  # the smaller one is for the close look
 def test_one_pass_gives_the_kl_of_the_close_look(convention: str, dtype: torch.dtype, scale: float) -> None:
     a = maps(2, 500, 700, dtype)
     assert a["preds"][0].nbytes > _checks.PIECE

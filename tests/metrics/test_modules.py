@@ -135,7 +135,9 @@ def test_arrays_score_as_tensors_do() -> None:
     for key, score in plain.compute().items():
         assert float(arrays.compute()[key]) == float(score), key
         assert float(listed.compute()[key]) == pytest.approx(float(score), rel=1e-12), key
-    with pytest.raises(ImageError, match="a map must be a tensor or an array of numbers, got str"):
+    with pytest.raises(
+        ImageError, match="must be a tensor, an array, a SaliencyMap or a list of these, of real numbers, got str"
+    ):
         NSS().update("map.png", a["fixations"])
 
 

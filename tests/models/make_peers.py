@@ -22,7 +22,6 @@ import math
 import subprocess
 import sys
 import types
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from models import peers
 
 from salzoo.models import deepgaze2 as deepgaze2_model
-from salzoo.models import deepgaze2e as deepgaze2e_model
+from salzoo.models import emlnet as emlnet_model
 
 
 @dataclass(frozen=True)
@@ -147,43 +146,6 @@ def salnet(checkout: Path) -> Peer:
     )
 
 
-def deepgaze1(checkout: Path) -> Peer:
-    """The authors' re-issue; it takes pixels of twice the size, and drops every other one."""
-    torch.hub.load = lambda repository, name, pretrained: torchvision.models.alexnet()
-    network = public(checkout, "deepgaze_pytorch.deepgaze1").DeepGazeI(pretrained=False)
-    normalizer = network.features.features[0]
-    centre_bias = peers.values("centerbias", (1, 1, 48, 64))
-
-    def run(image: Tensor) -> Tensor:
-        pixels = (image * normalizer.std + normalizer.mean).float() * 255
-        size = (image.shape[-2] // 2, image.shape[-1] // 2)
-        bias = nn.functional.interpolate(centre_bias, size, mode="bilinear")
-        larger = {"scale_factor": 4.0, "mode": "nearest"}
-        bias = nn.functional.interpolate(bias, **larger)[:, 0]
-        log_density: Tensor = network(nn.functional.interpolate(pixels, scale_factor=2.0), bias)
-        return log_density[:, ::4, ::4] + math.log(16)  # each value of ours is 16 equal ones of theirs
-
-    return Peer(
-        url="https://github.com/matthias-k/DeepGaze",
-        file="deepgaze_pytorch/deepgaze1.py",
-        model="deepgaze1.paper",
-        options={},
-        network=network,
-        names={
-            "backbone.trunk.features.": "features.features.1.features.",
-            "readout.": "readout_network.conv0.",
-            "blur.log_sigma": {"log": "finalizer.gauss.sigma"},
-            "centre_bias.log_density": "centerbias",
-            "centre_bias.weight": "finalizer.center_bias_weight",
-        },
-        run=run,
-        kept=("standardise.0.mean", "standardise.0.std"),
-        unused=("features.features.1.classifier.",),
-        inputs=("centerbias",),
-        output_of="log_density",
-    )
-
-
 def deepgaze2(checkout: Path) -> Peer:
     """The authors' class for any DeepGaze II, with VGG-19's layers and the paper's read-out, all at stride 16.
 
@@ -192,7 +154,7 @@ def deepgaze2(checkout: Path) -> Peer:
     torch.hub.load = lambda _, name, **__: torchvision.models.get_model(name)
     modules = public(checkout, "deepgaze_pytorch.modules")
     trunk = public(checkout, "deepgaze_pytorch.features.vggnet").RGBvgg19()
-    features = modules.FeatureExtractor(trunk, [f"1.{tap}" for tap in deepgaze2_model.VGG19_TAPS])
+    features = modules.FeatureExtractor(trunk, [f"1.{tap}" for tap in deepgaze2_model.VGG19_NODES])
     widths = (2560, 16, 32, 2, 1)
     layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Conv2d(a, b, 1), nn.ReLU())]
     network = modules.DeepGazeII(features, nn.Sequential(*layers), saliency_map_factor=32)
@@ -219,96 +181,13 @@ def deepgaze2(checkout: Path) -> Peer:
     )
 
 
-def deepgaze2e(checkout: Path) -> Peer:
-    """DeepGaze IIE with two of its four backbones, the ResNets, and two of their thirty components."""
-    shapenet = public(checkout, "deepgaze_pytorch.features.shapenet")
-    untrained = nn.Sequential(OrderedDict(module=torchvision.models.resnet50())).state_dict()
-    shapenet.model_zoo.load_url = lambda *_, **__: {"state_dict": untrained}
-    unread = ("fc.", "layer4.2.bn2.", "layer4.2.conv3.", "layer4.2.bn3.")
-    return _deepgaze2e(checkout, {0: ("1.module.", {"": ""}, unread), 3: ("1.", {"": ""}, unread)})
-
-
-def deepgaze2e_other_backbones(checkout: Path) -> Peer:
-    """DeepGaze IIE with the other two, EfficientNet-B5 and DenseNet-201.
-
-    Their EfficientNet pads each strided convolution as if its map had even sides, so the sides are multiples of 32.
-    With a gain of 1 its maps grow to thousands and rounding errors by the block, in both networks to other ends.
-    """
-    efficientnet = public(checkout, "deepgaze_pytorch.features.efficientnet").EfficientNet
-    efficientnet.from_pretrained = efficientnet.from_name
-    after_35 = ("_blocks.35._bn2.", *(f"_blocks.{i}." for i in (36, 37, 38)), "_conv_head.", "_bn1.", "_fc.")
-    last = "features.denseblock4.denselayer32."
-    after_32 = (f"{last}norm2.", f"{last}conv2.", "features.norm5.", "classifier.")
-    trunks = {1: ("1.", _efficientnet_names(), after_35), 2: ("1.", {"": ""}, after_32)}
-    return _deepgaze2e(checkout, trunks, gain=0.7, input_size=(64, 96))
-
-
-def _efficientnet_names() -> dict[str, Any]:
-    """Timm's names in EfficientNet-B5 to L. Melas-Kyriazi's, who counts the blocks through."""
-    squeeze = {"se.conv_reduce.": "_se_reduce.", "se.conv_expand.": "_se_expand."}
-    layers = {"conv_pw.": "_expand_conv.", "conv_dw.": "_depthwise_conv.", "conv_pwl.": "_project_conv.", **squeeze}
-    layers |= {f"bn{i + 1}.": f"_bn{i}." for i in range(3)}
-    unexpanded = {
-        "conv_dw.": "_depthwise_conv.",
-        "conv_pw.": "_project_conv.",
-        **squeeze,
-        "bn1.": "_bn1.",
-        "bn2.": "_bn2.",
-    }
-    names: dict[str, Any] = {"conv_stem.": "_conv_stem.", "bn1.": "_bn0."}
-    blocks = [(stage, i) for stage, depth in enumerate((3, 5, 5, 7, 7, 9)) for i in range(depth)]
-    for number, (stage, i) in enumerate(blocks):
-        names[f"blocks.{stage}.{i}."] = {"in": f"_blocks.{number}.", "names": layers if stage else unexpanded}
-    return names
-
-
-def _deepgaze2e(
-    checkout: Path,
-    trunks: Mapping[int, tuple[str, dict[str, Any], tuple[str, ...]]],
-    gain: float = 1.0,
-    input_size: tuple[int, int] = (48, 64),
-) -> Peer:
-    """DeepGaze IIE with some of its backbones and two components of each.
-
-    Args:
-        checkout: The clone.
-        trunks: Number of a backbone to where it is in their module, its tensors' names there, and what nothing reads.
-    """
-    torch.hub.load = lambda _, name, **__: torchvision.models.get_model(name)
-    package = public(checkout, "deepgaze_pytorch.deepgaze2e")
-    network = package.MixtureModel([package.build_deepgaze_mixture(package.BACKBONES[i], 2) for i in trunks])
-    names, unused = dict[str, Any](), list[str]()
-    for m, (start, inner, unread) in enumerate(trunks.values()):
-        names[f"members.{m}.backbone.trunk."] = {"in": f"models.{m}.features.features.{start}", "names": inner}
-        unused += [f"models.{m}.features.features.{start}{layer}" for layer in unread]
-        for c in range(2):
-            names |= _deepgaze2e_component(f"members.{m}.components.{c}.", f"models.{m}.", c)
-    return Peer(
-        url="https://github.com/matthias-k/DeepGaze",
-        file="deepgaze_pytorch/deepgaze2e.py",
-        model="deepgaze2e.paper",
-        options={
-            "backbones": [deepgaze2e_model.BACKBONES[i] for i in trunks],
-            "feature_nodes": [deepgaze2e_model.NODES[i] for i in trunks],
-            "components": 2,
-        },
-        network=network,
-        names=names,
-        run=_pixels_to_log_density(network, 2, gain),
-        unused=tuple(unused),
-        input_size=input_size,
-        gain=gain,
-        inputs=("centre_bias",),
-    )
-
-
-def _pixels_to_log_density(network: nn.Module, factor: int, gain: float = 1.0) -> Callable[[Tensor], Tensor]:
+def _pixels_to_log_density(network: nn.Module, factor: int) -> Callable[[Tensor], Tensor]:
     """Return the authors' network as one of our picture: it halves pixels of 0 to 255 and enlarges its map.
 
     Both are to the nearest pixel: each value of ours is `factor` x `factor` equal ones of theirs.
     """
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    centre_bias = peers.values("centre_bias", (1, 1, 48, 64), gain)
+    centre_bias = peers.values("centre_bias", (1, 1, 48, 64))
 
     def run(image: Tensor) -> Tensor:
         size = (2 * image.shape[-2] // factor, 2 * image.shape[-1] // factor)
@@ -321,30 +200,111 @@ def _pixels_to_log_density(network: nn.Module, factor: int, gain: float = 1.0) -
     return run
 
 
-def _deepgaze2e_component(ours: str, theirs: str, number: int) -> dict[str, Any]:
-    """Our chain of point-wise layers is their saliency network, then their fixation selection network."""
-    saliency = f"{theirs}saliency_networks.{number}."
-    selection = f"{theirs}fixation_selection_networks.{number}."
-    finalizer = f"{theirs}finalizers.{number}."
-    names: dict[str, Any] = {
-        f"{ours}norms.3.": f"{selection}layernorm0.layernorm_part0.",
-        f"{ours}layers.3.weight": f"{selection}conv0.conv_part0.weight",
-        f"{ours}layers.3.bias": f"{selection}bias0.bias",
-        f"{ours}norms.4.": f"{selection}layernorm1.",
-        f"{ours}layers.4.weight": f"{selection}conv1.weight",
-        f"{ours}layers.4.bias": f"{selection}bias1.bias",
-        f"{ours}last.weight": f"{selection}conv2.weight",
-        f"{ours}blur.log_sigma": {"log": f"{finalizer}gauss.sigma"},
-        f"{ours}centre_bias.weight": f"{finalizer}center_bias_weight",
-        f"{ours}centre_bias.log_density": "centre_bias",
+def emlnet(checkout: Path) -> Peer:
+    """The authors' two ResNet-50 and the decoder that joins them."""
+    resnet = public(checkout, "resnet")
+    network = nn.ModuleDict({"image": resnet.resnet50(None), "places": resnet.resnet50(None)})
+    network["decoder"] = public(checkout, "decoder").Decoder((64, 96), 5, 5)
+    network["decoder"].combined[2] = nn.Identity()  # ours returns logits
+    names = {"combine.": "decoder.combined."}
+    for member, (theirs, again) in enumerate((("image", "img_model"), ("places", "pla_model"))):
+        names |= _emlnet_names(f"levels.{member}.", f"{theirs}.")
+        names |= {f"again.{5 * member + i}.": f"decoder.{again}.{i}." for i in range(5)}
+    return Peer(
+        url="https://github.com/SenJia/EML-NET-Saliency",
+        file="decoder.py",
+        model="emlnet.paper",
+        options={"blur": 0.0},
+        network=network,
+        names=names,
+        run=lambda image: network["decoder"]([network[key](image, decode=True) for key in ("image", "places")]),
+        unused=("image.combined.", "places.combined."),
+    )
+
+
+def emlnet_one(checkout: Path) -> Peer:
+    """One of the authors' backbones with a combination of its own."""
+    network = public(checkout, "resnet").resnet50(None)
+    network.combined[2] = nn.Identity()  # ours returns logits
+    return Peer(
+        url="https://github.com/SenJia/EML-NET-Saliency",
+        file="resnet.py",
+        model="emlnet.paper",
+        options={
+            "backbones": ["resnet50.tv_in1k"],
+            "feature_nodes": [list(emlnet_model.RESNET50_NODES)],
+            "stride": 2,
+            "blur": 0.0,
+        },
+        network=network,
+        names={"combine.": "combined.", **_emlnet_names("levels.0.", "")},
+        run=network,
+    )
+
+
+def _emlnet_names(ours: str, theirs: str) -> dict[str, str]:
+    return {f"{ours}backbone.trunk.": theirs} | {f"{ours}readouts.{i}.": f"{theirs}output{i}." for i in range(5)}
+
+
+def transalnet(checkout: Path) -> Peer:
+    """TranSalNet with ResNet-50."""
+    trunk = {"conv1.": "0.", "bn1.": "1.", **{f"layer{i}.": f"{3 + i}." for i in range(1, 5)}}
+    return _transalnet(checkout, "TranSalNet_Res", "transalnet.paper", trunk)
+
+
+def transalnet_dense(checkout: Path) -> Peer:
+    """TranSalNet with DenseNet-161."""
+    trunk = {"features.conv0.": "0.", "features.norm0.": "1."}
+    trunk |= {f"features.denseblock{i}.": f"{2 + 2 * i}." for i in range(1, 5)}
+    trunk |= {f"features.transition{i}.": f"{3 + 2 * i}." for i in range(1, 4)}
+    return _transalnet(checkout, "TranSalNet_Dense", "transalnet.paper_dense", trunk)
+
+
+def _transalnet(checkout: Path, file: str, model: str, trunk: Mapping[str, str]) -> Peer:
+    """Their class with tables of positions for inputs of 64 x 96."""
+    sys.path.insert(0, str(checkout))
+    importlib.import_module("utils.resnet").resnet50 = lambda pretrained: torchvision.models.resnet50()
+    importlib.import_module("utils.densenet").densenet161 = lambda pretrained: torchvision.models.densenet161()
+    network = importlib.import_module(file).TranSalNet()
+    network.decoder.sigmoid = nn.Identity()  # ours returns logits
+    names: dict[str, Any] = {f"backbone.trunk.{a}": f"encoder.encoder.{b}" for a, b in trunk.items()}
+    for i in range(6):
+        names |= {f"stages.{i}.0.": f"decoder.conv{i + 1}.", f"stages.{i}.1.": f"decoder.batchnorm{i + 1}."}
+    names["predict."] = "decoder.conv7."
+    for i, width in enumerate((768, 768, 512)):
+        theirs = f"decoder.TransEncoder{i + 1}."
+        encoder = network.get_submodule(theirs[:-1])
+        encoder.position_embeddings = nn.Parameter(torch.zeros(1, 6 << 2 * i, width))
+        names[f"encoders.{i}.positions"] = f"{theirs}position_embeddings"
+        names[f"encoders.{i}.project."] = f"{theirs}patch_embeddings."
+        names[f"encoders.{i}.layers.2."] = f"{theirs}transformer_encoder.encoder_norm."
+        for layer in range(2):
+            names |= _transformer_layer(
+                f"encoders.{i}.layers.{layer}.", f"{theirs}transformer_encoder.layer.{layer}.", width
+            )
+    return Peer(
+        url="https://github.com/LJOVO/TranSalNet",
+        file=f"{file}.py",
+        model=model,
+        options={"grid": [2, 3]},
+        network=network,
+        names=names,
+        run=network,
+    )
+
+
+def _transformer_layer(ours: str, theirs: str, width: int) -> dict[str, Any]:
+    """PyTorch's transformer layer keeps query, key and value in one tensor."""
+    parts = ("query", "key", "value")
+    return {
+        f"{ours}self_attn.in_proj_weight": {"cat": {f"{theirs}attn.{p}.weight": [width, width] for p in parts}},
+        f"{ours}self_attn.in_proj_bias": {"cat": {f"{theirs}attn.{p}.bias": [width] for p in parts}},
+        f"{ours}self_attn.out_proj.": f"{theirs}attn.out.",
+        f"{ours}linear1.": f"{theirs}ffn.fc1.",
+        f"{ours}linear2.": f"{theirs}ffn.fc2.",
+        f"{ours}norm1.": f"{theirs}attention_norm.",
+        f"{ours}norm2.": f"{theirs}ffn_norm.",
     }
-    for i in range(3):
-        names |= {
-            f"{ours}norms.{i}.": f"{saliency}layernorm{i}.",
-            f"{ours}layers.{i}.weight": f"{saliency}conv{i}.weight",
-            f"{ours}layers.{i}.bias": f"{saliency}bias{i}.bias",
-        }
-    return names
 
 
 def make(name: str, checkout: Path) -> dict[str, Any]:

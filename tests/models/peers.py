@@ -53,17 +53,13 @@ def public_name(ours: str, names: Mapping[str, Any]) -> Any:
         return None
     start = max(found, key=len)
     rest, theirs = ours[len(start) :], names[start]
-    if isinstance(theirs, dict) and "in" in theirs:
-        inner = public_name(rest, theirs["names"])
-        return None if inner is None else theirs["in"] + inner
     return theirs + rest if isinstance(theirs, str) else theirs
 
 
 def translate(network: nn.Module, names: Mapping[str, Any], gain: float) -> tuple[dict[str, Tensor], set[str]]:
     """Return our tensors with the values of their public counterparts, and the public names that were used.
 
-    An entry of `names` is a name or its beginning; `{"in": BEGINNING, "names": {...}}` if what comes after it is called
-    otherwise too; `{"log": NAME}` if our tensor is the logarithm of theirs;
+    An entry of `names` is a name or its beginning; `{"log": NAME}` if our tensor is the logarithm of theirs;
     `{"cat": {NAME: SHAPE, ...}}` if ours is several of theirs, one after the other.
     """
     state, used = dict[str, Tensor](), set[str]()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import tiny_models
 import torch
@@ -10,7 +12,7 @@ import torch.nn.functional as F
 import salzoo
 from salzoo.components.layers import GaussianBlur
 from salzoo.errors import SpecError
-from salzoo.models.deepgaze2e import Component, Readout
+from salzoo.models.deepgaze2e import Component, Frame, Readout
 
 
 def test_the_paper_variant_has_the_published_read_outs() -> None:
@@ -49,7 +51,7 @@ def test_views_are_averaged_where_they_show_the_same() -> None:
 
 
 def test_maps_are_read_at_their_own_size_as_if_they_were_stacked() -> None:
-    options = Readout((1.0,), 1, (6, 2), False, 0.0, 1, 1, "bilinear", 1.0)
+    options = Readout((1.0,), 1, (6, 2), False, 0.0, "bilinear", 1.0, None)
     component = Component((3, 4, 5), options)
     generator = torch.Generator().manual_seed(0)
     sizes = ((3, 12, 16), (4, 6, 8), (5, 6, 8))
@@ -57,7 +59,8 @@ def test_maps_are_read_at_their_own_size_as_if_they_were_stacked() -> None:
     stacked = torch.cat([F.interpolate(m, (12, 16), mode="bilinear") for m in maps], dim=1)
     expected = Component((12,), options)
     expected.load_state_dict(component.state_dict())
-    torch.testing.assert_close(component(maps, (12, 16), (12, 16)), expected([stacked], (12, 16), (12, 16)))
+    frame = Frame((12, 16), (12, 16), None, None)
+    torch.testing.assert_close(component(maps, frame), expected([stacked], frame))
 
 
 def test_backbones_that_want_other_pixels_are_refused() -> None:
@@ -73,3 +76,28 @@ def test_a_blur_without_a_limit_reaches_three_of_its_width(sigma: float) -> None
     x = torch.arange(31) - 15.0
     assert profile.nonzero().flatten().tolist() == x[x.abs() <= 3 * sigma + 0.5].add(15).int().tolist()
     assert (profile * x.square()).sum().sqrt() == pytest.approx(sigma, rel=0.03)
+
+
+def test_the_network_halves_and_enlarges_by_itself() -> None:
+    """It is the network of every other pixel, whose log density each of 2 x 2 pixels gets: a quarter of the mass."""
+    options = {"resize": "nearest", "stride": 1, "tta": ((1.0, False),)}
+    halving, plain = (tiny_models.build("deepgaze2e", halve=halve, **options) for halve in (True, False))
+    image = torch.rand(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
+    expected = plain(image[..., ::2, ::2]).repeat_interleave(2, -1).repeat_interleave(2, -2) - math.log(4)
+    torch.testing.assert_close(halving(image), expected)
+    halving.train()
+    assert halving(image).shape == (1, 4, 64, 96), "components are trained at the size of their maps"
+
+
+def test_odd_sides_are_whole_densities_too() -> None:
+    model = tiny_models.build("deepgaze2e", halve=True, template=(32, 32), resize="nearest", stride=1)
+    log_density = model(torch.rand(1, 3, 129, 191, generator=torch.Generator().manual_seed(0)))
+    assert log_density.shape == (1, 1, 129, 191)
+    assert log_density.exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_components_of_a_template_share_it() -> None:
+    shared, own = (tiny_models.build("deepgaze2e", template=t).network for t in ((32, 32), None))
+    grids = [[k for k in network.state_dict() if k.endswith("log_density")] for network in (shared, own)]
+    assert grids[0] == ["template.log_density"]
+    assert len(grids[1]) == 4

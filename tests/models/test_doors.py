@@ -321,11 +321,12 @@ def test_weights_without_a_licence_are_not_saved(tmp_path: Path) -> None:
 
 @every_trained_model
 def test_training_minimises_what_loss_returns_by_the_recipe(name: str, tiny_data: Path) -> None:
-    """Each lite recipe's own criterion: what a step logs is what `model.loss` returned.
+    """Each recipe's own criterion, the lite one's if there is one: what a step logs is what `model.loss` returned.
 
     Only Mr-CNN has a step of its own that looks at patches alone; `loss` is for criteria on whole maps there.
     """
-    recipe = read_spec(name).variants["lite"].recipe.get("training", {})
+    variants = read_spec(name).variants
+    recipe = (variants.get("lite") or variants["paper"]).recipe.get("training", {})
     model = tiny_models.build(name, loss=recipe["loss"]) if "loss" in recipe else tiny_models.build(name)
     assert (model.criterion is None) == (model.training_config.loss is None)
     returned: list[float] = []
@@ -410,8 +411,8 @@ def test_a_batch_that_no_loss_understands_is_refused(change: dict[str, Any], wor
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"tta": []}, r"tta=\(\) is not accepted: at least one view"),
-        ({"tta": [[0.0, False]]}, "tta=.* is not accepted: at least one view"),
+        ({"tta": []}, r"tta=\(\) is not accepted: 1 to 16 views"),
+        ({"tta": [[0.0, False]]}, "tta=.* is not accepted: 1 to 16 views"),
         ({"tta": True}, "deepgaze2.lite.tta: got True, expected a list"),
         ({"lr": -1.0}, "training: lr=-1.0, .*: lr above 0"),
         ({"loss": "{kl: 1"}, r"'{kl: 1' is no loss: .*write {kl: 1.0, cc: -0.5}"),

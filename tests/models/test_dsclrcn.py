@@ -62,6 +62,15 @@ def test_rows_are_read_from_both_ends_by_the_same_lstm() -> None:
             torch.testing.assert_close(output[i, :, y].T, torch.cat([there, back], dim=1))
 
 
+def test_one_way_is_the_way_back_twice() -> None:
+    torch.manual_seed(0)
+    both = SpatialLSTM(3, 2, 5)
+    back = SpatialLSTM(3, 2, 5, both=False)
+    back.load_state_dict(both.state_dict())
+    maps, context = torch.randn(2, 3, 4, 6), torch.randn(2, 2)
+    torch.testing.assert_close(back(maps, context), both(maps, context)[:, 5:].repeat(1, 2, 1, 1))
+
+
 def test_every_place_knows_the_whole_image() -> None:
     """A change in one corner reaches the opposite one, through rows and columns."""
     model = tiny_models.build("dsclrcn")

@@ -41,7 +41,7 @@ def test_only_the_nearest_machines_are_asked() -> None:
 
 
 def test_answers_are_summed_raised_and_weighted_by_the_prior() -> None:
-    network = tiny_models.build("iseel", alpha=2.0, uniform=0.0).network
+    network = tiny_models.build("iseel", alpha=2.0, uniform=1e-6).network
     total = torch.zeros(1, 1, 8, 12)
     total[..., 2, 3], total[..., 6, 9] = 1.0, 0.5
     with torch.no_grad():

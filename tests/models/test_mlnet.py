@@ -7,8 +7,10 @@ import tiny_models
 import torch
 
 import salzoo
+from salzoo.components.keras1 import ShiftedMaxPool
 from salzoo.data.fixations import Fixations
-from salzoo.models.mlnet import LearnedPrior, ShiftedMaxPool
+from salzoo.errors import SpecError
+from salzoo.models.mlnet import LearnedPrior
 
 
 def test_pooling_windows_reach_up_and_left() -> None:
@@ -47,3 +49,12 @@ def test_loss_weighs_salient_pixels_and_holds_the_prior() -> None:
     predicted = torch.tensor([[[[4.0, 2.0, 2.0, 0.0]]]])  # 1, 1/2, 1/2, 0 of its maximum
     expected = (0.25 / 0.1 + 0.25 / 1.1) / 4 + 0.5 * model.network.prior.weight.square().mean().item()
     assert model.loss(predicted, {"density": density}).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_papers_prior_is_enlarged_as_by_theano() -> None:
+    prior = LearnedPrior((1, 2), "theano")
+    with torch.no_grad():
+        prior.weight.copy_(torch.tensor([[[[-1.0, 0.0]]]]))
+    assert prior(torch.ones(1, 1, 4, 8))[0, 0, 0].tolist() == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1]
+    with pytest.raises(SpecError, match="a prior of 1 x 2 cannot be enlarged to maps of 4 x 6"):
+        prior(torch.ones(1, 1, 4, 6))

@@ -6,8 +6,10 @@ import pytest
 import tiny_models
 import torch
 import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
 
 import salzoo
+from salzoo.images.resample import resize_image
 
 
 def test_grid_of_the_papers_variant() -> None:
@@ -26,6 +28,28 @@ def test_streams_share_no_weights_and_see_two_sizes() -> None:
     assert (fine.shape[-1], coarse.shape[-1]) == (12, 6)
     levels = torch.cat([fine, F.interpolate(coarse, (8, 12), mode="nearest")], dim=1)
     torch.testing.assert_close(network(image), F.conv2d(levels, network.head.weight, network.head.bias))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"), [("nearest", [(60, 80), (77, 103), (31, 200)]), ("pillow_nearest", [(60, 80)])]
+)
+def test_half_of_the_fine_image_is_the_coarse_one_of_the_original(kind: str, sizes: list[tuple[int, int]]) -> None:
+    for size in sizes:
+        image = torch.rand(1, 3, *size)
+        fine, coarse = (resize_image(image, new, kind) for new in ((60, 80), (30, 40)))
+        network = tiny_models.build("salicon", coarse=kind).network
+        assert torch.equal(network._half(fine), coarse)
+
+
+def test_sigmoid_maps_are_stretched_and_blurred_for_prediction_only() -> None:
+    model = tiny_models.build("salicon", density="sigmoid", blur_px=4.0).eval()
+    logits = torch.full((1, 1, 40, 50), -2.0)
+    logits[0, 0, 20, 25] = 2
+    expected = gaussian_blur2d((logits > 0).float(), (13, 13), (4.0, 4.0), "reflect") + 0.02
+    torch.testing.assert_close(model.to_log_density(logits).exp(), (expected / expected.sum())[:, 0])
+    assert model.to_log_density(logits[..., :3, :5]).exp().sum().item() == pytest.approx(1)
+    unblurred = model.train().to_log_density(logits).exp()[0]
+    assert (unblurred[20, 25] / unblurred[0, 0]).item() == pytest.approx(1.02 / 0.02, rel=1e-4)
 
 
 def test_first_map_is_flat() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from salzoo.cli import main
 from salzoo.components.layers import BANDWIDTHS, best_bandwidth
 from salzoo.data import FixationFolder
 from salzoo.data.fixations import Fixations
+from salzoo.evaluation.saved import read_table
+from salzoo.metrics import functional
 from salzoo.training.finetune import HoldoutDataModule, sibling
 
 FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=3"]
@@ -37,6 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows += [(f"{i:02d}", str(who), f"{x:.1f}", f"{y:.1f}") for who in range(4) for x, y in looks[who]]
     with (root / "fixations.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
+    (root / "study.json").write_text('{"units": "pixels"}')  # it is no mistake that all look to one corner
     return root
 
 
@@ -44,11 +48,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_twenty_pictures_are_enough(name: str, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = tiny_models.save(tiny_models.build(name), tmp_path / "start")
     words = ["finetune", str(start), "--data", "folder", "--root", str(study), "-o", str(tmp_path / "out"), *FAST]
-    assert main(words) == 0
+    assert main([*words, "--data.batch_size=3"]) == 0
     printed = capsys.readouterr().out
-    (gain,) = (line.split() for line in printed.splitlines() if line.startswith("  nss"))
-    assert float(gain[1]) > 0.2
-    assert "*" in gain, "beyond doubt"
+    (gain,) = (
+        line.split("|") for line in printed.splitlines() if line.startswith("| nss") and len(line.split("|")) == 4
+    )
+    assert float(gain[2]) > 0.04
+    assert "4 images are too few to conclude anything" in printed
     assert "| before |" in printed
     assert "| after |" in printed
     folder = tmp_path / "out" / f"{name}.lite"
@@ -122,3 +128,62 @@ def test_fewer_fixations_are_smoothed_more() -> None:
     assert few > many
     assert many == BANDWIDTHS[0]
     assert best_bandwidth(seen(1)) == BANDWIDTHS[-1]
+
+
+def test_folds_score_every_image_by_a_model_that_did_not_see_it(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tiny_models.save(tiny_models.build("deepgaze2"), tmp_path / "start")
+    words = ["finetune", str(start), "--data", "folder", "--root", str(study), "-o", str(tmp_path / "out"), *FAST]
+    assert main([*words, "--folds", "3", "--trainer.max_epochs=1"]) == 0
+    printed = capsys.readouterr().out
+    assert "folder all, 20 images, convention mit, in 3 folds" in printed
+    assert "after - before, paired over 20 images" in printed
+    assert f"Wrote {tmp_path / 'out' / 'deepgaze2.lite'}" in printed
+
+    names = FixationFolder(study, "all").names
+    ranked = sorted(names, key=lambda name: sha256(name[:-4].encode()).digest())
+    folds = {name: i % 3 + 1 for i, name in enumerate(ranked)}
+    table = read_table(tmp_path / "out/folds/scores.csv")
+    assert dict(zip(table.images, table.folds, strict=True)) == folds
+    assert json.loads((tmp_path / "out/folds/scores.json").read_text())["folds"] == folds
+    i = names.index(ranked[4])
+    item = FixationFolder(study, "all")[i]
+    model = salzoo.load(tmp_path / "out/folds" / str(folds[ranked[4]]) / "deepgaze2.lite")
+    density = model.log_densities([item["image"]])[0].exp()
+    assert table.scores["after"]["nss"][i] == pytest.approx(
+        float(functional.nss(density[None], item["fixations"][None])), rel=1e-5
+    )
+    recipe = read_config(tmp_path / "out/folds/2/deepgaze2.lite").provenance.recipe["data"]
+    assert (recipe["folds"], recipe["fold"]) == (3, 2)
+
+    words = ["evaluate", str(start), "--data", "folder", "--root", str(study), "--folds", "3", "--baselines", "gold"]
+    again = tmp_path / "again.csv"
+    assert main([*words, "--csv", str(again)]) == 0
+    assert read_table(again).folds == table.folds, "evaluate divides them alike"
+    assert read_table(again).scores[str(start)]["nss"] == pytest.approx(table.scores["before"]["nss"], rel=1e-5)
+    assert main([*words, "--split", "test"]) == 2
+    assert "--folds scores all images" in capsys.readouterr().err
+    assert main([*words[:-3], "21"]) == 2
+    assert "20 images make 2 to 20 folds, not 21" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 20])
+def test_a_fold_and_the_rest_are_all_images(study: Path, count: int) -> None:
+    everything = FixationFolder(study, "all")
+    seen: list[str] = []
+    for fold in range(1, count + 1):
+        test = everything.in_folds(count, fold)
+        train = test.sibling("train")
+        assert sorted(test.names + train.names) == everything.names
+        assert len(test) in (20 // count, 20 // count + 1)
+        assert sibling(test, "val") is None
+        seen += test.names
+    assert sorted(seen) == everything.names
+    assert everything.in_folds(count, 0).names == everything.names
+    assert everything.in_folds(5, 1, seed=1).names != everything.in_folds(5, 1).names
+    data = HoldoutDataModule("folder", study, folds=5, fold=2)
+    (train,), (val,), (test,) = (data.datasets(split) for split in ("train", "val", "test"))
+    assert not set(test.names) & {*train.names, *val.names}
+    assert sorted(test.names + train.names + val.names) == everything.names
+    assert test.fixations(0).y.mean() == pytest.approx(36, abs=4)

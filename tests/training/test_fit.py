@@ -81,6 +81,20 @@ def test_a_killed_and_resumed_run_gives_the_same_weights(
     assert read_config(folders[0]).sha256 == read_config(folders[1]).sha256
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupted_run_ends_with_130(tiny_data: Path, tmp_path: Path) -> None:
+    """On the old code with 1, which is for what failed."""
+    process = start([*tiny_models.fit_words("deepgaze2", tiny_data, tmp_path / "run"), "--trainer.max_epochs=500"])
+    while not (tmp_path / "run/checkpoints/last.ckpt").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, output
+    assert output.splitlines()[-1] == "salzoo: interrupted"
+
+
 def slurm(folder: Path) -> dict[str, str]:
     """Return the environment of a SLURM job of one task, with a `scontrol` that writes down how it was called."""
     script = folder / "bin/scontrol"
@@ -181,7 +195,7 @@ def test_the_best_validated_epoch_is_exported(
     epochs: int, validated: list[str], tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every second epoch is validated, under a rate that ruins the weights."""
-    words = [*tiny_models.fit_words("deepgaze2", tiny_data, tmp_path), "--training.lr=3"]
+    words = [*tiny_models.fit_words("deepgaze2", tiny_data, tmp_path), "--training.lr=10"]
     assert main([*words, f"--trainer.max_epochs={epochs}", "--trainer.check_val_every_n_epoch=2"]) == 0
     last = kept = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=False)
     assert last["epoch"] == epochs - 1
@@ -335,3 +349,35 @@ def test_a_published_network_is_trained_on_with_its_own_statistics(tiny_data: Pa
         after = model.network.state_dict()
         networks[name] = all(torch.equal(before[key], after[key]) for key in before)
     assert networks == {"published": True, "new": False}
+
+
+def test_tensorboard_keeps_the_scores_of_each_epoch(tiny_data: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
+    assert main([*words, "--trainer.logger=TensorBoardLogger"]) == 0
+    (events,) = (tmp_path / "logs/version_0").glob("events.out.tfevents.*")
+    logs = EventAccumulator(str(events)).Reload()
+    scores = [point.value for point in logs.Scalars("val/nss")]
+    assert len(scores) == 2
+    best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
+    (kept,) = (state for name, state in best["callbacks"].items() if "val/nss" in name)
+    assert max(scores) == pytest.approx(float(kept["best_model_score"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("logger", ["TensorBoardLogger", "[CSVLogger, lightning.pytorch.loggers.TensorBoardLogger]"])
+def test_without_tensorboard_its_logger_says_what_to_install(
+    logger: str, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("tensorboard", "tensorboardX"):
+        monkeypatch.setitem(sys.modules, name, None)  # Python then finds no such package
+    words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
+    if logger.startswith("["):
+        inits = [
+            {"class_path": each.strip(), "init_args": {"save_dir": str(tmp_path)}} for each in logger[1:-1].split(",")
+        ]
+        logger = json.dumps(inits)
+    assert main([*words, f"--trainer.logger={logger}"]) == 2
+    expected = 'salzoo: TensorBoardLogger needs TensorBoard: pip install "salzoo[tensorboard]".'
+    assert capsys.readouterr().err.splitlines()[-1] == expected
+    assert not (tmp_path / "checkpoints").exists()

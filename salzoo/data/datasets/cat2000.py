@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from salzoo.data._matlab import load_mats, read_mat
-from salzoo.data.base import FixationDataset, Split, hash_decile, list_images, read_once, require_files
+from salzoo.data._matlab import load_objects
+from salzoo.data.base import FixationDataset, Split, list_images
 from salzoo.data.fixations import Fixations, Floats, join
+from salzoo.data.folds import hash_decile
+from salzoo.data.one_file import read_once
+from salzoo.data.point_files import find_files, read_points
 from salzoo.errors import DataError
+from salzoo.images.formats import is_hidden
 from salzoo.images.geometry import Size
 
 _ALL = "trainSet/allFixData.mat"
-_OBJECTS = "__function_workspace__"
 
 
 class CAT2000(FixationDataset):
     """CAT2000: 4,000 images of 1920x1080 in 20 categories; 5 s (Borji and Itti, arXiv:1505.03581, 2015).
 
     `trainSet/Stimuli/<category>/NNN.jpg` with `trainSet/FIXATIONLOCS/<category>/NNN.mat` (a matrix of the image's
-    size, not 0 where one of the 18 observers looked) and `FIXATIONMAPS`; `testSet/Stimuli/<category>/NNN.jpg`, 2,000
-    images whose fixations are not public. `names` are `<category>/NNN.jpg`; folders `Output` are copies and left out.
+    size, not 0 where one of the 18 observers looked; .npy, .npz or an image of points will do) and `FIXATIONMAPS`;
+    `testSet/Stimuli/<category>/NNN.jpg`, 2,000 images whose fixations are not public. `names` are
+    `<category>/NNN.jpg`; folders `Output` are copies and left out.
     Train and test share one numbering, so the numbers of a category have gaps.
 
     The matrices do not tell who looked, in which order or how often at the same pixel: all fixations are observer 0's.
@@ -74,16 +77,7 @@ class CAT2000(FixationDataset):
             if self.names[index] not in points:
                 raise DataError(f"{path} has no fixations for the image {self.names[index]}")
             return points[self.names[index]]
-        arrays = load_mats(path, None, simplify=False)
-        matrices = {name: value for name, value in arrays.items() if value.ndim == 2 and value.dtype.kind in "biuf"}
-        name = next((name for name in ("fixLocs", "fixations") if name in matrices), None)
-        if name is None and len(matrices) != 1:
-            raise DataError(f"{path} must have the matrix fixLocs, it has {', '.join(arrays) or 'nothing'}")
-        matrix = matrices[name] if name else next(iter(matrices.values()))
-        if matrix.shape != (size := self.size(index)):
-            raise DataError(f"{path} is {matrix.shape} (height, width), its image {size}")
-        y, x = np.nonzero(matrix)
-        return Fixations(x.astype(np.float64), y.astype(np.float64), np.zeros(len(x), np.int64))
+        return read_points(path, self.size(index))
 
     def category(self, index: int) -> str:
         """Return the image's category."""
@@ -91,8 +85,7 @@ class CAT2000(FixationDataset):
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
         """Return the image's .mat file, or the one for all."""
-        own = self._set / "FIXATIONLOCS" / Path(self.names[index]).with_suffix(".mat")
-        return [self.root / _ALL if self.observers else own]
+        return [self.root / _ALL if self.observers else self._files[self.names[index]]]
 
     def map_path(self, index: int) -> Path:
         """Return where the density that comes with the dataset is."""
@@ -118,7 +111,7 @@ class CAT2000(FixationDataset):
         return [part for part in parts if not (folder / part).exists()]
 
     def _present(self) -> list[str]:
-        categories = sorted(path for path in (self._set / "Stimuli").iterdir() if path.is_dir())
+        categories = sorted(path for path in (self._set / "Stimuli").iterdir() if path.is_dir() and not is_hidden(path))
         return [f"{category.name}/{name}" for category in categories for name in list_images(category)]
 
     def _read_split(self, present: list[str]) -> list[str]:
@@ -131,9 +124,11 @@ class CAT2000(FixationDataset):
     def _list_names(self) -> list[str]:
         names = super()._list_names()
         matrices = self.has_fixations and not self.observers
+        self._files: dict[str, Path] = {}
         for category in dict.fromkeys(name.split("/")[0] for name in names) if matrices else ():
-            wanted = [Path(name).stem + ".mat" for name in names if name.startswith(f"{category}/")]
-            require_files(wanted, self._set / "FIXATIONLOCS" / category, self)
+            own = [name for name in names if name.startswith(f"{category}/")]
+            found = find_files((Path(name).stem for name in own), self._set / "FIXATIONLOCS" / category, self)
+            self._files |= {name: found[Path(name).stem] for name in own}
         return names
 
 
@@ -148,18 +143,11 @@ def _read_everybody(path: Path) -> dict[str, Fixations]:
 
 
 def _read_map(path: Path) -> dict[str, Any]:
-    """Return the largest `containers.Map` of a MATLAB file.
-
-    SciPy reads no MATLAB objects, but it returns the part of the file that holds their properties. After eight bytes,
-    that part is a MATLAB file itself: a `FileWrapper__` with a cell array of all properties of all objects. A map has
-    one property, a struct of `keys` and `values`.
-    """
-    inside = read_mat(path, path, [_OBJECTS], simplify=False)[_OBJECTS].tobytes()
-    length = int.from_bytes(inside[12:16], "little")
-    header = b"MATLAB 5.0 MAT-file".ljust(124) + inside[:4]
-    content = read_mat(io.BytesIO(header + inside[8 : 16 + length]), path, None, simplify=False)
-    parts = content[_OBJECTS]["MCOS"][0, 0][0]["arr"].ravel()
-    properties = [part[0, 0] for part in parts if part.dtype.names and {"keys", "values"} <= set(part.dtype.names)]
+    """Return the largest `containers.Map` of a MATLAB file: its one property is a struct of `keys` and `values`."""
+    structs = [
+        part for part in load_objects(path) if part.size == 1 and {"keys", "values"} <= {*(part.dtype.names or ())}
+    ]
+    properties = [part.ravel()[0] for part in structs]
     maps = [dict(zip(map(str, _flat(p["keys"])), _flat(p["values"]), strict=True)) for p in properties]
     return max(maps, key=len)
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from salzoo.data._matlab import load_mat
-from salzoo.data.base import OneFileDataset, read_once, require_files
+from salzoo.data.base import require_files
 from salzoo.data.fixations import Fixations, Floats, join
+from salzoo.data.one_file import OneFileDataset, read_once
+from salzoo.data.point_files import find_files, read_points
 from salzoo.errors import DataError
 
 _FILES = {"train": "training", "val": "validation", "test": "testing"}
@@ -24,6 +26,10 @@ class ISUN(OneFileDataset):
     image's name without .jpg) and `gaze`, a struct array of `fixation` (N x 2, x and y), one element an observer; the
     same number on two images need not be the same person. Coordinates are used unchanged, as in pysaliency; the dataset
     does not say whether they count from 0 or from 1.
+
+    Where the struct arrays have names only, `fixation/<image>.mat` has a matrix of the image's size, not 0 where
+    somebody looked (.npy, .npz or an image of points will do); `saliency/<image>.mat` is the density that comes with
+    the dataset.
     """
 
     name = "isun"
@@ -51,9 +57,19 @@ class ISUN(OneFileDataset):
             found[name] = Fixations(points.x, points.y, points.observer)
         return found
 
+    def read_points(self, index: int) -> Fixations:
+        """Read the file of the split, once a process, or the image's own matrix."""
+        (path,) = self.annotation_paths(index)
+        return read_points(path, self.size(index)) if self._files else super().read_points(index)
+
     def annotation_paths(self, index: int) -> Iterable[Path]:
-        """Return the file of the image's split."""
-        return [self._file(self._part_of[self.names[index]])]
+        """Return the file of the image's split, or the image's own."""
+        name = self.names[index]
+        return [self._files[Path(name).stem] if self._files else self._file(self._part_of[name])]
+
+    def map_path(self, index: int) -> Path:
+        """Return where the density that comes with the dataset is."""
+        return self.root / "saliency" / f"{Path(self.names[index]).stem}.mat"
 
     def _absent(self, folder: Path) -> list[str]:
         needed = [*(f"{_FILES[part]}.mat" for part in self._parts()), self.stimuli]
@@ -67,17 +83,26 @@ class ISUN(OneFileDataset):
 
     def _names_of(self, part: str) -> list[str]:
         path = self._file(part)
-        if part != "test":
+        if part != "test" and not self._has_matrices(part):
             return list(read_once(self.read_annotations, path))
         try:
             return [_name(record["image"]) for record in _records(path)]
         except TypeError as error:
             raise DataError(f"{path}: {error}") from error
 
+    def _has_matrices(self, part: str) -> bool:
+        """Return whether the fixations are in `fixation/`, and the split's file has names only."""
+        path = self.root / "fixation"
+        return path.is_dir() and "gaze" not in (
+            load_mat(self._file(part), _FILES[part], simplify=False).dtype.names or ()
+        )
+
     def _list_names(self) -> list[str]:
         self._part_of = {name: part for part in self._parts() for name in self._names_of(part)}
         names = list(self._part_of)
         require_files(names, self.root / self.stimuli, self)
+        matrices = self.has_fixations and all(self._has_matrices(part) for part in self._parts())
+        self._files = find_files((Path(name).stem for name in names), self.root / "fixation", self) if matrices else {}
         return names
 
 

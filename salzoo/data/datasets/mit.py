@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from salzoo.data._matlab import load_mat
-from salzoo.data.base import FixationDataset, Split, hash_decile, list_images, open_image, require_files
+from salzoo.data._matlab import load_mat, open_mat
+from salzoo.data.base import FixationDataset, Split, list_images, require_files
 from salzoo.data.events import Screen, velocity_events
 from salzoo.data.fixations import Fixations, Floats, join
+from salzoo.data.folds import hash_decile
+from salzoo.data.point_files import find_files, read_points
 from salzoo.errors import DataError, SpecError
+from salzoo.images.formats import is_hidden
 from salzoo.images.geometry import Size
 
 _HZ, _SHORTEST = 240, 100.0  # ms
@@ -30,7 +33,8 @@ class MIT1003(FixationDataset):
       `salzoo.data.events.velocity_events`, at 35 px a degree and from 100 ms on. The authors' program,
       `checkFixations.m`, is another algorithm, so their number differs from the published 104,171. `observers` has the
       observers' names in the order of their numbers.
-    - `ALLFIXATIONMAPS/<image>_fixPts.jpg` otherwise: pixels of 128 or more are fixations. Who made them, in which
+    - `ALLFIXATIONMAPS/<image>_fixPts.jpg` otherwise, or .png, .mat, .npy, .npz of the same name: pixels of 128 or
+      more are fixations, in formats without losses those that are not 0. Who made them, in which
       order and how often is lost: all are observer 0's, and `observers` is empty.
 
     The first fixation of each observer is left out, as by the authors: it is where the fixation cross was. (The maps
@@ -72,15 +76,15 @@ class MIT1003(FixationDataset):
         """Read the raw gaze of each observer, or the map of points."""
         paths = list(self.annotation_paths(index))
         if not self.observers:
-            return _points_of_map(paths[0], self.size(index))
-        return join([_fixations(_eye_data(path)) for path in paths]).leading(skip=0 if self.first_fixation else 1)
+            return read_points(paths[0], self.size(index))
+        return join([_fixations(path) for path in paths]).leading(skip=0 if self.first_fixation else 1)
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
         """Return the .mat file of each observer, or the map of points."""
         stem = Path(self.names[index]).stem
         if self.observers:
             return [_inner(self.root / "DATA") / observer / f"{stem}.mat" for observer in self.observers]
-        return [_inner(self.root / "ALLFIXATIONMAPS") / f"{stem}_fixPts.jpg"]
+        return [self._maps[f"{stem}_fixPts"]]
 
     def points_options(self) -> tuple[object, ...]:
         """Return whether the first fixations are kept."""
@@ -112,14 +116,16 @@ class MIT1003(FixationDataset):
     def _list_names(self) -> list[str]:
         names = super()._list_names()
         folder = _inner(self.root / "DATA")
-        self.observers = sorted(child.name for child in folder.glob("[!._]*") if child.is_dir())
+        self.observers = sorted(
+            child.name for child in folder.glob("[!._]*") if child.is_dir() and not is_hidden(child)
+        )
         if not self.observers and self.first_fixation:
             raise SpecError("mit1003: ALLFIXATIONMAPS has no first fixations; unpack DATA.zip beside it")
         for observer in self.observers:
             require_files((f"{Path(name).stem}.mat" for name in names), folder / observer, self)
         if not self.observers:
             points = _inner(self.root / "ALLFIXATIONMAPS")
-            require_files((f"{Path(name).stem}_fixPts.jpg" for name in names), points, self)
+            self._maps = find_files((f"{Path(name).stem}_fixPts" for name in names), points, self, ".jpg")
         return names
 
 
@@ -162,31 +168,30 @@ class MIT300(FixationDataset):
         return _inner(self.root / self.stimuli) / self.names[index]
 
 
-def _fixations(gaze: Floats) -> tuple[Floats, Floats, Floats]:
+def _fixations(path: Path) -> tuple[Floats, Floats, Floats]:
     """Return x, y and duration (ms) of the fixations in raw gaze, which is negative while the eye is closed."""
+    gaze = _eye_data(path)
     x, y = np.where((gaze >= 0).all(1), gaze.T, np.nan)
-    found = velocity_events(np.arange(len(x)) * 1000 / _HZ, x, y, _SCREEN, min_duration_ms=_SHORTEST)
+    try:
+        found = velocity_events(np.arange(len(x)) * 1000 / _HZ, x, y, _SCREEN, min_duration_ms=_SHORTEST)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     assert found.duration is not None
     return found.x, found.y, found.duration
 
 
 def _eye_data(path: Path) -> Floats:
     """Return one observer's gaze on one image, (N, 2)."""
-    record: Any = load_mat(path, path.stem[:63], simplify=True)  # MATLAB's names end after 63 letters
+    found = open_mat(path)
+    name = path.stem[:63]  # MATLAB's names end after 63 letters
+    only = next(iter(found)) if len(found) == 1 else name  # as saved under another name by another program
+    record: Any = load_mat(path, name if name in found else only, simplify=True)
     try:
         data = record["DATA"]
         gaze = np.asarray((data if isinstance(data, dict) else data[0])["eyeData"], dtype=np.float64)
         return gaze[:, :2] if gaze.size else np.empty((0, 2))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{path} is not a struct with DATA(1).eyeData, N x 2 or more: {error!r}") from error
-
-
-def _points_of_map(path: Path, size: Size) -> Fixations:
-    grey = open_image(path, lambda image: np.asarray(image.convert("L")))
-    if grey.shape != size:
-        raise DataError(f"{path} is {grey.shape} (height, width), its image {size}")
-    y, x = np.nonzero(grey >= 128)
-    return Fixations(x.astype(np.float64), y.astype(np.float64), np.zeros(len(x), np.int64))
 
 
 def _inner(folder: Path) -> Path:

@@ -10,10 +10,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from salzoo.data._matlab import load_mat
-from salzoo.data.base import FixationDataset, Split, list_images, require_files
+from salzoo.data._matlab import load_mat, open_mat
+from salzoo.data._matrix import ARRAYS
+from salzoo.data.base import FixationDataset, Split, list_images
+from salzoo.data.datasets.salicon_json import find_json, read_api_json
 from salzoo.data.fixations import Fixations, Floats, join
+from salzoo.data.one_file import read_once
+from salzoo.data.point_files import MATRICES, find_files, read_points
 from salzoo.errors import DataError, DatasetNotFoundError, SpecError
+from salzoo.images import formats
 from salzoo.images.geometry import Size
 
 Edition = Literal[2015, 2017]
@@ -30,6 +35,11 @@ class SALICON(FixationDataset):
     train and val. A .mat has a struct array `gaze`, one element a worker, with `fixations` (N x 2, x and y, 1-based:
     one is subtracted) and the raw mouse track `location`, which is not read as fixations. A worker's number is the
     position in that array; the same number on two images need not be the same person.
+
+    Fixations are also read as they are passed on otherwise: the JSON of SALICON's API,
+    `annotations/fixations_{train,val}2014*.json` (row and column, 1-based, one entry a worker); and in place of each
+    .mat the matrix `I` of the release for LSUN 2015 (in `fixation/`, without folders for the splits), an image of
+    points, .npy or .npz: these do not tell who looked, in which order or how often, so all are observer 0's.
 
     The editions of 2015 and 2017 have the same images and file names, but different fixations; scores on the two must
     not be compared. The edition is therefore part of `name`: `salicon2015`, `salicon2017`, or `salicon_of_unknown_year`
@@ -73,8 +83,13 @@ class SALICON(FixationDataset):
         super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
     def read_points(self, index: int) -> Fixations:
-        """Read the image's .mat file."""
+        """Read the image's own file, or its entries in the JSON for all."""
         (path,) = self.annotation_paths(index)
+        if self._json:
+            return read_once(read_api_json, path)[self.names[index]]
+        variables = open_mat(path).keys() if path.suffix.lower() == ".mat" else {*MATRICES}
+        if "gaze" not in variables and not variables.isdisjoint(MATRICES):
+            return read_points(path, self.size(index))
         gaze = _gaze(path)
         try:
             people = [_matrix(fixations) - 1 for fixations in gaze["fixations"]]
@@ -90,16 +105,16 @@ class SALICON(FixationDataset):
         return Fixations(points.x, points.y, points.observer)
 
     def annotation_paths(self, index: int) -> Iterable[Path]:
-        """Return the image's .mat file."""
+        """Return the image's own file, or the JSON for all."""
         name = self.names[index]
-        return [self._fixation_folder / _part(name) / f"{Path(name).stem}.mat"]
+        return [self._json[_part(name)] if self._json else self._files[Path(name).stem]]
 
     def map_path(self, index: int) -> Path:
         """Return where the density that comes with the dataset is, blurred by 19 px."""
         name = self.names[index]
-        folders = [self.root / f"maps{self.edition}", self.root / "maps"]
-        folder = next((each for each in folders if each.is_dir()), folders[-1]) / _part(name)
-        found = [folder / f"{Path(name).stem}{suffix}" for suffix in (".png", ".jpg")]
+        folders = [self.root / each for each in (f"maps{self.edition}", "maps", "saliency")]  # the last for LSUN 2015
+        folder = _inside(next((each for each in folders if each.is_dir()), folders[1]), _part(name))
+        found = [folder / f"{Path(name).stem}{suffix}" for suffix in (".png", ".jpg", *ARRAYS)]
         return next((path for path in found if path.exists()), found[0])
 
     def image_path(self, index: int) -> Path:
@@ -114,7 +129,8 @@ class SALICON(FixationDataset):
         return ("salicon", *(f"salicon{year}" for year in years))
 
     def _absent(self, folder: Path) -> list[str]:
-        fixations = ["fixations"] if self.has_fixations and not _fixation_folders(folder) else []
+        present = not self.has_fixations or _fixation_folders(folder) or find_json(folder)
+        fixations = [] if present else ["fixations"]
         return fixations + [self.stimuli] * (not (folder / self.stimuli).is_dir())
 
     def _find(self, root: Path) -> Path:
@@ -128,14 +144,19 @@ class SALICON(FixationDataset):
 
     def _which(self, root: Path) -> tuple[Path, int | None]:
         """Return the folder of fixations and its edition, None if nothing tells."""
-        folders = _fixation_folders(root)
+        folders, self._json = _fixation_folders(root), find_json(root)
+        folders = [folder for folder in folders if folder not in {path.parent for path in self._json.values()}]
+        if folders and self._json:
+            names = ", ".join(path.name for path in (*folders, *self._json.values()))
+            raise DataError(f"salicon: {root} has fixations twice, in {names}: keep one of them")
         if self._asked is not None:  # first the folder that names it, last the one that names the other
             folders.sort(key=lambda folder: (_year(folder.name) != self._asked, _year(folder.name) is not None))
         elif len(folders) > 1:
             names = ", ".join(folder.name for folder in folders)
             raise DataError(f"salicon: {root} holds {names}: more than one edition; give edition=2015 or edition=2017")
-        if not folders:  # only the test split, which is the same in both
-            return root / "fixations", self._asked or _year(root.name)
+        if not folders:  # JSON, or only the test split, which is the same in both
+            years = {_year(path.name.replace("2014", "")) for path in self._json.values()} | {_year(root.name)} - {None}
+            return root / "fixations", self._asked or (years.pop() if len(years) == 1 else None)
         told = {year for year in (_year(folders[0].name), _year(root.name), self._asked) if year is not None}
         if len(told) > 1:
             raise DataError(
@@ -159,20 +180,42 @@ class SALICON(FixationDataset):
 
     def _list_names(self) -> list[str]:
         names = super()._list_names()
+        self._files: dict[str, Path] = {}
         for part in dict.fromkeys(map(_part, names)) if self.has_fixations else ():
             stems = [Path(name).stem for name in names if _part(name) == part]
-            folder = self._fixation_folder / part
-            require_files((f"{stem}.mat" for stem in stems), folder, self)
-            if more := sorted({path.stem for path in folder.glob("*.mat")} - set(stems)):
+            if self._json:
+                where, seen = (
+                    self._json_of(part),
+                    {Path(name).stem for name in read_once(read_api_json, self._json_of(part))},
+                )
+                if unseen := sorted(set(stems) - seen):
+                    raise DatasetNotFoundError(
+                        f"{self.name}: {where} has no fixations on {len(unseen)} of {len(stems)} images, such as "
+                        f"{unseen[0]}.jpg. {self.source}"
+                    )
+            else:
+                where = _inside(self._fixation_folder, part)
+                self._files |= find_files(stems, where, self)
+                seen = {path.stem for path in formats.list_files(where, ARRAYS).found}
+            if more := sorted(stem for stem in seen - set(stems) if _part(stem) == part):
                 raise DatasetNotFoundError(
                     f"{self.name}: {len(more)} images, such as {more[0]}.jpg, missing in "
-                    f"{self._image_folder(part)}: {folder} has fixations on them. {self.source}"
+                    f"{self._image_folder(part)}: {where} has fixations on them. {self.source}"
                 )
         return names
 
+    def _json_of(self, part: str) -> Path:
+        if part not in self._json:
+            raise DatasetNotFoundError(f"{self.name}: no fixations_{part}2014.json in {self.root}. {self.source}")
+        return self._json[part]
+
     def _image_folder(self, part: str) -> Path:
-        folder = self.root / self.stimuli / part
-        return folder if folder.is_dir() else self.root / self.stimuli
+        return _inside(self.root / self.stimuli, part)
+
+
+def _inside(folder: Path, part: str) -> Path:
+    """Return the folder of a split, which not every release has."""
+    return folder / part if (folder / part).is_dir() else folder
 
 
 def _part(name: str) -> str:
@@ -187,7 +230,7 @@ def _children(folder: Path, pattern: str) -> list[str]:
 
 
 def _fixation_folders(root: Path) -> list[Path]:
-    return [root / name for name in _children(root, r"fixations[-_]?(2015|2017)?")]
+    return [root / name for name in _children(root, r"fixations?[-_]?(2015|2017)?")]
 
 
 def _year(name: str) -> int | None:
@@ -222,6 +265,7 @@ def _leaves_the_image(gaze: NDArray[Any], size: Size) -> bool:
 
 def _shows_2017(folder: Path) -> bool:
     """Return whether one of a few files spread over the folder must be of the edition of 2017."""
-    files = [path for part in _PARTS for path in sorted((folder / part).glob("*.mat"))]
+    places = [place for place in (folder, *(folder / part for part in _PARTS)) if place.is_dir()]
+    files = [path for place in places for path in formats.list_files(place, {".mat"}).found]
     some = files[:: max(1, len(files) // 16)]
-    return any(_leaves_the_image(_gaze(path), (480, 640)) for path in some)
+    return any(_leaves_the_image(_gaze(path), (480, 640)) for path in some if "gaze" in open_mat(path))

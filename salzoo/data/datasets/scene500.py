@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from salzoo.data._matlab import load_mat
-from salzoo.data.base import OneFileDataset
 from salzoo.data.fixations import Fixations, Floats, join
+from salzoo.data.one_file import OneFileDataset
 from salzoo.errors import DataError
 
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from glob import escape
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from PIL import Image
+from typing import Any
 
 from salzoo._schema import from_mapping
-from salzoo.data.base import FixationDataset, Split, hash_decile
+from salzoo._text import read_json
+from salzoo.data.base import FixationDataset, Split, file_stamp, tells_refusals
 from salzoo.data.density_only import DensityOnly
 from salzoo.data.fixations import Fixations
-from salzoo.data.folder.reader import Study, StudyOptions, find_image_folder, find_source, read_options, read_study
+from salzoo.data.folder.options import StudyOptions, read_options
+from salzoo.data.folder.reader import Study, find_image_folder, find_source, read_study
+from salzoo.data.folds import hash_order
 from salzoo.data.map_folder import MapFolder
-from salzoo.errors import DataError, DatasetNotFoundError
+from salzoo.data.names import Names
+from salzoo.errors import DataError, DatasetNotFoundError, SalzooWarning
+from salzoo.images.formats import list_files
 from salzoo.images.geometry import Size
-from salzoo.images.read import IMAGE_SUFFIXES
 
 SPLITS = "splits.json"
 _TENTHS: tuple[Split, ...] = ("train",) * 7 + ("val",) + ("test",) * 2
@@ -53,66 +52,71 @@ class FixationFolder(FixationDataset):
     if there are times to recognise them by (`study.dropped`), and points outside the frame (`dropped`). Images without
     any row are left out (`study.unseen`).
 
-    Splits are the lists of `root/splits.json`, else drawn by name: 70 % train, 10 % val, 20 % test, by a hash of the
-    file name without suffix, so that an image stays in its split whatever is added.
+    Splits are the lists of `root/splits.json`, else drawn by name: exactly 70 % train, 10 % val and 20 % test of the
+    images in the order of a hash of their names without suffix, the same in every copy of the study. An image that is
+    added moves others across a border; `splits.json` holds them in place.
 
     Args:
         root: The study's folder, or one that holds it under the name `folder`.
         split: See `FixationDataset`.
-        sigma_px: Standard deviation of the blur of the density, in pixels of each image.
-        pixels_per_degree: Blurs by one degree of visual angle instead (`salzoo.data.events.Screen`).
+        **options: What follows. Every option can instead be in `root/study.json`, where the commands find it; arguments
+            take precedence.
+
+    The file:
         fixations: File or folder with the fixations, relative to `root`, if there are several.
-        columns: Names in the header by what they mean, as {"x": "FIX_X", "image": "stimulus"}.
-        units: Units of x and y: `pixels`, or `fractions` of the image from 0 to 1.
+        columns: Names in the header by what they mean, as {"x": "FIX_X", "image": "stimulus"}: image, x, y, observer,
+            duration, timestamp; event, if rows with the same entry are samples of one fixation; for .mat and .npz also
+            fixations, the matrix of counts.
+        decimal: `.` or `,`. Without it a comma is the decimal sign where it does not separate the cells, and no number
+            of the column has a point.
+        ignore: Names or patterns (`cross*`) of what the column image names besides images; their rows are counted and
+            left out, as are those of fixation crosses and the like if they are called so.
+        observers: Names of the observers to keep; all by default.
+        keep: Values or patterns to keep, by column, as {"condition": ["free viewing"], "block": [1, 2]}.
+
+    The coordinates:
+        units: Units of x and y: `pixels`; `fractions` of the width and height, from 0 at the left or upper border to 1;
+            `percent`; PsychoPy's `norm` (-1 to 1 from border to border), `height` (of the screen or image, 0 in the
+            middle) and `centred` (pixels, 0 in the middle, there called pix).
         origin: Coordinate of the first pixel, 0 or 1.
+        y_from_bottom: Whether y counts upwards, as it does by default in PsychoPy's units, and in no others.
+        screen: [width, height] of the screen in pixels, if x and y are positions on it.
+        offset: [x, y] of the image's upper left corner on the screen; by default the image was in its middle.
+        scale: Pixels of the screen for a pixel of the image; "fit" if the image was enlarged until it filled the
+            screen's width or height, the rest being bars. By default 1.
+        time_unit: Unit of the durations: `ms`, `s`, `us` or `ns`; by default ms.
+
+    What is done with them:
         skip_first: How many fixations of each observer are left out at the beginning of each image.
         first: How many of the remaining ones are kept.
         weight: `duration` lets longer fixations weigh more in the density.
+        sigma_px: Standard deviation of the blur of the density, in pixels of each image.
+        pixels_per_degree: Blurs by one degree of visual angle instead (`salzoo.data.events.Screen`).
 
-    Every option can instead be in `root/study.json`, where the commands find it; arguments take precedence.
+    What is said of the coordinates is believed. What is not said is looked for in the points of the whole study: those
+    that cannot be pixels of the images are refused, and a `SalzooWarning` says so if people looked off the middle.
 
     Attributes:
         study: What was read, and what was dropped and why.
 
     Raises:
         DatasetNotFoundError: If the images or the fixations are missing, or the split is empty.
-        DataError: If a row's image is missing, or the coordinates were misread: x and y swapped, fractions or 1-based
-            numbers taken for 0-based pixels.
+        DataError: If a row's image is missing, no row is left, or the numbers seem misread: x and y swapped, other
+            units or 1-based numbers taken for 0-based pixels, seconds for milliseconds, samples for fixations.
         SpecError: If an option is wrong.
     """
 
     name = "folder"
     source = "A study of your own needs images and a table of fixations with columns image, x, y"
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: Split = "train",
-        *,
-        sigma_px: float | None = None,
-        pixels_per_degree: float | None = None,
-        fixations: str | None = None,
-        columns: Mapping[str, str] | None = None,
-        units: Literal["pixels", "fractions"] | None = None,
-        origin: Literal[0, 1] | None = None,
-        skip_first: int | None = None,
-        first: int | None = None,
-        weight: Literal["count", "duration"] | None = None,
-    ) -> None:
+    @tells_refusals
+    def __init__(self, root: str | Path, split: Split = "train", **options: Any) -> None:
         folder = self._find(Path(root).expanduser())
-        given = {
-            "sigma_px": sigma_px,
-            "pixels_per_degree": pixels_per_degree,
-            "fixations": fixations,
-            "columns": None if columns is None else dict(columns),
-            "units": units,
-            "origin": origin,
-            "skip_first": skip_first,
-            "first": first,
-            "weight": weight,
-        }
-        self.options = read_options(folder, given)
-        self.study: Study = _cached(folder.absolute(), self.options, _stamp(folder, self.options))
+        self.options = read_options(folder, options)
+        self._stamp = _stamp(folder, self.options)
+        self.study: Study = _cached(folder.absolute(), self.options, self._stamp)
+        for doubt in self.study.doubts:
+            warnings.warn(f"{self.study.source}: {doubt}", SalzooWarning, stacklevel=3)
         seen = self.study.sizes
         self._maps: MapFolder | None = None
         if not self.study.has_points:
@@ -127,22 +131,31 @@ class FixationFolder(FixationDataset):
         """Whether there are fixations, and not only maps."""
         return self.study.has_points
 
+    @property
+    def has_rounded_maps(self) -> bool:
+        """Whether there are maps only, and these have 256 levels."""
+        return self._maps is not None and self._maps.eight_bit
+
     def read_points(self, index: int) -> Fixations:
         """Return all fixations on one image, or its map if there are no fixations.
 
         Raises:
-            DataError: If the map is coloured, or of another shape than its image.
+            ImageError: If the map is coloured or transparent, or of another shape than its image.
         """
         name = self.names[index]
         if self._maps is None:
             return self.study.points[name]
         place, size = self._place[name], self.study.sizes[name]
-        _check_map(self._maps.paths[place], size)
-        return DensityOnly(self._maps.read(place, size))
+        return DensityOnly(self._maps.read(place, size, scaled=False))
+
+    def observer_name(self, number: int) -> str:
+        """Return what the study calls an observer."""
+        names = self.study.observers
+        return names[number] if number < len(names) else super().observer_name(number)
 
     def points_options(self) -> tuple[object, ...]:
-        """Return the options that change what `read_points` returns."""
-        return (self.options,)
+        """Return what changes what `read_points` returns: the options, and all files of the study."""
+        return (self.options, self._stamp)
 
     def image_path(self, index: int) -> Path:
         """Return where the image is."""
@@ -150,8 +163,7 @@ class FixationFolder(FixationDataset):
 
     def annotation_paths(self, index: int) -> list[Path]:
         """Return the file of the image's fixations, or their common one."""
-        source, stem = self.study.source, Path(self.names[index]).stem
-        return [source] if source.is_file() else sorted(source.glob(f"{escape(stem)}.*"))
+        return [self.study.files.get(self.names[index], self.study.source)]
 
     def size(self, index: int) -> Size:
         """Return the image's (height, width), as read with the study."""
@@ -171,26 +183,22 @@ class FixationFolder(FixationDataset):
 
     def split_of(self, name: str) -> Split | None:
         """Return the split of an image; None if `splits.json` leaves it out."""
-        if self._lists is None:
-            return _TENTHS[hash_decile(Path(name).stem)]
         return next((split for split, names in self._lists.items() if name in names), None)
 
     def _list_names(self) -> list[str]:
         path, present = self.root / SPLITS, self._present()
-        self._lists = _read_lists(path)
+        drawn = not path.exists()
+        self._lists = _draw(present) if drawn else _read_lists(path, Names(present))
         if self.split == "all":
             return present
-        if self._lists is None:
-            names = [name for name in present if self.split_of(name) == self.split]
-        else:
-            names = list(self._lists[self.split])
+        names = list(self._lists[self.split])
         if absent := sorted(set(names) - set(present)):
             raise DatasetNotFoundError(
                 f"{path}: {len(absent)} images of split {self.split!r} have no file or no fixations, the first is "
-                f"{absent[0]}"
+                f"{absent[0]}{Names(present).hint(absent[0])}"
             )
         if not names:
-            why = "is empty" if self._lists else f"got none of the {len(present)} images, which are drawn by name"
+            why = f"got none of the {len(present)} images, which are drawn by name" if drawn else "is empty"
             raise DatasetNotFoundError(
                 f"{self.root}: split {self.split!r} {why}; put images there in {SPLITS}: "
                 '{"train": [...], "val": [...], "test": [...]} with file names'
@@ -201,43 +209,40 @@ class FixationFolder(FixationDataset):
         return sorted(self.study.sizes)
 
 
-def _read_lists(path: Path) -> dict[Split, tuple[str, ...]] | None:
-    """Return the names of each split; None if there is no such file."""
-    if not path.exists():
-        return None
+def _draw(names: list[str]) -> dict[Split, tuple[str, ...]]:
+    """Return the names of each split: exact shares by rank, where shares of hashes leave a small study to luck."""
+    lists: dict[Split, list[str]] = {"train": [], "val": [], "test": []}
+    for rank, name in enumerate(hash_order(names)):
+        lists[_TENTHS[(2 * rank + 1) * 5 // len(names)]].append(name)
+    return {split: tuple(sorted(own)) for split, own in lists.items()}
+
+
+def _read_lists(path: Path, names: Names) -> dict[Split, tuple[str, ...]]:
+    """Return the names of each split, those that fit an image as the image's own."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}") from error
+        content = read_json(path)
+    except (ValueError, OSError) as error:
+        raise DataError(str(error)) from error
     lists = from_mapping(_Lists, content, str(path))
-    counts = Counter((*lists.train, *lists.val, *lists.test))
+    train, val, test = (tuple(names.find(name) or name for name in own) for own in (lists.train, lists.val, lists.test))
+    counts = Counter((*train, *val, *test))
     if twice := sorted(name for name, count in counts.items() if count > 1):
         raise DataError(f"{path} has {len(twice)} images more than once, the first is {twice[0]}")
-    return {"train": lists.train, "val": lists.val, "test": lists.test}
+    return {"train": train, "val": val, "test": test}
+
+
+_Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 
 @lru_cache(maxsize=8)
-def _cached(root: Path, options: StudyOptions, _stamp: tuple[int, ...]) -> Study:
+def _cached(root: Path, options: StudyOptions, _stamp: _Stamp) -> Study:
     """Read a study once a process, and again if a file changes."""
     return read_study(root, options)
 
 
-def _stamp(root: Path, options: StudyOptions) -> tuple[int, ...]:
-    """Return the number of files and the time of the last change, which tell whether a study must be read again."""
+def _stamp(root: Path, options: StudyOptions) -> _Stamp:
+    """Return name, size and times of all files of a study, which tell whether it must be read again."""
     images, source = find_image_folder(root), find_source(root, options.fixations)
-    files = [source] if source.is_file() else list(source.iterdir())
-    files += [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    return len(files), max(path.stat().st_mtime_ns for path in files)
-
-
-def _check_map(path: Path, size: Size) -> None:
-    """Raise if a map that is stored as an image is coloured, or has another shape than its image."""
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return
-    with Image.open(path) as stored:
-        width, height = stored.size
-        bands = np.asarray(stored.convert("RGB")) if stored.mode in ("RGB", "RGBA", "P") else np.zeros((1, 1, 3))
-    if (bands != bands[..., :1]).any():
-        raise DataError(f"{path} is coloured; a map must be grey, and brighter where people looked more")
-    if abs(width * size[0] - height * size[1]) > 0.02 * width * size[0]:
-        raise DataError(f"{path} is {height} x {width} (height, width), of another shape than its image {size}")
+    files = [source] if source.is_file() else sorted(path for path in source.iterdir() if path.is_file())
+    files += list_files(images).found
+    return tuple((path.name, *file_stamp(path)) for path in files)

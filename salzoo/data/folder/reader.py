@@ -2,72 +2,43 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags
 
-from salzoo._schema import from_mapping
 from salzoo.data.base import open_image
-from salzoo.data.fixations import Fixations, Floats
-from salzoo.data.folder import checks
-from salzoo.data.folder.tables import ARRAYS, NEEDED, OPTIONAL, TABLES, Rows, join, read_arrays, read_table
+from salzoo.data.fixations import Fixations
+from salzoo.data.folder.cleaning import (
+    doubtful_durations,
+    drop_duplicates,
+    drop_missing,
+    drop_other_screens,
+    in_milliseconds,
+    merge_samples,
+)
+from salzoo.data.folder.options import NEEDED, OPTIONS, StudyOptions
+from salzoo.data.folder.places import refuse_far_from_middle, to_pixels
+from salzoo.data.folder.tables import (
+    ARRAYS,
+    OTHER_TABLES,
+    TABLES,
+    Rows,
+    join,
+    read_arrays,
+    read_table,
+)
+from salzoo.data.folder.text_table import looks_like_a_table
+from salzoo.data.map_folder import SUFFIXES as MAPS
+from salzoo.data.names import Names, split_folder
 from salzoo.errors import DataError, DatasetNotFoundError, ImageError, SpecError
+from salzoo.images.formats import list_files
 from salzoo.images.geometry import Size
-from salzoo.images.read import IMAGE_SUFFIXES
 
-OPTIONS = "study.json"
 IMAGE_FOLDERS = ("images", "stimuli", "pictures")
-
-
-@dataclass(frozen=True)
-class StudyOptions:
-    """How to read a study: what `study.json` holds, so that every command reads it alike.
-
-    Args:
-        fixations: File or folder with the fixations, relative to the study; None looks for it.
-        columns: Header names of a table, or variables of .mat and .npz, by what they mean: image, x, y, observer,
-            duration, timestamp; fixations for a matrix of counts.
-        units: Units of x and y; `fractions` of the image run from 0, its left or upper border, to 1. None is `pixels`,
-            and an error if they look like fractions.
-        origin: What the centre of the first pixel is called: 1 in MATLAB. None is 0, and an error if they look 1-based.
-        skip_first: Fixations of each observer left out at the beginning of each image.
-        first: How many of the others are kept; None for all.
-        weight: What a fixation weighs in the density.
-        sigma_px: Blur of the density in pixels of the images.
-        pixels_per_degree: Blurs the density by one degree of visual angle instead.
-    """
-
-    fixations: str | None = None
-    columns: dict[str, str] = field(default_factory=dict)
-    units: str | None = None
-    origin: int | None = None
-    skip_first: int = 0
-    first: int | None = None
-    weight: Literal["count", "duration"] = "count"
-    sigma_px: float | None = None
-    pixels_per_degree: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check what the types cannot say."""
-        if self.skip_first < 0 or (self.first is not None and self.first < 1):
-            raise SpecError(f"skip_first is at least 0 and first at least 1, got {self.skip_first} and {self.first}")
-        if self.units not in (None, "pixels", "fractions") or self.origin not in (None, 0, 1):
-            raise SpecError(
-                f"units is 'pixels' or 'fractions' and origin 0 or 1, got units={self.units!r}, origin={self.origin!r}"
-            )
-        known = (*NEEDED, *OPTIONAL, "fixations")
-        if unknown := sorted(set(self.columns) - set(known)):
-            raise SpecError(f"columns: unknown {unknown[0]!r}; accepted: {', '.join(known)}")
-
-    def __hash__(self) -> int:
-        """Let what was read be kept by its options."""
-        return hash(repr(self))
 
 
 @dataclass(frozen=True)
@@ -77,11 +48,14 @@ class Study:
     Args:
         image_folder: The folder of the images.
         source: The file or folder of the fixations, or of the maps.
+        files: Which file each image's fixations or map came from, by its name; empty for one table.
         sizes: (height, width) by file name, of the images with fixations or a map.
         points: Fixations by file name: 0-based, also those outside the frame; empty if there are only maps.
         observers: Names of the observers, in the order of their numbers.
         dropped: Number of rows that were left out, by reason.
         unseen: Images without any row.
+        doubts: What looks wrong and cannot be decided, one sentence each.
+        tracker: What wrote the table, if it was recognised.
         repeated: Number of rows that repeat another, and are kept because without times they may be two fixations.
     """
 
@@ -93,30 +67,14 @@ class Study:
     dropped: dict[str, int] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
     repeated: int = 0
+    files: dict[str, Path] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+    tracker: str | None = None
 
     @property
     def has_points(self) -> bool:
         """Whether there are fixations, and not only maps."""
         return bool(self.points)
-
-
-def read_options(root: Path, given: Mapping[str, object]) -> StudyOptions:
-    """Return the options of `study.json`, if there is one, replaced by those given.
-
-    Raises:
-        SpecError: If one is unknown, or of the wrong type.
-    """
-    path, stored = root / OPTIONS, {}
-    if path.exists():
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise SpecError(f"{path} is not valid JSON: {error}") from error
-    options = from_mapping(StudyOptions, stored, str(path))
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if chosen.keys() & {"sigma_px", "pixels_per_degree"}:
-        options = replace(options, sigma_px=None, pixels_per_degree=None)
-    return from_mapping(StudyOptions, vars(options) | chosen, "FixationFolder")
 
 
 def find_image_folder(root: Path) -> Path:
@@ -146,15 +104,21 @@ def find_source(root: Path, chosen: str | None) -> Path:
         if not (root / chosen).exists():
             raise DatasetNotFoundError(f"there is no {root / chosen}, which the option fixations names")
         return root / chosen
-    found = sorted(path for path in root.iterdir() if path.suffix.lower() in TABLES)
+    found = list(list_files(root, TABLES).found)
     found += [root / "fixations"] if (root / "fixations").is_dir() else []
+    if not found and not (root / "maps").is_dir():
+        found = [path for path in list_files(root, OTHER_TABLES).found if looks_like_a_table(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise SpecError(f'{root} has {names}: say which holds the fixations with "fixations" in {OPTIONS}')
+        raise SpecError(
+            f'{root} has {names}: say which holds the fixations with "fixations" in {OPTIONS}, or move tables of the '
+            "same columns, as one an observer, into a folder fixations"
+        )
     if not found and not (root / "maps").is_dir():
         raise DatasetNotFoundError(
             f"no fixations in {root}: a table ({', '.join(TABLES)}) with columns {', '.join(NEEDED)}, a folder "
-            "fixations/ with one .mat or .npz an image, or a folder maps/ with one grey map an image"
+            "fixations/ with one .mat or .npz an image or one table an observer, or a folder maps/ with one grey map "
+            "an image"
         )
     return found[0] if found else root / "maps"
 
@@ -164,140 +128,166 @@ def read_study(root: Path, options: StudyOptions) -> Study:
 
     Raises:
         DatasetNotFoundError: If images or fixations are missing.
-        DataError: If the file is damaged, names an image that is not there, or has doubtful coordinates.
+        DataError: If the file is damaged, names an image that is not there, has doubtful coordinates, or if no row is
+            left of it.
         SpecError: If an option is wrong.
     """
     folder, source = find_image_folder(root), find_source(root, options.fixations)
-    stems = _stems(folder)
-    rows = _read_rows(source, options, stems, folder)
+    listing = list_files(folder)
+    listing.warn(str(folder), listing.unreadable)
+    names = Names(_images(folder))
+    files: dict[str, Path] = {}
+    if not source.is_file():
+        kinds, tables = (MAPS, ()) if source.name == "maps" else (ARRAYS, (*TABLES, *OTHER_TABLES))
+        listing = list_files(source, (*kinds, *tables))
+        listing.warn(str(source), listing.left_out)
+        files = _owners([path for path in listing.found if path.suffix.lower() not in tables], names)
+    rows = _read_rows(source, options, names, folder)
     if rows is None:
-        mapped = sorted({path.stem for path in source.iterdir()} & set(stems))
-        if not mapped:
+        seen = sorted(files)
+        if not seen:
             raise DatasetNotFoundError(f"no file in {source} is called like an image in {folder}")
-        seen = [stems[stem] for stem in mapped]
-        unseen = tuple(sorted(set(stems.values()) - set(seen)))
-        return Study(folder, source, {name: _size(folder / name) for name in sorted(seen)}, {}, unseen=unseen)
-    names, image = _resolve(rows, stems, source, folder)
-    sizes = {name: _size(folder / name) for name in names}
-    frame = np.array([sizes[name] for name in names], dtype=np.float64)[image]
-    x, y = _convert(rows, frame[:, 1], frame[:, 0], options, source)
-    people, observer = np.unique(rows.observer, return_inverse=True) if rows.observer is not None else ((), None)
-    numbers = np.zeros(len(x), dtype=np.int64) if observer is None else observer.astype(np.int64)
-    keep, dropped, repeated = _sift(image, x, y, numbers, rows)
-    order = np.flatnonzero(keep)
-    order = order[np.lexsort((order if rows.timestamp is None else rows.timestamp[order], image[order]))]
-    groups = np.split(order, np.searchsorted(image[order], np.arange(1, len(names))))
+        unseen = tuple(sorted(set(names.present) - set(seen)))
+        return Study(folder, source, {name: _size(folder / name) for name in seen}, {}, unseen=unseen, files=files)
+    if not len(rows) and not rows.dropped:
+        raise DataError(f"{source} has no rows")
+    rows = drop_other_screens(rows, options, names)
+    rows, seen = _resolve(rows, names, source, folder)
+    sizes = {name: _size(folder / name) for name in seen}
+    return replace(
+        _points(rows, sizes, options, source),
+        image_folder=folder,
+        unseen=tuple(sorted(set(names.present) - set(seen))),
+        files=files,
+    )
+
+
+def _points(rows: Rows, sizes: dict[str, Size], options: StudyOptions, source: Path) -> Study:
+    """Return the fixations that rows with the images' own names tell of."""
+    seen = sorted(sizes)
+    people = [] if rows.observer is None else sorted(set(rows.observer.tolist()))
+    rows = drop_missing(rows, options)
+    rows = in_milliseconds(rows, options, source)
+    if not len(rows):
+        told = ", ".join(f"{count} {reason}" for reason, count in rows.dropped.items())
+        raise DataError(f"{source}: no row is left that tells where somebody looked; left out were {told}")
+    image = np.searchsorted(seen, rows.image)
+    height, width = np.array([sizes[name] for name in seen], dtype=np.float64)[image].T
+    x, y = to_pixels(rows, width, height, options, source)
+    rows = replace(rows, x=x, y=y)
+    group = image * (len(people) + 1) + _numbers(rows, people)
+    rows, order = merge_samples(rows, group, source, float(np.median(width)))
+    rows, kept, repeated = drop_duplicates(rows, group[order])
+    order = order[kept]
+    doubts = (
+        refuse_far_from_middle(rows.x, rows.y, width[order], height[order], image[order], options, source),
+        None if rows.duration is None else doubtful_durations(rows.duration),
+    )
+    times = [] if rows.timestamp is None else [rows.timestamp]
+    by_image = np.lexsort((order, *times, image[order]))
+    rows, image = rows.take(by_image), image[order][by_image]
+    numbers = _numbers(rows, people)
+    groups = np.split(np.arange(len(rows)), np.searchsorted(image, np.arange(1, len(seen))))
     duration = rows.duration
     points = {
-        name: Fixations(x[own], y[own], numbers[own], None if duration is None else duration[own])
-        for name, own in zip(names, groups, strict=True)
+        name: Fixations(rows.x[own], rows.y[own], numbers[own], None if duration is None else duration[own])
+        for name, own in zip(seen, groups, strict=True)
     }
-    unseen = tuple(sorted(set(stems.values()) - set(names)))
-    return Study(folder, source, sizes, points, tuple(map(str, people)), dropped, unseen, repeated)
+    return Study(
+        source.parent,
+        source,
+        sizes,
+        points,
+        tuple(people),
+        dict(rows.dropped),
+        repeated=repeated,
+        doubts=tuple(doubt for doubt in doubts if doubt is not None),
+        tracker=None if rows.tracker is None else rows.tracker.name,
+    )
 
 
-def _read_rows(source: Path, options: StudyOptions, stems: Mapping[str, str], folder: Path) -> Rows | None:
+def _numbers(rows: Rows, people: Sequence[str]) -> NDArray[np.int64]:
+    """Return the number of each row's observer."""
+    if rows.observer is None:
+        return np.zeros(len(rows), dtype=np.int64)
+    return np.asarray(np.searchsorted(people, rows.observer), dtype=np.int64)
+
+
+def _read_rows(source: Path, options: StudyOptions, names: Names, folder: Path) -> Rows | None:
     """Return all rows, or None for a folder of maps."""
     if source.is_file():
-        return read_table(source, options.columns)
-    paths = sorted(path for path in source.iterdir() if path.suffix.lower() in ARRAYS)
+        return read_table(source, options)
     if source.name == "maps":
         return None
+    paths = list_files(source, ARRAYS).found
+    tables = list_files(source, (*TABLES, *OTHER_TABLES)).found
+    if paths and tables:
+        raise DataError(f"{source} has {paths[0].name} and {tables[0].name}: keep either arrays or tables there")
+    if tables:
+        return join([_with_observer(read_table(path, options), path.stem) for path in tables])
     if not paths:
-        raise DatasetNotFoundError(f"{source} holds no .mat and no .npz; maps belong in a folder maps")
-    if strange := [path.name for path in paths if path.stem not in stems]:
+        raise DatasetNotFoundError(f"{source} holds no .mat, no .npz and no table; maps belong in a folder maps")
+    if strange := [path for path in paths if names.find(path.stem) is None]:
         raise DataError(
-            f"{len(strange)} of {len(paths)} files in {source} belong to no image, the first is {strange[0]}"
+            f"{len(strange)} of {len(paths)} files in {source} belong to no image, the first is {strange[0].name}"
+            f"{names.hint(strange[0].stem)}"
         )
-    if len({path.stem for path in paths}) < len(paths):
-        raise DataError(f"{source} has a .mat and a .npz of the same image")
-    each = ((path, stems[path.stem]) for path in paths)
-    origin = options.origin or 0
-    return join([read_arrays(path, options.columns, name, _size(folder / name), origin) for path, name in each])
+    owners = _owners(paths, names)
+    if len(owners) < len(paths):
+        raise DataError(f"{source} has several files of the same image, such as a .mat and a .npz")
+    origin, columns = options.origin or 0, options.columns
+    return join([read_arrays(path, columns, name, _size(folder / name), origin) for name, path in owners.items()])
 
 
-def _resolve(rows: Rows, stems: Mapping[str, str], source: Path, folder: Path) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the sorted file names of the images that rows name, and for each row the index of its image in them.
+def _with_observer(rows: Rows, name: str) -> Rows:
+    """Return the rows of one of several tables, whose name is the observer's if no column has it."""
+    return rows if rows.observer is not None else replace(rows, observer=np.full(len(rows), name))
 
-    A row may name its image with folders before it, and with or without its suffix.
-    """
+
+def _owners(paths: Sequence[Path], names: Names) -> dict[str, Path]:
+    """Return the files by the names of the images that they are called after."""
+    found = ((names.find(path.stem), path) for path in sorted(paths))
+    return {name: path for name, path in found if name is not None}
+
+
+def _resolve(rows: Rows, names: Names, source: Path, folder: Path) -> tuple[Rows, list[str]]:
+    """Return the rows with the images' file names instead of their own, and these names, sorted."""
     labels, label = np.unique(rows.image, return_inverse=True)
-    files = set(stems.values())
-    found = {}
-    for text in map(str, labels):
-        name = text.replace("\\", "/").rpartition("/")[2]
-        found[text] = name if name in files else stems.get(name)
+    found = {text: names.find(text) for text in map(str, labels)}
     if strange := [text for text, name in found.items() if name is None]:
         raise DataError(
-            f"{source} has rows for {len(strange)} images that are not in {folder}, the first is {strange[0]!r}: "
-            "add the images, or take out their rows"
+            f"{source} has rows for {len(strange)} images that are not in {folder}, the first is {strange[0]!r}"
+            f"{names.hint(strange[0]) or ': add the images, or name what is no image under ignore in study.json'}"
         )
-    names = sorted({name for name in found.values() if name is not None})
-    if not names:
-        raise DataError(f"{source} has no rows")
-    place = {name: i for i, name in enumerate(names)}
-    return names, np.array([place[str(found[str(text)])] for text in labels], dtype=np.int64)[label]
+    _refuse_equal_names(found, source)
+    own = np.array([found[str(text)] or "" for text in labels], dtype=str)
+    return replace(rows, image=own[label]), sorted(set(own.tolist()))
 
 
-def _convert(rows: Rows, width: Floats, height: Floats, options: StudyOptions, source: Path) -> tuple[Floats, Floats]:
-    """Return x and y in 0-based pixels, or raise if the numbers cannot be what the options say."""
-    x, y = rows.x, rows.y
-    if options.units == "fractions":
-        if np.nanmax(np.stack([x, y]), initial=0) > 2:
-            high = max(np.nanmax(x), np.nanmax(y))
-            raise DataError(f"{source}: units are fractions of the image, but coordinates go up to {high:g}")
-        return x * width - 0.5, y * height - 0.5
-    if options.units is None and checks.fractions(x, y, width, height):
-        raise DataError(f'{source}: all x and y lie in [0, 1]: say units="fractions", or "pixels" if that is right')
-    if options.origin is None and checks.one_based(x, y, width, height):
-        raise DataError(
-            f"{source}: x and y are whole numbers from 1 up to an image's width or height, as if the first pixel were "
-            "1: say origin=1, or origin=0 if it is not"
-        )
-    x, y = x - (options.origin or 0), y - (options.origin or 0)
-    outside = float(checks.outside(x, y, width, height).mean())
-    if checks.swapped(x, y, width, height):
-        raise DataError(
-            f"{source}: {outside:.0%} of the points lie outside their images, and far fewer if x and y are swapped:"
-            f" say columns={{'x': {options.columns.get('y', 'y')!r}, 'y': {options.columns.get('x', 'x')!r}}}"
-        )
-    if outside > 0.5:
-        raise DataError(
-            f"{source}: {outside:.0%} of the points lie outside their images; x and y must count from the image's "
-            "upper left corner, in its own pixels: those of the screen must be shifted and scaled first"
-        )
-    return x, y
-
-
-def _sift(
-    image: NDArray[np.int64], x: Floats, y: Floats, observer: NDArray[np.int64], rows: Rows
-) -> tuple[NDArray[np.bool_], dict[str, int], int]:
-    """Return a mask of the rows to keep, how many are dropped by reason, and how many repeated ones are kept."""
-    unknown = np.isnan(x) | np.isnan(y)
-    blink = np.zeros_like(unknown) if rows.duration is None else ~unknown & ~(rows.duration > 0)
-    times = [column for column in (rows.duration, rows.timestamp) if column is not None]
-    _, first = np.unique(np.stack([image, observer, x, y, *times]), axis=1, return_index=True)
-    again = np.ones(len(x), dtype=np.bool_)
-    again[first] = False
-    again &= ~unknown & ~blink
-    dropped = {"no coordinates (NaN)": int(unknown.sum()), "no duration (blink)": int(blink.sum())}
-    if not times:  # two looks at one pixel are no error
-        return ~unknown & ~blink, dropped, int(again.sum())
-    return ~(unknown | blink | again), dropped | {"duplicate": int(again.sum())}, 0
+def _refuse_equal_names(found: Mapping[str, str | None], source: Path) -> None:
+    """Raise if one image stands for files of different folders, as 001.jpg does for dog/001.jpg and cat/001.jpg."""
+    folders: dict[str, str] = {}
+    for label, name in found.items():
+        above = split_folder(label)[0]
+        if above and name is not None and split_folder(folders.setdefault(name, label))[0] != above:
+            raise DataError(
+                f"{source} has {folders[name]!r} and {label!r}, and one image {name} for both: give the images "
+                "different names, in the table too"
+            )
 
 
 def _list(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
+    return list(list_files(folder).found) if folder.is_dir() else []
 
 
-def _stems(folder: Path) -> dict[str, str]:
-    """Return the images' file names by their stems."""
+def _images(folder: Path) -> list[str]:
+    """Return the images' file names."""
     found: dict[str, str] = {}
     for path in _list(folder):
         if path.stem in found:
             raise DataError(f"{folder} has {found[path.stem]} and {path.name}: two images must differ in their stem")
         found[path.stem] = path.name
-    return found
+    return list(found.values())
 
 
 def _size(path: Path) -> Size:

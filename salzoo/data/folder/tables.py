@@ -1,11 +1,11 @@
-"""Fixations from the usual files: one table (CSV, TSV, Parquet), or one .mat or .npz an image."""
+"""Fixations from the usual files: one table (text or Parquet), or one .mat or .npz an image."""
 
 from __future__ import annotations
 
-import csv
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from salzoo.data._matlab import load_mats
+from salzoo._arrays import Stored, open_npz
+from salzoo.data._matlab import open_mat, simple
+from salzoo.data.count_maps import points_of
 from salzoo.data.fixations import Floats
+from salzoo.data.folder.options import NEEDED, OPTIONAL, StudyOptions
+from salzoo.data.folder.text_table import MISSING, TextTable
+from salzoo.data.folder.trackers import Tracker, find_column, recognise
 from salzoo.errors import DataError, SpecError
 
-NEEDED, OPTIONAL = ("image", "x", "y"), ("observer", "duration", "timestamp")
-TEXT = ("image", "observer")
+TEXT = ("image", "observer", "event")
 TABLES = (".csv", ".tsv", ".parquet")
+OTHER_TABLES = (".txt", ".xls")
+"""Text as trackers write it, read if nothing else is there: .txt may be notes, and .xls a real spreadsheet."""
 ARRAYS = (".mat", ".npz")
-MISSING = frozenset({"", ".", "-", "na", "n/a", "nan", "none", "null"})
-"""What eye trackers and statistics programs write for a missing number, in lower case."""
+EYES = ("eye", "eye l/r", "eye used", "eye tracked", "recorded eye", "eye id", "current fix eye")
+"""Columns that say which eye a row is of."""
 
 Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Fixations as in the file, one a row: no coordinate is converted and no row dropped."""
+    """Fixations as in the file, one a row: no coordinate is converted.
+
+    Args:
+        image: Names of the images.
+        x: As in the file, NaN where there is none.
+        y: Likewise.
+        observer: Names of the observers.
+        duration: As in the file.
+        timestamp: As in the file.
+        event: Names of the fixations that rows are samples of.
+        tracker: What wrote the table, if that is known.
+        dropped: Number of rows that were left out, by reason.
+    """
 
     image: NDArray[np.str_]
     x: Floats
@@ -37,22 +55,40 @@ class Rows:
     observer: NDArray[np.str_] | None = None
     duration: Floats | None = None
     timestamp: Floats | None = None
+    event: NDArray[np.str_] | None = None
+    tracker: Tracker | None = None
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.image)
+
+    def take(self, places: NDArray[Any]) -> Rows:
+        """Return the rows at these places, or those that a mask marks."""
+        columns = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return replace(self, **{name: value[places] for name, value in columns if isinstance(value, np.ndarray)})
+
+    def without(self, unwanted: NDArray[np.bool_], reason: str) -> Rows:
+        """Return the rows that a mask does not mark, and count the others."""
+        if not unwanted.any():
+            return self
+        return replace(self.take(~unwanted), dropped=self.dropped + Counter({reason: int(unwanted.sum())}))
 
 
-def read_table(path: Path, columns: Mapping[str, str]) -> Rows:
-    """Read a table with a header; further columns are ignored.
+def read_table(path: Path, options: StudyOptions) -> Rows:
+    """Read a table with a header; columns without a meaning are ignored.
 
     Args:
-        path: `.parquet`, or text: `.tsv` is separated by tabs, `.csv` and others by tabs, semicolons or commas,
-            whichever comes first in this list and is in the header.
-        columns: Names in the header by what they mean (`NEEDED` and `OPTIONAL`), where the two differ.
+        path: `.parquet`, or text whose cells are separated by tabs, semicolons, commas or bars, whichever splits the
+            header and the rows alike; numbers have a point or, unless the comma separates the cells, a decimal comma.
+        options: `columns`, `decimal` and `keep` are used here.
 
     Raises:
         SpecError: If `columns` gives one name two meanings, or pyarrow is needed and missing.
         DataError: If the file is damaged, a column is missing, or a cell is neither a number nor `MISSING`.
     """
     read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
-    return Rows(**read(path, columns))
+    return read(path, options)
 
 
 def read_arrays(path: Path, columns: Mapping[str, str], image: str, size: tuple[int, int], origin: int) -> Rows:
@@ -70,18 +106,16 @@ def read_arrays(path: Path, columns: Mapping[str, str], image: str, size: tuple[
     """
     variables = _variables(path)
     matrix = variables.get(columns.get("fixations", "fixations"))
-    if matrix is not None and matrix.ndim == 2 and matrix.shape == size and matrix.dtype.kind in "buif":
-        row, column = np.nonzero(matrix)
-        times = matrix[row, column].astype(np.int64)
-        x, y = (np.repeat(places, times).astype(np.float64) + origin for places in (column, row))
-        return Rows(image=np.full(len(x), image), x=x, y=y)
-    names = _choose(path, sorted(variables), {**columns, "image": ""}, needed=("x", "y"))
-    found = {role: variables[name].ravel() for role, name in names.items()}
+    if matrix is not None and matrix.shape == size and matrix.numeric:
+        points = points_of(matrix.read(), size, str(path), repeat=True)
+        return Rows(image=np.full(len(points), image), x=points.x + origin, y=points.y + origin)
+    names = _choose(path, sorted(variables), columns, needed=("x", "y"))
+    found = {role: np.ravel(simple(np.asarray(variables[name].read()))) for role, name in names.items()}
     if len({len(values) for values in found.values()}) > 1:
         lengths = ", ".join(f"{names[role]} {len(values)}" for role, values in found.items())
         raise DataError(f"{path}: its arrays differ in length: {lengths}")
     try:
-        converted = {role: v.astype(str if role in TEXT else np.float64) for role, v in found.items()}
+        converted: dict[str, Any] = {role: v.astype(str if role in TEXT else np.float64) for role, v in found.items()}
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: its arrays are not numbers: {error}") from error
     return Rows(image=np.full(len(found["x"]), image), **converted)
@@ -93,22 +127,113 @@ def join(parts: Sequence[Rows]) -> Rows:
     Raises:
         DataError: If an optional column is in some files only.
     """
-    joined = {}
+    joined: dict[str, Any] = {}
     for role in (*NEEDED, *OPTIONAL):
         values = [getattr(part, role) for part in parts]
         some = sum(value is not None for value in values)
         if 0 < some < len(values):
             raise DataError(f"{role} is in {some} of {len(values)} files: give it in all or in none")
         joined[role] = np.concatenate(values) if some else None
-    return Rows(**joined)  # type: ignore[arg-type]
+    tracker = parts[0].tracker if all(part.tracker == parts[0].tracker for part in parts) else None
+    dropped = sum((part.dropped for part in parts), Counter[str]())
+    return Rows(**joined, tracker=tracker, dropped=dropped)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which columns are read: those with a meaning, and those by which rows are kept."""
+
+    roles: dict[str, str]
+    keep: dict[str, tuple[str, ...]]
+    tracker: Tracker | None = None
+    eye: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all of them."""
+        return list(dict.fromkeys((*self.roles.values(), *self.keep, *([self.eye] if self.eye else []))))
+
+    def rows(self, path: Path, texts: Callable[[str], list[str]], numbers: Callable[[str], Floats]) -> Rows:
+        """Build the rows from what reads a column as text or as numbers."""
+        wanted, dropped = None, Counter[str]()
+        for column, values in self.keep.items():
+            told = [text.strip() for text in texts(column)]
+            fits = {text: _fits(text, values) for text in set(told)}
+            if not any(fits.values()):
+                some = ", ".join(sorted(fits)[:5])
+                raise DataError(f"{path}: no row has {column} = {' or '.join(values)}, only {some}")
+            mask = np.array([fits[text] for text in told])
+            before = np.ones_like(mask) if wanted is None else wanted
+            dropped[f"other {column} than {' or '.join(values)}"] += int((before & ~mask).sum())
+            wanted = before & mask
+        found: dict[str, Any] = {}
+        for role, name in self.roles.items():
+            found[role] = np.array([text.strip() for text in texts(name)], dtype=str) if role in TEXT else numbers(name)
+        rows = Rows(**found, tracker=self.tracker, dropped=+dropped)
+        kept = np.ones(len(rows), dtype=np.bool_) if wanted is None else wanted
+        if self.eye is not None:
+            eyes = np.array([text.strip() for text in texts(self.eye)], dtype=str)
+            _refuse_both_eyes(path, rows.take(kept), eyes[kept], self.eye)
+        return rows.take(kept)
+
+
+def _refuse_both_eyes(path: Path, rows: Rows, eyes: NDArray[np.str_], column: str) -> None:
+    """Refuse fixations of which most observers have some of one eye and some of the other on the same image."""
+    if rows.observer is None:
+        return
+    told = np.array([text.lower() not in MISSING for text in eyes.tolist()], dtype=np.bool_)
+    looks = set(zip(rows.image[told].tolist(), rows.observer[told].tolist(), eyes[told].tolist(), strict=True))
+    each = Counter((image, observer) for image, observer, _ in looks)
+    if sum(count > 1 for count in each.values()) > 0.1 * len(each):
+        names = sorted({eye for *_, eye in looks})
+        raise DataError(
+            f"{path}: the column {column!r} tells of both eyes ({', '.join(names[:4])}), whose fixations would count "
+            f'twice: say "keep": {{"{column}": ["{names[0]}"]}} in study.json, or ["*"] to take all rows'
+        )
+
+
+def _fits(text: str, values: Sequence[str]) -> bool:
+    return any(
+        text.casefold() == value.casefold() or fnmatchcase(text.casefold(), value.casefold()) for value in values
+    )
+
+
+def _plan(path: Path, header: Sequence[str], options: StudyOptions) -> _Plan:
+    """Return what to read from a table with such a header."""
+    if repeated := sorted({name for name in header if name and header.count(name) > 1}):
+        raise DataError(f"{path} has several columns called {repeated[0]!r}")
+    keep = {name: tuple(str(value) for value in values) for name, values in options.keep.items()}
+    if absent := sorted(set(keep) - set(header)):
+        raise SpecError(f"{path} has no column {absent[0]!r} to keep rows by, only {', '.join(header)}")
+    eye = None if (found := find_column(EYES, header)) in keep else found
+    tracker = None
+    if any(options.columns.get(role, role) not in header for role in ("x", "y")):
+        tracker = recognise(header)
+    if tracker is None:
+        return _Plan(_choose(path, header, options.columns), keep, eye=eye)
+    columns = {role: name for role in (*NEEDED, *OPTIONAL) if (name := tracker.find(role, header)) is not None}
+    columns |= options.columns
+    if "image" not in columns:
+        raise DataError(
+            f"{path} is an export of {tracker.name} in which no column is known to name the image: say which one does, "
+            f'as columns={{"image": ...}} or under "columns" in study.json; it has {", ".join(header)}'
+        )
+    roles = _choose(path, header, columns, optional=tuple(role for role in OPTIONAL if role in columns))
+    return _Plan(roles, tracker.kept(header) | keep, tracker, eye)
 
 
 def _choose(
-    path: Path, header: Sequence[str], columns: Mapping[str, str], needed: Sequence[str] = NEEDED
+    path: Path,
+    header: Sequence[str],
+    columns: Mapping[str, str],
+    needed: Sequence[str] = NEEDED,
+    optional: Sequence[str] = OPTIONAL,
 ) -> dict[str, str]:
     """Return the name in the header for each meaning that is there."""
     chosen = {}
-    for role in (*needed, *OPTIONAL):
+    for role in (*needed, *optional):
+        if role == "event" and role not in columns:
+            continue  # a column of that name often says what kind of event a row is
         name = columns.get(role, role)
         if name in header:
             chosen[role] = name
@@ -123,57 +248,15 @@ def _choose(
     return chosen
 
 
-def _read_text(path: Path, columns: Mapping[str, str]) -> Columns:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else next((d for d in "\t;" if d in first), ",")
-            lines = list(_lines(path, csv.reader(file, delimiter=delimiter, strict=True)))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a table in UTF-8 text: {error}") from error
-    if not lines:
-        raise DataError(f"{path} is empty; it needs a header with {', '.join(NEEDED)}")
-    (_, names), *rows = lines
-    header = [name.strip() for name in names]
-    if repeated := sorted({name for name in header if name and header.count(name) > 1}):
-        raise DataError(f"{path} has several columns called {repeated[0]!r}")
-    found: Columns = {}
-    for role, name in _choose(path, header, columns).items():
-        column = header.index(name)
-        texts = [row[column].strip() for _, row in rows]
-        found[role] = np.array(texts, dtype=str) if role in TEXT else _numbers(path, name, texts, rows)
-    return found
+def _read_text(path: Path, options: StudyOptions) -> Rows:
+    table = TextTable(path, NEEDED)
+    plan = _plan(path, table.header, options)
+    table.read(plan.columns)
+    decimal = options.decimal or (None if table.delimiter != "," else ".")
+    return plan.rows(path, table.texts, lambda name: table.numbers(name, decimal))
 
 
-def _lines(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and cells of each line that is not empty; each must have as many cells as the first."""
-    width = 0
-    for row in reader:
-        if row:
-            width = width or len(row)
-            if len(row) != width:
-                raise DataError(f"{path}, line {reader.line_num} has {len(row)} cells, the header has {width}")
-            yield reader.line_num, row
-
-
-def _numbers(path: Path, name: str, texts: list[str], rows: list[tuple[int, list[str]]]) -> Floats:
-    try:
-        return np.array(texts, dtype=np.float64)
-    except ValueError:
-        pass  # some are missing or wrong: look at each
-    values = np.full(len(texts), np.nan)
-    for i, text in enumerate(texts):
-        if text.lower() not in MISSING:
-            try:
-                values[i] = float(text)
-            except ValueError:
-                hint = "; write a point for the decimal comma" if "," in text else ""
-                raise DataError(f"{path}, line {rows[i][0]}: {name} is {text!r}, not a number{hint}") from None
-    return values
-
-
-def _read_parquet(path: Path, columns: Mapping[str, str]) -> Columns:
+def _read_parquet(path: Path, options: StudyOptions) -> Rows:
     try:
         pa, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
@@ -181,23 +264,19 @@ def _read_parquet(path: Path, columns: Mapping[str, str]) -> Columns:
             f"{path} is a Parquet file, which pyarrow reads: pip install pyarrow, or save it as CSV"
         ) from error
     try:
-        names = _choose(path, parquet.read_schema(path).names, columns)
-        table = parquet.read_table(path, columns=list(names.values()))
-        return {
-            role: np.array([str(value) for value in table[name].to_pylist()])
-            if role in TEXT
-            else np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
-            for role, name in names.items()
-        }
+        plan = _plan(path, parquet.read_schema(path).names, options)
+        table = parquet.read_table(path, columns=plan.columns)
+
+        def texts(name: str) -> list[str]:
+            return ["" if value is None else str(value) for value in table[name].to_pylist()]
+
+        def numbers(name: str) -> Floats:
+            return np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+        return plan.rows(path, texts, numbers)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as a table of fixations: {error}") from error
 
 
-def _variables(path: Path) -> Columns:
-    if path.suffix.lower() == ".mat":
-        return {name: np.asarray(value) for name, value in load_mats(path, None, simplify=True).items()}
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as .npz: {error}") from error
+def _variables(path: Path) -> dict[str, Stored]:
+    return open_mat(path) if path.suffix.lower() == ".mat" else open_npz(path)

@@ -1,0 +1,1 @@
+"""The page to try the zoo in a browser: `salzoo demo`."""

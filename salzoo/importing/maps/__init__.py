@@ -1,0 +1,1 @@
+"""Mappings from the authors' tensors to ours, one file a model."""

@@ -1,0 +1,96 @@
+"""What mappings share: how tensors of other frameworks become torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from salzoo.errors import SpecError, WeightsError
+from salzoo.importing.source import Files, Options
+from salzoo.registry import CENTRE_BIAS
+
+VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+"""Places of conv1_1 to conv5_3 in torchvision's `features`."""
+
+
+def rotate(kernel: Tensor) -> Tensor:
+    """Turn a kernel (out, in, h, w) by 180 degrees: Theano convolves where torch correlates."""
+    return kernel.flip(-2, -1)
+
+
+def hwio(kernel: Tensor) -> Tensor:
+    """Bring TensorFlow's kernel (h, w, in, out) into torch's order (out, in, h, w)."""
+    return kernel.permute(3, 2, 0, 1)
+
+
+DEEPGAZE_TEMPLATE = (1024, 1024)
+"""(height, width) of `centerbias_mit1003.npy`."""
+
+
+def centre_bias_template(options: Options) -> Tensor:
+    """Return the user's centre bias (1, 1, 1024, 1024) for a DeepGaze, whose files have none; without one, the uniform.
+
+    Raises:
+        SpecError: If it has another size.
+    """
+    if options.centre_bias is None:
+        options.notes.append(
+            "No centre bias was given, so it is uniform: the authors' maps have that of MIT1003, --centre-bias "
+            f"centerbias_mit1003.npy ({CENTRE_BIAS})."
+        )
+        return torch.zeros(1, 1, *DEEPGAZE_TEMPLATE)
+    if options.centre_bias.shape != DEEPGAZE_TEMPLATE:
+        raise SpecError(
+            f"centre_bias: got {list(options.centre_bias.shape)}, accepted is {list(DEEPGAZE_TEMPLATE)}, the size of "
+            "centerbias_mit1003.npy; resize yours to that."
+        )
+    return torch.from_numpy(options.centre_bias).float()[None, None]
+
+
+def require_keras1(files: Files, what: str) -> None:
+    """Refuse what is no file of Keras 1 on Theano.
+
+    Args:
+        files: The one file.
+        what: Name of the network.
+
+    Raises:
+        WeightsError: If it is of another framework, or of a later Keras.
+    """
+    if files.format != "keras":
+        raise WeightsError(
+            f"{files.path} is a {files.format} file, but {what} was released as HDF5 of Keras 1, whatever its name is. "
+            "Another port of the model? Such are other networks."
+        )
+    if later := [name for name in files.names if name.endswith(":0")]:
+        raise WeightsError(
+            f"{files.path} is of a later Keras, on TensorFlow ({later[0]}), but {what} was released for Keras 1 on "
+            "Theano. Another port of the model? Such are other networks."
+        )
+
+
+def in_order(files: Files, theirs: Sequence[str], ours: Sequence[str], what: str) -> Iterator[tuple[str, Tensor]]:
+    """Take tensors of Keras 1 on Theano by their order alone, kernels turned.
+
+    Args:
+        files: The one file.
+        theirs: Their names, which say nothing, in the order of the file.
+        ours: As many of ours.
+        what: Name of the network.
+
+    Yields:
+        Our name and the tensor.
+
+    Raises:
+        WeightsError: If their number is another.
+    """
+    if len(theirs) != len(ours):
+        raise WeightsError(
+            f"{files.path}: {len(theirs)} arrays where {what} has {len(ours)}, from {ours[0]} to {ours[-1]}; it begins "
+            f"with {', '.join(theirs[:2]) or 'nothing'}. Another port, variant or version of the model?"
+        )
+    for name, own in zip(theirs, ours, strict=True):
+        tensor = files.take(name)
+        yield own, rotate(tensor) if tensor.ndim == 4 else tensor
