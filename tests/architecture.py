@@ -16,7 +16,19 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "salzoo"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "_io", "_text", "_arrays", "_hdf5", "_markdown", "_schema", "_malloc", "_distributed"),
+    (
+        "_version",
+        "errors",
+        "_io",
+        "_text",
+        "_arrays",
+        "_hdf5",
+        "_markdown",
+        "_progress",
+        "_schema",
+        "_malloc",
+        "_distributed",
+    ),
     ("registry", "images", "weight_files"),
     ("metrics",),
     ("data",),

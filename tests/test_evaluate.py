@@ -16,6 +16,7 @@ from salzoo.data import load_dataset
 from salzoo.data.map_folder import MapFolder
 from salzoo.errors import ImageError, SpecError
 from salzoo.evaluation.baselines import ROWS
+from salzoo.evaluation.saved import read_table
 from salzoo.evaluation.scoring import evaluate, map_predictor, predictor
 from salzoo.metrics import METRICS, functional
 
@@ -180,9 +181,45 @@ def test_bad_maps(osie, tmp_path, content, message):
 def test_what_a_split_leaves_out_is_told(tiny_data, capsys):
     words = ["evaluate", "uniform", "--data", "osie", "--root", str(tiny_data), "--baselines", ""]
     assert main(words) == 0
-    assert "Split test: 5 of 17 images; 12 are left out." in capsys.readouterr().out
+    assert "Split test: 5 of 17 images; the others are for training and validation." in capsys.readouterr().out
+    assert main([*words, "--split", "val"]) == 0
+    assert "the others are for training and test." in capsys.readouterr().out
     assert main([*words, "--split", "all"]) == 0
-    assert "left out" not in capsys.readouterr().out
+    assert "the others" not in capsys.readouterr().out
+
+
+def test_a_part_is_told_wherever_it_is_shown_and_never_joins_the_whole(tiny_data, osie, tmp_path, capsys):
+    words = ["evaluate", "uniform", "--data", "osie", "--root", str(tiny_data), "--baselines", "gold"]
+    told = "A part: the first 2 of 5 images, for a quick look."
+    part, whole = tmp_path / "part.csv", tmp_path / "whole.csv"
+    assert main([*words, "--images", "2", "--csv", str(part), "--json", str(tmp_path / "part.json")]) == 0
+    out = capsys.readouterr().out
+    assert "osie test, 2 images" in out
+    assert told in out
+    content = json.loads((tmp_path / "part.json").read_text())
+    assert content["images"] == 2
+    assert told in content["notes"]
+    table = read_table(part)
+    assert table.images == tuple(osie.names[:2])
+    assert told in table.notes
+    assert main([*words, "--csv", str(whole), "--images", "9"]) == 0
+    assert "A part" not in capsys.readouterr().out, "all that there are"
+    np.testing.assert_array_equal(read_table(whole).scores["gold"]["nss"][:2], table.scores["gold"]["nss"])
+    assert main(["evaluate", str(part), str(whole)]) == 2
+    assert "have different images: 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "osie", "--root", ".", "--folds", "2"], "--folds is for all images of a split"),
+        (["--data", "osie", "--root", ".", "--record"], "--record is for all images of a split"),
+        ([], "--data, --root"),
+    ],
+)
+def test_what_a_part_does_not_go_with(words, told, capsys):
+    assert main(["evaluate", "uniform", "--images", "2", *words]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_command(tiny_data, osie, truth_maps, tmp_path, capsys):

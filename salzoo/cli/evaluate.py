@@ -21,10 +21,11 @@ Examples:
   salzoo evaluate salgan mine=runs/salgan.lite --data osie --root data
   salzoo evaluate --compare mine=runs/salgan.lite salgan --data osie --root data     which is better, how sure is it
   salzoo evaluate one.csv two.csv --compare mine salgan                              the same from saved scores (--csv)
+  salzoo evaluate salgan --data osie --root data --images 20                         a quick look, before all of them
   salzoo evaluate salgan --data folder --root my_study --folds 5                     every image of a small study
 """
 
-SCORING = ("split", "folds", "per_observer", "metric_specific", "convention", "baselines", "processes")
+SCORING = ("split", "images", "folds", "per_observer", "metric_specific", "convention", "baselines", "processes")
 """Options that mean nothing without images to score."""
 
 
@@ -36,6 +37,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--data", metavar="DATASET", help="name of the dataset: osie, folder (your own), ...")
     parser.add_argument("--root", metavar="DIR", help=ROOT_HELP)
     parser.add_argument("--split", choices=("train", "val", "test", "all"), help="split to score, default test")
+    parser.add_argument("--images", type=positive, metavar="N", help="only the first N of the split, for a quick look")
     parser.add_argument(
         "--folds",
         type=positive,
@@ -125,6 +127,8 @@ def _check(arguments: argparse.Namespace, sources: Sources) -> None:
         raise SpecError(f"{idle[0]} says how images are scored, and saved scores are not scored again: leave it out.")
     if arguments.folds and arguments.split not in (None, "all"):
         raise SpecError(f"--folds scores all images, so it does not go with --split {arguments.split}.")
+    if arguments.images and (whole := next((name for name in ("folds", "record") if getattr(arguments, name)), None)):
+        raise SpecError(f"--{whole} is for all images of a split, so it does not go with --images {arguments.images}.")
     for file in (arguments.json, arguments.csv):
         if file is not None and not file.parent.is_dir():
             raise SpecError(f"there is no folder {file.parent} to write {file.name} into.")
@@ -161,7 +165,7 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
     from salzoo.data import load_dataset
     from salzoo.data.folds import fold_of
     from salzoo.evaluation.baselines import ROWS
-    from salzoo.evaluation.scoring import evaluate, left_out, load_predictors
+    from salzoo.evaluation.scoring import evaluate, first, left_out, load_predictors
 
     wanted = ROWS if arguments.baselines is None else [row for row in arguments.baselines.split(",") if row]
     wanted = [*wanted, *(row for row in ROWS if row in arguments.compare and row not in wanted)]
@@ -169,6 +173,8 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
     dataset = load_dataset(arguments.data, arguments.root, split)  # first: a typo is told at once
     if arguments.folds:
         dataset.in_folds(arguments.folds, 1)  # whether there are so many
+    about = left_out(dataset)
+    dataset, part = first(dataset, arguments.images)
     predictors, notes = load_predictors(sources.models, sources.maps, dataset, arguments.device)
     return evaluate(
         predictors,
@@ -178,7 +184,7 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
         metric_specific=arguments.metric_specific,
         seed=arguments.seed,
         per_observer=arguments.per_observer,
-        notes=(*left_out(dataset), *notes),
+        notes=(*about, *part, *notes),
         folds=fold_of(dataset.names, arguments.folds, arguments.seed) if arguments.folds else None,
         shared=shared,
     )

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
-from tqdm import tqdm
 
 from salzoo._distributed import all_gather_object
+from salzoo._progress import counted
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import FixationDataset, FixationFolder, Item
@@ -79,7 +79,7 @@ def evaluate(
         per_observer: Also score each prediction on each observer's own fixations, and `gold` with them (the density of
             the others), in rows `ROW:OBSERVER`; NaN on images that an observer did not see.
         notes: Warnings to print with the table.
-        progress: Whether to show a progress bar; None shows it on a terminal.
+        progress: Whether to show a progress bar; None shows it on a terminal, and a line now and then elsewhere.
         shared: Share the images among the processes that torchrun started; each returns the whole table.
 
     Raises:
@@ -123,7 +123,8 @@ def evaluate(
     if between and predictors:
         told = (*told, _TRUTH_OF_FEW.format(", ".join(between)))
     few = (f"Warning: {too_few(len(dataset))}",) if len(dataset) < FEWEST else ()
-    images = _each(score, len(dataset), None if progress is None else not progress, shared=shared)
+    each = f", each in {len(predictors) + len(beside.rows)} rows"
+    images = _each(score, len(dataset), progress, each, shared=shared)
     rows = dict.fromkeys((*predictors, *beside.rows, *(row for image, *_ in images for row in image)))
     scores = {row: _column([image.get(row, {}) for image, *_ in images]) for row in rows}
     rounded = {name for _, names, _ in images for name in names}
@@ -148,11 +149,12 @@ def _digest(item: Item, sigma: float, prior: str) -> str:
     return f"{zlib.crc32(repr(content).encode()):08x}"
 
 
-def _each(score: Callable[[int], T], count: int, disable: bool | None, *, shared: bool) -> list[T]:
+def _each(score: Callable[[int], T], count: int, progress: bool | None, each: str, *, shared: bool) -> list[T]:
     """Return the scores of all images in their order, whichever process computed them."""
     rank, world = (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if shared else (0, 1)
-    own = tqdm(range(rank, count, world), unit="image", disable=disable if rank == 0 else True)
-    found = {i: score(i) for i in own}
+    own = range(rank, count, world)
+    told = counted(own, len(own), "image", shown=False if rank else progress, each=each)
+    found = {i: score(i) for i in told}
     if shared:
         found = {i: one for part in all_gather_object(found) for i, one in part.items()}
     return [found[i] for i in range(count)]
@@ -192,14 +194,23 @@ def overlap(model: SaliencyModel, dataset: FixationDataset, name: str = "the mod
 
 
 def left_out(dataset: FixationDataset) -> tuple[str, ...]:
-    """Return a note on how many images of the dataset the split leaves out; none if it has all of them."""
+    """Return a note on how many images of the dataset are in other splits; none if the split has all of them."""
     try:
         total = len(dataset.sibling("all"))
     except (DatasetNotFoundError, SpecError):  # files of other splits are not here, or it has no such split
         return ()
     if total <= len(dataset):
         return ()
-    return (f"Split {dataset.split}: {len(dataset)} of {total} images; {total - len(dataset)} are left out.",)
+    others = " and ".join(name for name in ("training", "validation", "test") if not name.startswith(dataset.split))
+    return (f"Split {dataset.split}: {len(dataset)} of {total} images; the others are for {others}.",)
+
+
+def first(dataset: FixationDataset, count: int | None) -> tuple[FixationDataset, tuple[str, ...]]:
+    """Return the first images of a split, and a note that the table is of a part; the split itself if that is all."""
+    total = len(dataset)
+    if count is None or count >= total:
+        return dataset, ()
+    return dataset.only(dataset.names[:count]), (f"A part: the first {count} of {total} images, for a quick look.",)
 
 
 def _same_name(entry: str, dataset: FixationDataset) -> bool:

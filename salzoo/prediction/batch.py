@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
-from tqdm import tqdm
 
 from salzoo._distributed import all_gather_object, in_torchrun, is_rank_zero, rank, torchrun, world_size
 from salzoo._io import hash_file, whole
+from salzoo._progress import counted
 from salzoo.checkpoint.folder import find_checkpoint, read_config
 from salzoo.checkpoint.reference import FolderRef, StateRef, ZooRef, parse_reference
 from salzoo.components.load import load
@@ -154,7 +154,7 @@ def _work_here(job: Job, common: dict[str, Any], units: Sequence[Unit], engine: 
             return
     with manifest.joined(output, common, todo) as part:
         made = _with_ray(job, todo, processes) if engine == "ray" else work(job, todo)
-        for entry in tqdm(made, total=len(todo), unit="unit", disable=None if is_rank_zero() else True):
+        for entry in counted(made, len(todo), "unit", shown=None if is_rank_zero() else False):
             if old := before.get(entry.source):
                 for name in set(old.files) - set(entry.files):  # maps of what the input was before it changed
                     (output / name).unlink(missing_ok=True)

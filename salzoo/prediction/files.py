@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from salzoo._io import whole, write_text
+from salzoo._progress import counted
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.errors import ImageError, SalzooError, SpecError
 from salzoo.images.areas import Region
@@ -119,7 +119,7 @@ def predict_files(
         formats: Formats of the maps.
         batch_size: Images that go through the network at once.
         workers: Threads that read and write.
-        progress: Whether to show a progress bar; None shows one in a terminal.
+        progress: Whether to show a progress bar; None shows one on a terminal, and a line now and then elsewhere.
         relative_to: Folder below which the folders of the images are kept; None takes the one common to all.
         crop: Arguments of `SaliencyMap.crop`, for the format `crop`.
         areas: Areas of interest of the images, of which one table is written beside the maps.
@@ -142,7 +142,7 @@ def predict_files(
         areas=areas,
     )
     report = PredictionReport()
-    for outcome in tqdm(outcomes, total=len(paths), unit="image", disable=None if progress is None else not progress):
+    for outcome in counted(outcomes, len(paths), "image", shown=progress):
         report.outcomes.append(outcome)
     places = {path: place for place, path in enumerate(paths)}
     report.outcomes.sort(key=lambda outcome: places[outcome.image])  # what failed is told at once, before what waits

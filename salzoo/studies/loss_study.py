@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from salzoo import losses
 from salzoo._io import write_text
+from salzoo._progress import counted
 from salzoo._version import commit
 from salzoo.components.layers import kernel_density
 from salzoo.components.load import load
@@ -199,7 +199,7 @@ class Study:
         folder = self.output / "trials"
         folder.mkdir(parents=True, exist_ok=True)
         todo = [trial for trial in trials if not (folder / trial.file).exists()]
-        for result in tqdm(_each(todo, self.root, workers), total=len(todo), unit="trial", disable=None):
+        for result in counted(_each(todo, self.root, workers), len(todo), "trial"):
             write_text(folder / result.trial.file, json.dumps(asdict(result), indent=1) + "\n")
         return [_read(folder / trial.file) for trial in trials]
 
