@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from pathlib import Path
 
 _MARKS = (
@@ -13,6 +14,23 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+_FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠\t\r\n]")  # with a wide sign it is one in East Asian spreadsheets
+
+
+def to_cell(text: str) -> str:
+    """Return a name for a cell of a CSV: one that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    Names of images and areas are a stranger's, and spreadsheets run formulas whether a cell is quoted or not.
+    `from_cell` gives each name back.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_cell(text: str) -> str:
+    """Return the name that `to_cell` made a cell of."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text, 1) else text
 
 
 def read_text(path: Path) -> str:

@@ -121,6 +121,15 @@ def test_a_table_is_read_back(table: Table, tmp_path: Path) -> None:
         assert read_table(path) == each
 
 
+def test_no_name_in_a_table_is_a_formula(table: Table, tmp_path: Path) -> None:
+    path, (first, *others) = tmp_path / "t.csv", table.images
+    wild = replace(table, images=(f"=HYPERLINK({first})", *others), scores={"@mine": table.scores["uniform"]})
+    path.write_text(wild.to_csv())
+    _, line, *_ = csv.reader(path.read_text().splitlines())
+    assert line[:2] == ["'@mine", f"'=HYPERLINK({first})"]
+    assert read_table(path) == wild
+
+
 def test_tables_that_do_not_belong_together(table: Table) -> None:
     for changed, message in (
         ({"dataset": "folder"}, "dataset is 'osie' and 'folder'"),

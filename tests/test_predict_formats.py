@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,9 @@ def test_options_that_do_not_go_together(
     except SystemExit as end:  # argparse
         code = int(str(end.code))
     out, err = capsys.readouterr()
-    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (code, err.count("\n")) == (2, 1)
     assert told in err
+    assert (told in json.loads(out)["error"]) if "--json" in words else not out
     assert not (photos.parent / "out").exists()
 
 
@@ -165,6 +167,22 @@ def test_shares_of_areas(photos: Path, capsys: pytest.CaptureFixture[str]) -> No
         found = m.regions(boxes[row["image"]] | {"middle": (20, 15, 60, 45)})[row["area"]]
         numbers = [float(row[name]) for name in ("share", "area_share", "lift", "rank")]
         assert numbers == pytest.approx([found.share, found.area_share, found.lift, found.rank], rel=1e-5)
+
+
+def test_names_are_no_formulas_and_no_folder_is_left_empty(photos: Path) -> None:
+    for name in ("-a", "b"):
+        (photos / name).mkdir()
+        shutil.copy(photos / "image0.png", photos / name)
+    (photos / "aoi.csv").write_text('name,x0,y0,x1,y1\n"=1+1",0,0,20,30\n\'@logo,5,5,9,9\n')
+    words = ["-m", MODEL, "--aoi", str(photos / "aoi.csv"), "-o", str(photos / "out")]
+    assert main(["predict", str(photos / "*/*.png"), *words]) == 0
+    assert [path.name for path in (photos / "out").iterdir()] == ["areas.csv"]
+    assert [(row["image"], row["area"]) for row in table(photos / "out/areas.csv")] == [
+        ("'-a/image0.png", "'=1+1"),
+        ("'-a/image0.png", "''@logo"),
+        ("b/image0.png", "'=1+1"),
+        ("b/image0.png", "''@logo"),
+    ]
 
 
 def test_areas_as_json_with_a_mask(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,7 +304,9 @@ def test_json_of_what_became_of_each_image(photos: Path, capsys: pytest.CaptureF
     content: dict[str, Any] = json.loads(printed)
     assert f"2 of 3 images, 3 files in {out}" in err
     images = content.pop("images")
-    assert content == {"schema": 1, "salzoo": salzoo.__version__, "model": MODEL, "output": str(out)}
+    assert content == {
+        "schema": 1, "salzoo": salzoo.__version__, "model": MODEL, "output": str(out), "error": None
+    }  # fmt: skip
     assert [each["image"] for each in images] == [str(photos / f"image{i}.png") for i in range(3)]
     keys = ["image", "error", "files", "size", "peak", "seconds", "areas"]
     assert [list(each) for each in images] == [keys] * 3
@@ -299,6 +319,34 @@ def test_json_of_what_became_of_each_image(photos: Path, capsys: pytest.CaptureF
         assert m.peak == (images[i]["peak"]["x"], images[i]["peak"]["y"])
         assert 0 < images[i]["seconds"] < 60
         assert images[i]["areas"]["b"]["share"] == pytest.approx(m.share((1, 2, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["nowhere.jpg"], 1, "no such file or folder: 'nowhere.jpg'"),
+        (["photos", "-m", "no_such_model"], 2, "Unknown model 'no_such_model'"),
+        (["photos", "-o", "photos/image0.png/out"], 2, "cannot make the folder photos/image0.png/out"),
+        (["@list.txt"], 2, "cannot read the list list.txt"),
+    ],
+)
+def test_json_of_a_run_that_is_refused(
+    words: list[str],
+    code: int,
+    told: str,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    assert main(["predict", "-m", MODEL, *words, "--json"]) == code
+    out, err = capsys.readouterr()
+    content: dict[str, Any] = json.loads(out)
+    assert list(content) == ["schema", "salzoo", "model", "output", "error", "images"]
+    assert content["images"] == []
+    assert told in content["error"]
+    assert err == f"salzoo: {content['error']}\n"
+    assert sorted(path.name for path in photos.parent.iterdir()) == ["photos"]
 
 
 def test_exit_codes_are_as_the_help_says(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from salzoo._text import read_json, read_text
+from salzoo._text import from_cell, read_json, read_text, to_cell
 
 TEXT = "image,x,y\nStraße_é.jpg,1,2\n"
 
@@ -52,3 +52,16 @@ def test_broken_and_bottomless_json_is_one_error(tmp_path: Path, text: str) -> N
     file.write_text(text)
     with pytest.raises(ValueError, match=r"study\.json is not valid JSON"):
         read_json(file)
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+a", "-12.jpg", "@x", "\tx", "\rx", " =1", "'=1", "''\t", "＝1", "' -", "\n", "'\n="]
+)
+def test_what_a_spreadsheet_would_run_is_no_formula_in_a_cell(name: str) -> None:
+    assert to_cell(name) == f"'{name}"
+    assert from_cell(f"'{name}") == name
+
+
+@pytest.mark.parametrize("name", ["", "a", "a=b", "'a", "o'=", "'", "''", "12.jpg", "/-a", "é", "''a-b"])
+def test_every_other_name_is_as_it_was(name: str) -> None:
+    assert to_cell(name) == from_cell(name) == name

@@ -5,7 +5,6 @@ Exit codes: see `EXIT_CODES`.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ from importlib import import_module
 
 from salzoo._malloc import keep_memory
 from salzoo._version import __version__
-from salzoo.cli._parser import Parser
+from salzoo.cli._parser import Parser, in_words
 from salzoo.errors import SalzooError, SalzooWarning, SpecError, UnknownModelError
 
 COMMANDS = (
@@ -49,21 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()  # a full disk behind it is told here, with an exit code, not at the interpreter's end
-    except (UnknownModelError, SpecError) as error:
-        print(f"salzoo: {error}", file=sys.stderr)
-        return 2
     except SalzooError as error:
-        print(f"salzoo: {error}", file=sys.stderr)
-        return 1
+        print(f"salzoo: {in_words(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UnknownModelError | SpecError) else 1
     except BrokenPipeError:  # `salzoo info x | head`
         _drop_output()
         return 1
     except OSError as error:
-        print(f"salzoo: {_explain(error)}", file=sys.stderr)
+        print(f"salzoo: {in_words(error)}", file=sys.stderr)
         _drop_output()
         return 1
     except MemoryError as error:
-        print(f"salzoo: out of memory ({error or 'nothing more is known'}); give it less at once", file=sys.stderr)
+        print(f"salzoo: {in_words(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _interrupted()
@@ -86,22 +82,6 @@ def _interrupted() -> int:
         time.sleep(0.01)
     signal.signal(signal.SIGINT, before)
     return 130
-
-
-def _explain(error: OSError) -> str:
-    """Return in one line which file the system refused, and why."""
-    reason = error.strerror or str(error) or type(error).__name__
-    step = {
-        errno.EACCES: "check who may read and write there",
-        errno.EPERM: "check who may read and write there",
-        errno.EROFS: "choose a folder that can be written",
-        errno.ENOSPC: "free some space, or write elsewhere",
-        errno.EDQUOT: "free some space, or write elsewhere",
-        errno.ENAMETOOLONG: "use a shorter name",
-        errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
-    }.get(error.errno or 0)
-    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-    return f"{where}{reason}" + (f"; {step}" if step else "")
 
 
 def _drop_output() -> None:

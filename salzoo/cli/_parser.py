@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from salzoo.errors import SalzooError
 
 if TYPE_CHECKING:
     from salzoo.components.saliency_model import SaliencyModel
@@ -83,6 +87,26 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def in_words(error: Exception) -> str:
+    """Return in one line what went wrong: for the system's errors, which file it refused and why."""
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error or 'nothing more is known'}); give it less at once"
+    if not isinstance(error, OSError) or isinstance(error, SalzooError):
+        return str(error)
+    reason = error.strerror or str(error) or type(error).__name__
+    step = {
+        errno.EACCES: "check who may read and write there",
+        errno.EPERM: "check who may read and write there",
+        errno.EROFS: "choose a folder that can be written",
+        errno.ENOSPC: "free some space, or write elsewhere",
+        errno.EDQUOT: "free some space, or write elsewhere",
+        errno.ENAMETOOLONG: "use a shorter name",
+        errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
+    }.get(error.errno or 0)
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{where}{reason}" + (f"; {step}" if step else "")
 
 
 def load_model(arguments: argparse.Namespace) -> SaliencyModel:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from salzoo._text import read_text
 from salzoo._version import __version__
-from salzoo.cli._parser import MODEL_HELP, Commands, Parser, add_command, add_device, load_model, positive
-from salzoo.errors import DataError, SpecError
+from salzoo.cli._parser import MODEL_HELP, Commands, Parser, add_command, add_device, in_words, load_model, positive
+from salzoo.errors import DataError, SalzooError, SpecError
 from salzoo.registry import RECOMMENDED
 
 if TYPE_CHECKING:
@@ -123,6 +123,16 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the maps; what fails as a whole is told in the document of `--json`, too."""
+    try:
+        return _predict(arguments)
+    except (SalzooError, OSError, MemoryError) as error:
+        if arguments.json:
+            print(_to_json(arguments, [], in_words(error)))
+        raise
+
+
+def _predict(arguments: argparse.Namespace) -> int:
     """Write the maps; an image that cannot be read is named at the end."""
     from salzoo.checkpoint.reference import parse_reference
     from salzoo.images.read import find_images
@@ -158,7 +168,7 @@ def run(arguments: argparse.Namespace) -> int:
         areas=areas,
     )
     if arguments.json:
-        print(_to_json(arguments, report, unread))
+        print(_to_json(arguments, _outcomes(report, unread, areas is not None)))
     failed = [*((str(path), reason) for path, reason in report.failed.items()), *unread.items()]
     files = len(report.written) + (areas is not None)
     return _print_outcome(len(paths) - len(report.failed), files, failed, arguments)
@@ -208,23 +218,27 @@ def _areas(arguments: argparse.Namespace, paths: Sequence[Path]) -> AreaFile | N
         raise SpecError(str(error)) from error
 
 
-def _to_json(arguments: argparse.Namespace, report: PredictionReport, unread: dict[str, str]) -> str:
-    """Return the document of `--json`; docs/guides/predict.md describes it."""
+def _to_json(arguments: argparse.Namespace, images: list[dict[str, Any]], error: str | None = None) -> str:
+    """Return the document of `--json`; docs/guides/areas.md describes it."""
+    content = {"schema": 1, "salzoo": __version__, "model": arguments.model, "output": str(arguments.output)}
+    return json.dumps(content | {"error": error, "images": images}, indent=2, allow_nan=False)
+
+
+def _outcomes(report: PredictionReport, unread: dict[str, str], with_areas: bool) -> list[dict[str, Any]]:
+    """Return what became of each image, and of each folder or list that could not be read, for `--json`."""
     images: list[dict[str, Any]] = []
     for each in report.outcomes:
         told: dict[str, Any] = {"image": str(each.image), "error": each.error, "files": [str(f) for f in each.files]}
         told["size"] = each.size and dict(zip(("height", "width"), each.size, strict=True))
         told["peak"] = each.peak and dict(zip("xy", each.peak, strict=True))
         told["seconds"] = each.seconds and round(each.seconds, 6)
-        if arguments.aoi is not None:
+        if with_areas:
             told["areas"] = {
                 name: asdict(region) | {"lift": None if math.isnan(region.lift) else region.lift}  # JSON has no NaN
                 for name, region in (each.regions or {}).items()
             }
         images.append(told)
-    images += [{"image": name, "error": reason, "files": []} for name, reason in unread.items()]
-    content = {"schema": 1, "salzoo": __version__, "model": arguments.model, "output": str(arguments.output)}
-    return json.dumps(content | {"images": images}, indent=2, allow_nan=False)
+    return [*images, *({"image": name, "error": reason, "files": []} for name, reason in unread.items())]
 
 
 def _run_many(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from salzoo._text import read_text
+from salzoo._text import from_cell, read_text
 from salzoo.errors import DataError, SpecError
 from salzoo.evaluation.baselines import ROWS
 from salzoo.evaluation.table import COLUMNS, SETTINGS, Table
@@ -41,7 +41,7 @@ def read_table(path: Path, row: str | None = None) -> Table:
     rows: dict[str, Lines] = {}
     try:
         for line in reader:
-            rows.setdefault(line["row"], []).append(line)
+            rows.setdefault(from_cell(line["row"]), []).append(line)
         return _choose(_table(rows), row, path)
     except SpecError:
         raise
@@ -80,12 +80,12 @@ def only_row(table: Table, path: Path | str) -> str:
 def _table(rows: dict[str, Lines]) -> Table:
     if not rows:
         raise ValueError("it has no scores")
-    images = tuple(line["image"] for line in next(iter(rows.values())))
+    images = tuple(from_cell(line["image"]) for line in next(iter(rows.values())))
     if len(set(images)) != len(images):
         raise ValueError("a row has an image twice")
     every = [line for lines in rows.values() for line in lines]
     for row, lines in rows.items():
-        if tuple(line["image"] for line in lines) != images:
+        if tuple(from_cell(line["image"]) for line in lines) != images:
             raise ValueError(f"row {row!r} has other images than the first one")
     settings = {tuple(line[name] for name in SETTINGS) for line in every}
     if len(settings) > 1:
@@ -100,7 +100,7 @@ def _table(rows: dict[str, Lines]) -> Table:
         baseline,
         {row: _scores(lines) for row, lines in rows.items()},
         {"True": True, "False": False}[specific],
-        tuple(dict.fromkeys(note for line in every for note in line["notes"].splitlines())),
+        tuple(dict.fromkeys(note for line in every for note in from_cell(line["notes"]).splitlines())),
         tuple(line["truth"] for line in first),
         tuple(int(line["fold"]) for line in first if line["fold"]),
     )

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any, cast
 
 from salzoo import _markdown
+from salzoo._text import to_cell
 from salzoo._version import commit
 from salzoo.checkpoint.config import Measured
 from salzoo.errors import SpecError
@@ -114,19 +115,22 @@ class Table:
         return cast("dict[str, Any]", _finite(content))
 
     def to_csv(self) -> str:
-        """Return one line for each row and image: scores and settings; `read_table` reads it back."""
+        """Return one line for each row and image: scores and settings; `read_table` reads it back.
+
+        Names are cells of `salzoo._text.to_cell`.
+        """
         file = io.StringIO()
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for row, scores in self.scores.items():
             for i, image in enumerate(self.images):
-                line = {"row": row, "image": image} | {
+                line = {"row": to_cell(row), "image": to_cell(image)} | {
                     name: scores[name][i] if name in scores else "" for name in METRICS
                 }
                 line |= {name: getattr(self, name) for name in SETTINGS}
                 line["fold"] = self.folds[i] if self.folds else ""
                 line["truth"] = self.truth[i] if self.truth else ""
-                line["notes"] = "" if i else "\n".join(self.notes)
+                line["notes"] = "" if i else to_cell("\n".join(self.notes))
                 writer.writerow(line)
         return file.getvalue()
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from salzoo._schema import shown
-from salzoo._text import read_json
+from salzoo._text import read_json, to_cell
 from salzoo.data.folder.text_table import MISSING, TextTable
 from salzoo.data.names import Names, split_folder
 from salzoo.errors import DataError, ImageError, SalzooWarning, SpecError
@@ -106,14 +106,18 @@ class AreaFile:
 
 
 def to_csv(found: Mapping[str, Mapping[str, Region]]) -> str:
-    """Return one line for each area of each image, with `COLUMNS`; the lift of an area without pixels is left empty."""
+    """Return one line for each area of each image, with `COLUMNS`; the lift of an area without pixels is left empty.
+
+    Names are cells of `salzoo._text.to_cell`.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for image, regions in found.items():
         for name, region in regions.items():
             lift = "" if math.isnan(region.lift) else f"{region.lift:.6g}"
-            writer.writerow([image, name, f"{region.share:.6g}", f"{region.area_share:.6g}", lift, region.rank])
+            numbers = [f"{region.share:.6g}", f"{region.area_share:.6g}", lift, region.rank]
+            writer.writerow([to_cell(image), to_cell(name), *numbers])
     return text.getvalue()
 
 

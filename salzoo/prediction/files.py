@@ -363,8 +363,8 @@ class _Writer:
     def write(self, path: Path, done: Done) -> Outcome:
         regions = None if self.areas is None else self.areas.regions(path, done.saliency_map)
         stem, files = self.output / name_of(path, self.root), []
-        stem.parent.mkdir(parents=True, exist_ok=True)
         for kind in self.formats:
+            stem.parent.mkdir(parents=True, exist_ok=True)
             file = stem.with_name(stem.name + SUFFIX[kind])
             data = encode(kind, done.saliency_map, done.image, self.crop)
             with whole(file) as part:
