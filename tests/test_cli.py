@@ -16,6 +16,7 @@ from PIL import Image
 import salzoo
 from salzoo.cli import COMMANDS, build_parser, main
 from salzoo.evaluation.baselines import ROWS
+from salzoo.registry import read_spec
 
 ROOT = Path(salzoo.__file__).parents[1]
 
@@ -127,13 +128,42 @@ def test_list_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert "vgg16.tv_in1k" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", [f"{n}.{tag}" for n in salzoo.list_models() for tag in salzoo.info(n)["variants"]])
+def test_info_is_a_short_sheet(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", name]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") <= 40
+    assert max(map(len, out.splitlines())) <= 130
+    known = salzoo.info(name)
+    assert out.startswith(f"{name}: {known['summary']}\n")
+    words = " ".join(out.split())  # lines are broken anywhere
+    for told in ("url", "title"):
+        assert ((known["paper"] or {}).get(told) or "") in words
+    for row in known["measured"]:
+        assert f"{row['dataset']} {row['split']}, {row['images']} images" in words
+        assert f"nss {row['scores']['nss']:.3f}" in words
+    licence = known["license"]
+    assert f"licence {licence}, sha256" in words if licence else "Weights none" in words
+    loads = name.partition(".")[2] in read_spec(known["name"]).loadable
+    assert ("Use salzoo predict" if loads else "Use salzoo fit") in words
+
+
+def test_the_card_is_the_whole_story(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "salgan", "--card"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# salgan.lite\n")
+    assert {"## Loss", "## Limits", "## Measured", "## Training"} <= set(out.splitlines())
+    assert main(["info", "bms", "--card"]) == 0
+    assert "\n## Intended use\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "code",
     [
         "import salzoo; salzoo.list_models(); salzoo.list_models(trained=True)",
         "import salzoo; salzoo.info('salgan')",
         "from salzoo.cli import main; assert main(['list']) == 0",
-        "from salzoo.cli import main; assert main(['info', 'salgan']) == 0",
+        "from salzoo.cli import main; assert main(['info', 'salgan']) == main(['info', 'salgan', '--card']) == 0",
         "from salzoo.cli import main; assert main(['predict', 'nowhere.jpg', '-m', 'uniform', '-o', 'out']) == 1",
     ],
 )

@@ -14,23 +14,21 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "info", text, run)
     parser.add_argument("name", metavar="NAME", help="model or model.tag")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    form.add_argument("--card", action="store_true", help="print the whole card: loss, limits, training, all numbers")
+    form.add_argument("--json", action="store_true", help="print all that is known as JSON")
     form.add_argument("--bibtex", action="store_true", help="print the BibTeX entry of the paper alone")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the facts as YAML or JSON, or how the paper is cited."""
+    """Print a short sheet, the card, the facts as JSON, or how the paper is cited."""
+    from salzoo.checkpoint.describe import card, info, sheet
+
     if arguments.bibtex:
         from salzoo.reports.citation import bibtex
 
         print(bibtex(arguments.name))
-        return 0
-    import yaml
-
-    from salzoo.checkpoint.describe import info
-
-    text = json.dumps(info(arguments.name), indent=2)
-    if not arguments.json:  # through JSON, which turns what YAML does not know into lists and mappings
-        text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True, width=100).strip()
-    print(text)
+    elif arguments.json:
+        print(json.dumps(info(arguments.name), indent=2))
+    else:
+        print((card if arguments.card else sheet)(arguments.name))
     return 0
