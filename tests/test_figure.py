@@ -11,6 +11,7 @@ from PIL import Image
 
 import salzoo
 from salzoo.cli import main
+from salzoo.errors import SalzooWarning
 from salzoo.images.saliency_map import SaliencyMap
 from salzoo.reports.figure import People, Row, draw, rows_of_files
 
@@ -128,3 +129,17 @@ def test_a_title_is_no_formula(photo: Path) -> None:
     code, file = figure(photo, "-m", r"$\frac$=uniform", out="a.svg")
     assert code == 0
     assert file.stat().st_size
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
+def test_a_character_that_no_font_has_is_told_once(
+    photo: Path, suffix: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.warns(SalzooWarning) as told:
+        code, file = figure(photo, "-m", "注視a注=uniform,b注=centre_bias", out=f"a.{suffix}")
+    assert code == 0
+    assert file.stat().st_size
+    (only,) = told
+    assert "has '注' (CJK UNIFIED IDEOGRAPH-6CE8), '視' (CJK UNIFIED IDEOGRAPH-8996): the title" in str(only.message)
+    assert capsys.readouterr() == (f"Wrote {file}\n", "")
+    assert not caplog.records

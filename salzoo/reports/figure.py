@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +20,7 @@ from salzoo.data.base import FixationDataset
 from salzoo.data.fixations import Fixations
 from salzoo.data.folder.loose import loose_study
 from salzoo.data.names import Names
-from salzoo.errors import SpecError
+from salzoo.errors import SalzooWarning, SpecError
 from salzoo.images import painting
 from salzoo.images.read import to_array
 from salzoo.images.saliency_map import SaliencyMap
@@ -100,9 +104,29 @@ def draw(
     with rc_context(_SETTINGS):
         figure = _figure(rows, width, contours, colormap)
         buffer, suffix = io.BytesIO(), path.suffix.lower()
-        figure.savefig(buffer, format=suffix[1:], dpi=dpi, metadata=_METADATA[suffix])
+        with _missing_characters_told():
+            figure.savefig(buffer, format=suffix[1:], dpi=dpi, metadata=_METADATA[suffix])
     with whole(path) as part:
         part.write_bytes(buffer.getvalue())
+
+
+@contextmanager
+def _missing_characters_told() -> Iterator[None]:
+    """Tell once which characters no font has; matplotlib does so for each character and place, in terms of its own."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    found = [(each, re.match(r"Glyph (\d+) ", str(each.message))) for each in caught]
+    for each in (each for each, glyph in found if glyph is None):
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    if missing := dict.fromkeys(chr(int(glyph[1])) for _, glyph in found if glyph):
+        named = ", ".join(f"{each!r} ({unicodedata.name(each, f'U+{ord(each):04X}')})" for each in missing)
+        warnings.warn(
+            f"no font that matplotlib knows has {named}: the title has a box there; take another title, "
+            "-m TITLE=NAME, or name a font that has it as font.family in your matplotlibrc",
+            SalzooWarning,
+            stacklevel=4,
+        )
 
 
 def check(path: Path) -> None:
