@@ -28,7 +28,8 @@ STYLE = """
 .leaderboard th button:focus-visible{outline:2px solid}
 .leaderboard th[aria-sort=ascending] button::after{content:" \\25b4"}
 .leaderboard th[aria-sort=descending] button::after{content:" \\25be"}
-.leaderboard tr.baseline td{font-style:italic;color:#777}
+.leaderboard tr.baseline td{color:color-mix(in srgb,currentColor 70%,transparent)}
+.leaderboard tr.baseline td:first-child::after{content:" baseline";font-size:80%}
 .leaderboard small{opacity:.7}
 .leaderboard svg{max-width:100%;height:auto}
 .leaderboard svg text{font:11px system-ui,sans-serif;fill:currentColor}
@@ -65,8 +66,8 @@ LETTER, NEAR = 5.8, 8
 """Width of a letter, and how far a name is from its dot before a line joins them."""
 
 ABOUT = (
-    "Mean over images ± half of its 95 % interval. A click on a heading sorts. Rows in italics are baselines: what "
-    "people predict of each other, or what knows nothing of the image."
+    "Mean over images ± half of its 95 % interval. A click on a heading sorts. Baselines are no models: what people "
+    "predict of each other, or what knows nothing of the image."
 )
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 760, 394, 50, 130, 40, 26
