@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 PINNED = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1"}
-"""Environment in which sums are taken in the same order on every x86 processor; read when torch is imported."""
+"""Environment in which sums are taken in nearly the same order on every x86 processor; read when torch is imported."""
 
 PATH = Path(__file__).with_name("maps.npz")
 

@@ -41,7 +41,7 @@ def logits(folder: Path) -> list[float]:
 def test_as_the_authors_classes(name: str, tmp_path: Path) -> None:
     kind = name[-1]
     folder = salzoo.import_weights("fastsal", saved(tensors(kind), tmp_path / f"{name}.pth"), output=tmp_path / "out")
-    np.testing.assert_allclose(logits(folder), GOLDEN["logits"][kind], rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(logits(folder), GOLDEN["logits"][kind], rtol=1e-4, atol=1e-4)
     config = read_config(folder)
     assert config.network["readout"] == ("sigmoid" if name.startswith("salicon") else "softmax")
     assert config.imported is not None
@@ -54,7 +54,7 @@ def test_counters_of_batches_are_missing_all_or_none(tmp_path: Path) -> None:
     counters = [name for name in content if name.endswith("num_batches_tracked")]
     path = saved({name: content[name] for name in content if name not in counters}, tmp_path / "coco_C.pth")
     folder = salzoo.import_weights("fastsal", path, output=tmp_path / "out")
-    np.testing.assert_allclose(logits(folder), GOLDEN["logits"]["C"], rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(logits(folder), GOLDEN["logits"]["C"], rtol=1e-4, atol=1e-4)
     del content[counters[-1]]
     faults.refuses("fastsal", [saved(content, path)], "num_batches_tracked", tmp_path / "other")
 

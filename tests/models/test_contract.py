@@ -81,7 +81,7 @@ def test_predicts_a_density_of_the_pictures_own_size(name: str, kind: str) -> No
 @every_model
 def test_grey_equals_the_same_picture_in_colour(name: str) -> None:
     grey, colour, deep = model_of(name).predict([NOISE[..., 0], NOISE[..., :1].repeat(3, 2), PICTURES["16-bit"]])
-    np.testing.assert_array_equal(grey.density, colour.density)
+    np.testing.assert_allclose(grey.density, colour.density, rtol=1e-5)  # at another place in the batch
     np.testing.assert_allclose(deep.density, colour.density, rtol=1e-5)
 
 
