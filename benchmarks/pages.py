@@ -264,6 +264,8 @@ def terms(spec: ModelSpec) -> list[str]:
     """Return licence and training sets of a model's weights."""
     if spec.training == "none":
         return ["Apache-2.0, as the code", "nothing"]
+    if not spec.loadable and not spec.authors:
+        return [NONE, NONE]
     if not spec.loadable:
         release = spec.authors[0]
         return [f"{release.license}, the authors'", ", ".join(release.trained_on)]

@@ -130,3 +130,10 @@ def blur(maps: Tensor, sigma_px: float) -> Tensor:
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Bring (N, C, H, W) to `size` (height, width), antialiased bilinear."""
     return F.interpolate(maps, list(size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def distance_to_centre(size: tuple[int, int]) -> Tensor:
+    """Return the (1, 1, H, W) distance of each pixel from the middle, floored to whole pixels, over its maximum."""
+    rows, columns = (torch.arange(side) - side // 2 for side in size)
+    distance = (rows.square()[:, None] + columns.square()).double().sqrt().floor()
+    return (distance / distance.max())[None, None]

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -29,15 +28,14 @@ import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from scipy.ndimage import zoom
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from salzoo import losses
 from salzoo._schema import check_range
+from salzoo.components.filters import distance_to_centre
 from salzoo.components.layers import blur_mirrored
+from salzoo.components.margins import likeliest_scale, ranked_places
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
-from salzoo.data.patches import draw_places, split_by_rank
 from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 
@@ -231,13 +229,6 @@ def to_yuv_bytes(image: Tensor) -> Tensor:
     return (channels + pixels.new_tensor((0, 128, 128))[:, None, None]).to(image.dtype)
 
 
-def distance_to_centre(size: tuple[int, int]) -> Tensor:
-    """Return the (1, 1, H, W) distance of each pixel from the middle, floored to whole pixels, over its maximum."""
-    rows, columns = (torch.arange(side) - side // 2 for side in size)
-    distance = (rows.square()[:, None] + columns.square()).double().sqrt().floor()
-    return (distance / distance.max())[None, None]
-
-
 def spline_zoom(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample (1, C, H, W) by cubic splines, corner pixels to corner pixels, as scipy's `zoom` does."""
     sides = zip(maps.shape[-2:], size, strict=True)
@@ -378,8 +369,9 @@ class EDN(SaliencyModel):
             from sklearn.svm import LinearSVC
         except ImportError as error:
             raise SpecError('Fitting edn needs scikit-learn: pip install "salzoo[shallow]".') from error
-        features, labels = map(torch.cat, zip(*self._samples(data), strict=True))
         config, network = self.training_config, self.network
+        places = ranked_places(self, network.features, data.train_items(config.images), config.places)
+        features, labels = map(torch.cat, zip(*places, strict=True))
         network.mean.copy_(features.mean(0))
         network.std.copy_(features.std(0, correction=0).clamp_min(1e-8))
         svm = LinearSVC(loss="squared_hinge", dual=False, fit_intercept=False)
@@ -387,29 +379,4 @@ class EDN(SaliencyModel):
         image = torch.arange(len(labels)) // (2 * config.places)
         search.fit(((features - network.mean) / network.std).double().numpy(), labels.numpy(), groups=image.numpy())
         network.weights.copy_(torch.from_numpy(search.best_estimator_.coef_[0]))
-        network.scale.fill_(self._best_scale(data))
-
-    def _samples(self, data: TrainingStatistics) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (2 * places, features) and their labels of each image: from the top 20 % and the bottom 70 %."""
-        count = self.training_config.places
-        for item in data.train_items(self.training_config.images):
-            features = self.network.features(self.preprocess.resize(item["image"][None]).to(self.device))
-            density = F.adaptive_avg_pool2d(item["density"][None], (features.shape[-2], features.shape[-1]))
-            for label, marked in enumerate(reversed(split_by_rank(density))):
-                places = draw_places(marked, count) * torch.tensor(density.shape[-2:])
-                rows, columns = places[0].long().unbind(-1)
-                yield features[0, :, rows, columns].T.cpu(), torch.full((count,), label)
-
-    def _best_scale(self, data: TrainingStatistics) -> float:
-        """Return the scale at which the training fixations are most likely."""
-        truth = []
-        for item in data.train_items(max(1, self.training_config.images // 7)):
-            margins = self(self.preprocess.resize(item["image"][None]).to(self.device)).cpu()
-            counts = F.adaptive_avg_pool2d(item["fixations"][None].float(), (margins.shape[-2], margins.shape[-1]))
-            truth.append((margins, counts))
-
-        def cost(scale: float) -> float:
-            each = [losses.nll(normalise_log(scale * margins), counts) for margins, counts in truth]
-            return float(torch.stack(each).mean())
-
-        return float(minimize_scalar(cost, bounds=(0.01, 100), method="bounded").x)
+        network.scale.fill_(likeliest_scale(self, data.train_items(max(1, config.images // 7))))

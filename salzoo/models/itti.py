@@ -13,12 +13,11 @@ import itertools
 from collections.abc import Callable
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.components import filters
+from salzoo.components.conspicuity import conspicuity, max_local
 from salzoo.components.filters import rescale
 from salzoo.components.training_free import TrainingFreeModel
 from salzoo.errors import SpecError
@@ -68,30 +67,13 @@ class IttiNetwork(nn.Module):
         self.colour = COLOURS[colour]
         self.normalise = max_local if normalisation == "max_local" else iterative
         self.pairs = tuple((c, c + d) for c, d in itertools.product(centres, deltas))
-        self.size_level = max(centres)
         self.blur = blur
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the saliency of RGB in [0, 1] (Sec. II)."""
-        features = self.features(image)
-        size = features[self.size_level].shape[-2:]
-        contrast = image.new_zeros(len(image), 7, *size)
-        for centre, surround in self.pairs:
-            around = F.interpolate(features[surround], features[centre].shape[-2:], mode="bilinear")
-            difference = self.normalise((features[centre] - around).abs())
-            contrast = contrast + filters.resize(difference, size)
-        colour = contrast[:, 1:3].sum(1, keepdim=True)
-        orientation = self.normalise(contrast[:, 3:]).sum(1, keepdim=True)
-        conspicuity = torch.cat([contrast[:, :1], colour, orientation], dim=1)
-        saliency = self.normalise(conspicuity).mean(1, keepdim=True)
-        return filters.blur(saliency, self.blur * max(size))
-
-    def features(self, image: Tensor) -> dict[int, Tensor]:
-        """Return, for each level in use, intensity, two colour and four orientation channels, (N, 7, h, w)."""
-        used = {level for pair in self.pairs for level in pair}
-        channels = torch.cat([filters.intensity(image), self.colour(image)], dim=1)
-        levels = filters.pyramid(channels, max(used))
-        return {level: torch.cat([levels[level], filters.gabor_energy(levels[level][:, :1])], dim=1) for level in used}
+        maps = conspicuity(image, self.pairs, self.colour, self.normalise)
+        saliency = self.normalise(maps).mean(1, keepdim=True)
+        return filters.blur(saliency, self.blur * max(maps.shape[-2:]))
 
 
 class Itti(TrainingFreeModel):
@@ -101,17 +83,6 @@ class Itti(TrainingFreeModel):
     network_class = IttiNetwork
     no_graph = "its thresholds and local maxima turn a runtime's rounding errors into another map"
     default_preprocess = Preprocess((480, 640), "longest")
-
-
-def max_local(maps: Tensor) -> Tensor:
-    """Promote maps with one peak (Sec. II-A): stretch to [0, 1], times (1 - mean of the other local maxima) squared.
-
-    Local maxima are pixels as large as their eight neighbours and above a tenth of the range.
-    """
-    scaled = rescale(maps)
-    peaks = (scaled == F.max_pool2d(scaled, 3, stride=1, padding=1)) & (scaled > 0.1) & (scaled < 1)
-    mean = (scaled * peaks).sum((-2, -1), keepdim=True) / peaks.sum((-2, -1), keepdim=True).clamp_min(1)
-    return scaled * (1 - mean) ** 2
 
 
 def iterative(maps: Tensor, rounds: int = 10) -> Tensor:

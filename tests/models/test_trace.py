@@ -18,8 +18,8 @@ pytestmark = [
 @pytest.mark.parametrize(
     "name",
     [
-        "attention_center", "centre_bias", "deepgaze2", "deepgaze2e", "edn", "emlnet", "fastsal", "gbvs", "itti",
-        "msinet", "salgan", "sam", "unisal",
+        "attention_center", "centre_bias", "deepgaze2", "deepgaze2e", "edn", "emlnet", "fastsal", "gbvs", "icf",
+        "itti", "judd", "msinet", "salgan", "sam", "unisal",
     ],
 )  # fmt: skip
 def test_a_trace_is_the_model(name: str) -> None:
