@@ -25,6 +25,7 @@ FORMATS = {
     ".pb": "TensorFlow graph",
     ".tflite": "TensorFlow Lite",
     "": "text",  # eDN
+    "attention_final": "Caffe",  # DVA
 }
 
 INTRODUCTION = """\
@@ -133,7 +134,8 @@ def section(release: Release) -> list[str]:
 
 
 def file_format(file: ReleasedFile) -> str:
-    return FORMATS[Path(file.name).suffix]
+    """Return the format, by the whole name or by its suffix."""
+    return FORMATS.get(file.name) or FORMATS[Path(file.name).suffix]
 
 
 def licence(release: Release) -> str:

@@ -14,6 +14,9 @@ from salzoo.registry import CENTRE_BIAS
 VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """Places of conv1_1 to conv5_3 in torchvision's `features`."""
 
+VGG16_NAMES = tuple(f"{block}_{i}" for block, count in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, count + 1))
+"""Their numbers, as others name them: 1_1 to 5_3."""
+
 
 def rotate(kernel: Tensor) -> Tensor:
     """Turn a kernel (out, in, h, w) by 180 degrees: Theano convolves where torch correlates."""

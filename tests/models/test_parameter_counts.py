@@ -16,6 +16,7 @@ from salzoo.registry import read_spec
         ("deepgaze1", "network.readout", 256),  # one weight a channel of conv5, no bias
         ("deepgaze2", "network.readout", 41_589),  # 5 x 512 channels to 16, 32, 2, 1
         ("deepgaze2", "network.backbone", 20_024_384),  # the 16 convolutions of VGG-19
+        ("dva", "network", 25_072_735),  # 14,714,688 of VGG-16, the branches, 28 that combine them
         ("emlnet", "network", 47_086_579),  # two ResNet-50 and the decoder as released, without what joins one alone
         ("emlnet", "network.levels.0.backbone", 23_508_032),  # ResNet-50 without its classifier
         ("fastsal", "network", 3_646_715),  # model A as the authors released it

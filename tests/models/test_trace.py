@@ -18,7 +18,7 @@ pytestmark = [
 @pytest.mark.parametrize(
     "name",
     [
-        "attention_center", "centre_bias", "deepgaze2", "deepgaze2e", "edn", "emlnet", "fastsal", "gbvs", "icf",
+        "attention_center", "centre_bias", "deepgaze2", "deepgaze2e", "dva", "edn", "emlnet", "fastsal", "gbvs", "icf",
         "itti", "judd", "msinet", "salgan", "sam", "unisal",
     ],
 )  # fmt: skip
@@ -29,7 +29,7 @@ def test_a_trace_is_the_model(name: str) -> None:
     one, other = (F.interpolate(torch.rand(1, 3, 9, 12, generator=generator), model.preprocess.size) for _ in range(2))
     traced = torch.jit.trace(model, one)
     torch.testing.assert_close(traced(other), model(other), rtol=1e-4, atol=1e-5)
-    if name in ("emlnet", "fastsal", "msinet", "sam", "unisal"):
+    if name in ("dva", "emlnet", "fastsal", "msinet", "sam", "unisal"):
         both = torch.cat([one, other])
         torch.testing.assert_close(traced(both), model(both), rtol=1e-4, atol=1e-4)
 

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from salzoo.errors import WeightsError
-from salzoo.importing.rules import VGG16, hwio
+from salzoo.importing.rules import VGG16, VGG16_NAMES, hwio
 from salzoo.importing.source import Files, Options
-
-CONVOLUTIONS = [f"{block + 1}_{i + 1}" for block, count in enumerate((2, 2, 3, 3, 3)) for i in range(count)]
 
 
 def identify(files: Files) -> str:
@@ -48,14 +46,14 @@ def _salicontf(files: Files) -> Iterator[tuple[str, Tensor]]:
         yield f"{ours}.bias", files.take(f"{layer}/{layer}/bias:0")
 
     for stream in ("fine", "coarse"):
-        for layer, name in zip(VGG16, CONVOLUTIONS, strict=True):
+        for layer, name in zip(VGG16, VGG16_NAMES, strict=True):
             yield from both(f"block{name.replace('_', '_conv')}_{stream}", f"{stream}.backbone.trunk.features.{layer}")
     yield from both("saliency_map", "head")
 
 
 def _opensalicon(files: Files) -> Iterator[tuple[str, Tensor]]:
     for stream, prefix in (("fine", ""), ("coarse", "sec_")):
-        for layer, name in zip(VGG16, CONVOLUTIONS, strict=True):
+        for layer, name in zip(VGG16, VGG16_NAMES, strict=True):
             yield f"{stream}.backbone.trunk.features.{layer}.weight", files.take(f"{prefix}conv{name}.0")
             yield f"{stream}.backbone.trunk.features.{layer}.bias", files.take(f"{prefix}conv{name}.1")
     yield "head.weight", files.take("saliency_map.0").roll(512, 1)

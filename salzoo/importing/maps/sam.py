@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 
 from salzoo.errors import WeightsError
-from salzoo.importing.rules import VGG16, in_order, require_keras1, rotate
+from salzoo.importing.rules import VGG16, VGG16_NAMES, in_order, require_keras1, rotate
 from salzoo.importing.source import Files, Options
 
 TRUNK = "features.backbone.trunk"
-VGG_LAYERS = [
-    f"block{i}_conv{k}" for i, convolutions in enumerate((2, 2, 3, 3, 3), 1) for k in range(1, convolutions + 1)
-]
+VGG_LAYERS = [f"block{name.replace('_', '_conv')}" for name in VGG16_NAMES]
 RESNET_BLOCKS = {2: "abc", 3: "abcd", 4: "abcdef", 5: "abc"}
 CONVOLUTION = {"W": "weight", "b": "bias"}
 BATCH_NORM = {
