@@ -237,6 +237,16 @@ def measured_where() -> str:
     )
 
 
+def history_table() -> str:
+    """Return the systems of the zoo by year: idea, what it added, NSS and time."""
+    rows = []
+    for spec in sorted(cited(), key=lambda spec: spec.paper.year):
+        year, nss, _, ms, _ = overview(spec)
+        rows.append([year, f"`{spec.name}`", spec.summary, spec.paper.added or NONE, nss, ms])
+    header = ["year", "", "idea", "what it added", "NSS", "ms"]
+    return "\n".join([*table(header, rows), "", measured_where()])
+
+
 def which_table() -> str:
     """Return what there is to know when choosing a model: quality, time, memory, sizes, licence, training data."""
     osie, memory = results("osie"), results("latency").get("memory", {}).get("rows", {})
@@ -350,6 +360,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "seeds": seeds_table,
     "popout": popout_table,
     "classic": classic_table,
+    "history": history_table,
     "costs": costs_table,
     "which": which_table,
     "exports": exports_table,

@@ -28,7 +28,7 @@ from salzoo.errors import SpecError, UnknownModelError
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a model was published."""
+    """Where a model was published, and `added`: what it brought that those before it had not, in a few words."""
 
     title: str
     authors: str
@@ -36,6 +36,7 @@ class Paper:
     venue: str
     url: str | None = None
     code: str | None = None
+    added: str | None = None
 
 
 @dataclass(frozen=True)

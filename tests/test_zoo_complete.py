@@ -42,6 +42,7 @@ def test_code_and_texts(name: str) -> None:
     if spec.paper is not None:
         assert 1980 < spec.paper.year < 2100
         assert spec.paper.url is None or spec.paper.url.startswith("https://")
+        assert spec.paper.added is None or (10 < len(spec.paper.added) < 120 and spec.paper.added.endswith("."))
 
 
 @every_model

@@ -55,7 +55,10 @@ def main(build: Path) -> None:
     tree.made_from |= {REPOSITORY / file: place for file, place in SHOWN.items()}
     sections = {
         "Guides": [*guides(tree), *notebook_pages.add(tree)],
-        "Models": [*by_hand(tree, "which_model.md", "authors_weights.md", "citing.md"), *model_pages.add(tree)],
+        "Models": [
+            *by_hand(tree, "which_model.md", "history.md", "authors_weights.md", "citing.md"),
+            *model_pages.add(tree),
+        ],
         "Data": dataset_pages.add(tree),
         "Metrics and losses": [*by_hand(tree, "metrics.md"), *loss_page.add(tree), *study(tree)],
         "Results": [*by_hand(tree, "benchmarks.md"), *leaderboard_page.add(tree), *gallery_page.add(tree)],
