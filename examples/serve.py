@@ -7,10 +7,11 @@
 
 The map comes as `png` (to look at), `npy` (float32 density) or `json` (size, peak, the PNG in base64), by `?format=` or
 by the Accept header. Images that wait are predicted together, whatever their sizes. `GET /health` says whether it runs.
-What is no image, too large or too many pixels is refused with a 4xx and a sentence.
+What is no image, too large, too many pixels or too slow to arrive is refused with a 4xx and a sentence.
 """
 
 import argparse
+import asyncio
 import base64
 import io
 from typing import Annotated
@@ -18,6 +19,8 @@ from typing import Annotated
 import litserve
 from fastapi import Depends, HTTPException, Request, Response
 from PIL import Image
+from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import salzoo
 from salzoo.errors import ImageError
@@ -38,14 +41,48 @@ def _kind(request: Request) -> str:
     return asked
 
 
+class Impatient(H11Protocol):
+    """HTTP with headers of at most 64 KB, whose connections end if those of a request are not there in time."""
+
+    seconds = 60.0
+
+    def connection_made(self, transport) -> None:
+        super().connection_made(transport)
+        self._expect_a_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect_a_request()
+
+    def _expect_a_request(self) -> None:
+        before = self.cycle  # of the request before
+        self.loop.call_later(self.seconds, lambda: self.cycle is before and self.transport.close())
+
+
+def _refusal(status: int, text: str) -> HTTPException:
+    """Return a refusal after which the rest of the request is not waited for."""
+    return HTTPException(status, text, {"Connection": "close"})
+
+
 async def _read(request: Request) -> bytes:
+    """Return the image's bytes, as soon as they are all there."""
+    try:
+        async with asyncio.timeout(Impatient.seconds):
+            return await _body(request)
+    except TimeoutError as error:
+        raise _refusal(408, f"the request took more than {Impatient.seconds:g} seconds to arrive") from error
+    except ClientDisconnect as error:
+        raise _refusal(400, "the request ended before its body") from error
+
+
+async def _body(request: Request) -> bytes:
     """Return the image's bytes, sent as they are or as a form's file, and no more than are taken."""
-    too_large = HTTPException(413, f"the request is too large: at most {MOST_BYTES:,} bytes")
+    too_large = _refusal(413, f"the request is too large: at most {MOST_BYTES:,} bytes")
     if int(request.headers.get("content-length", 0)) > MOST_BYTES:
         raise too_large
     if request.headers.get("content-type", "").startswith("multipart/"):
         if "transfer-encoding" in request.headers:  # a form is put on disk as it comes, without an end that is known
-            raise HTTPException(411, "a form needs a Content-Length: send the image alone if its size is not known")
+            raise _refusal(411, "a form needs a Content-Length: send the image alone if its size is not known")
         files = [value for value in (await request.form()).values() if not isinstance(value, str)]
         if len(files) != 1:
             raise HTTPException(400, f"send one file in the form, got {len(files)}")
@@ -117,9 +154,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--timeout", type=float, default=60, help="seconds after which a request is given up")
     options = parser.parse_args()
+    Impatient.seconds = options.timeout
     api = SaliencyAPI(options.model, max_batch_size=options.batch_size, batch_timeout=0.02)
     server = litserve.LitServer(api, accelerator="auto", timeout=options.timeout)
-    server.run(host=options.host, port=options.port, generate_client_file=False)
+    server.run(host=options.host, port=options.port, generate_client_file=False, http=Impatient)
 
 
 if __name__ == "__main__":

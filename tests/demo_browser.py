@@ -111,6 +111,22 @@ class Page:
     def titles(self) -> list[str]:
         return [each.text for each in self.all("#maps figcaption b")]
 
+    def watch(self, selector: str) -> None:
+        """Write down from now on what the elements of a selector say, each time that it changes."""
+        self.driver.execute_script(
+            """window.watched = [];
+            new MutationObserver(() => {
+              const said = [...document.querySelectorAll(arguments[0])].map((each) => each.textContent);
+              const before = window.watched.at(-1) ?? [];
+              if (said.join() !== before.join()) window.watched.push(said);
+            }).observe(document.body, { childList: true, subtree: true });""",
+            selector,
+        )
+
+    def watched(self) -> list[list[str]]:
+        """Return what `watch` wrote down."""
+        return list(self.driver.execute_script("return window.watched"))
+
     def rows(self, control: str) -> list[list[str]]:
         rows = self.all(f"#{control} tbody tr")
         return [[cell.text for cell in row.find_elements("css selector", "td")] for row in rows]

@@ -128,8 +128,10 @@ class TestBrowser:
 
     def test_upload_and_choice_of_models(self, page: Page, photo: Path) -> None:
         page.choose("model", LIGHT)
+        page.watch("#maps figcaption b")
         page.upload("photo", photo)
         page.until(lambda: page.titles() == ["photo.png", LIGHT], "overlay")
+        assert page.watched()[0] == ["photo.png"], "the image, before its first map"
         page.choose("second_model", SECOND)
         page.until(lambda: page.titles() == ["photo.png", LIGHT, SECOND], "second overlay")
         sizes = [page.driver.execute_script("return arguments[0].naturalWidth", e) for e in page.all("#maps img")]

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +31,22 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("serve")) as address:
+        yield address
+
+
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[str]:
+    """Start the service, and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("serve") / "log").open("wb")
-    words = [sys.executable, "examples/serve.py", "--model", "centre_bias", "--port", str(port)]
+    log = (folder / "log").open("wb")
+    words = [sys.executable, "examples/serve.py", "--model", "centre_bias", "--port", str(port), *options]
     server = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
+        for _ in range(720):
             try:
                 with urllib.request.urlopen(f"{url}/health", timeout=5):
                     break
@@ -110,6 +118,75 @@ def test_answers_and_refusals(address: str) -> None:
     connection.request("POST", "/predict", iter([form]), chunked, encode_chunked=True)
     assert connection.getresponse().status == 411  # such a form could fill the disk
     connection.close()
+
+
+@pytest.mark.slow
+def test_slow_and_endless_requests_end_and_hold_nobody_up(tmp_path: Path) -> None:
+    with served(tmp_path, "--timeout", "2") as address:
+        host, port = address.removeprefix("http://").split(":")
+        post = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+        form = b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 9000\r\n\r\n--x\r\n"
+        begun = {
+            "nothing": b"",
+            "headers": post + b"X-A: ",
+            "body": post + b"Content-Length: 9000\r\n\r\na",
+            "form": post + form,
+        }
+        lines = [(kind, socket.create_connection((host, int(port)))) for kind in begun for _ in range(8)]
+        for kind, line in lines:
+            line.sendall(begun[kind])
+        begin = time.monotonic()
+        assert ask(address, encoded(30, 40)) == 200
+        assert time.monotonic() - begin < 2, "served while 32 others hold their connections"
+        told = {kind: heard(line, b"" if kind == "nothing" else b"a") for kind, line in lines[::8]}
+        assert told["nothing"] == told["headers"] == b""
+        for kind in ("body", "form"):
+            assert told[kind].startswith(b"HTTP/1.1 408"), kind
+            assert b"took more than 2 seconds to arrive" in told[kind]
+        assert time.monotonic() - begin < 15
+        for _, line in lines:
+            line.close()
+        endless = {
+            "headers": (post + b"X-A: ", b"a" * 70_000, [b"400"]),
+            "body": (
+                post + b"Transfer-Encoding: chunked\r\n\r\n",
+                b"100000\r\n" + b"a" * (1 << 20) + b"\r\n",
+                [b"413", b"408"],
+            ),
+        }
+        for kind, (head, piece, statuses) in endless.items():
+            with socket.create_connection((host, int(port))) as line:
+                line.sendall(head)
+                told[kind] = heard(line, piece)
+            assert told[kind].removeprefix(b"HTTP/1.1 ")[:3] in statuses, kind
+        assert ask(address, encoded(30, 40)) == 200
+
+
+def ask(address: str, image: bytes) -> int:
+    return post(f"{address}/predict", image)[0]
+
+
+def heard(line: socket.socket, piece: bytes) -> bytes:
+    """Send a piece again and again until the other side ends the connection; return what it said."""
+    line.settimeout(0.2)
+    said = b""
+    for _ in range(200):
+        try:
+            line.sendall(piece)
+        except OSError:  # it does not want the rest
+            piece = b""
+        try:
+            got = line.recv(1 << 16)
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+        said += got
+        if not got:
+            break
+    else:
+        raise AssertionError(f"still open, said {said[:100]!r}")
+    return said
 
 
 def test_the_dockerfile_names_what_is_there() -> None:

@@ -41,6 +41,14 @@ _SAMPLE_CLICKED = """element.addEventListener("click", (event) => {
   const sample = event.target.closest(".sample");
   if (sample) trigger("chosen", { index: Number(sample.dataset.index) });
 });"""
+_UPLOADED = """(photo, shown) => {
+  if (!photo) return shown;
+  const safe = (text) => text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+  const name = safe(photo.orig_name ?? "");
+  const image = `<div class="soon"><img alt="${name}" draggable="false" src="${safe(photo.url ?? "")}"></div>`;
+  return `<div class="panes"><figure>${image}<figcaption><b>${name}</b></figcaption></figure></div>`;
+}"""
+"""Shows an image in the visitor's browser as soon as it is there, until its maps are."""
 
 
 def launch(host: str | None = None, port: int | None = None, *, announce: Callable[[str], None] = print) -> None:
@@ -150,6 +158,7 @@ def build(folder: Path) -> Any:
         look = [colours, alpha, contours]
         measured = (_measure, [state, box], shares)
         scored = (_score, [state, table, options], scores)
+        photo.change(None, [photo, maps], maps, js=_UPLOADED, api_visibility="private")
         predicted = gr.on(
             [photo.change, first.input, second.input],
             _predict(visitors),
