@@ -18,6 +18,7 @@ from salzoo.cli import main
 from salzoo.errors import SpecError
 from salzoo.exporting import export
 from salzoo.exporting.export import OLDEST_TORCH
+from salzoo.exporting.quantise import _sensitive
 from salzoo.images.samples import pop_out
 
 onnx = pytest.importorskip("onnx", reason="pip install salzoo[export]")
@@ -152,3 +153,16 @@ def test_the_example_runs_without_torch(tmp_path: Path) -> None:
     subprocess.run([sys.executable, *words, *files], check=True, timeout=60)
     assert np.load(tmp_path / "photo.npy").sum() == pytest.approx(1, abs=1e-3)
     assert (tmp_path / "photo.saliency.png").stat().st_size > 0
+
+
+def test_every_convolution_of_pixels_stays_in_float() -> None:
+    """Of each backbone, each scale and each view, whichever comes first in the graph."""
+    kernels = {"stem_a": [16, 3, 3, 3], "deep": [16, 16, 3, 3], "stem_b": [32, 3, 5, 5], "narrow": [1, 16, 1, 1]}
+    kernels |= {"depthwise": [16, 1, 3, 3]}
+    tensors = [
+        onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, dims, np.zeros(dims).ravel())
+        for name, dims in kernels.items()
+    ]
+    nodes = [onnx.helper.make_node("Conv", ["x", name], [f"{name}_out"], name=name) for name in kernels]
+    graph = onnx.helper.make_graph(nodes, "g", [], [], tensors)
+    assert _sensitive(onnx.helper.make_model(graph)) == ["stem_a", "stem_b", "narrow", "depthwise"]

@@ -45,7 +45,7 @@ def quantise(path: Path, images: Sequence[ImageLike], size: Size | None, facts: 
     """Replace a float ONNX file by one whose convolutions are in eight bits, and measure what that costs.
 
     Static, a scale a channel, weights and activations as QDQ nodes. Convolutions where a rounded value is seen in the
-    map stay in float: the first, which sees pixels, read-outs, and those of one channel each.
+    map stay in float: those that see pixels, read-outs, and those of one channel each.
 
     Raises:
         SpecError: If an image is not of the size that the file takes.
@@ -106,16 +106,16 @@ def _quiet() -> Iterator[None]:
 
 
 def _sensitive(model: Any) -> list[str]:
-    """Return the convolutions that stay in float: the first, read-outs of few channels, and one channel at a time.
+    """Return the convolutions that stay in float: of pixels, read-outs of few channels, and one channel at a time.
 
-    A depthwise convolution has so few weights that eight bits save nothing, and its channels' ranges differ most.
+    Each backbone and each scale of it has one that sees pixels. A depthwise convolution has so few weights that eight
+    bits save nothing, and its channels' ranges differ most.
     """
     weights = {one.name: list(one.dims) for one in model.graph.initializer}
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     found = []
-    for i, node in enumerate(convolutions):
+    for node in (node for node in model.graph.node if node.op_type == "Conv"):
         channels, inputs = weights.get(node.input[1], [0, 0])[:2]
-        if i == 0 or channels < 8 or inputs == 1:
+        if channels < 8 or inputs in (1, 3):
             found.append(node.name)
     return found
 
