@@ -341,6 +341,24 @@ class Worker:
         return {"entry": [manifest.to_line(entry) for entry in work(self.job, units, self.model)]}
 
 
+def _start_ray(processes: int) -> None:
+    """Join the cluster of RAY_ADDRESS, or start one here: Ray gives up after 30 s on a busy machine, so three times."""
+    import ray
+
+    here: dict[str, Any] = {"num_cpus": processes + 1, "include_dashboard": False}
+    where, tries = ({}, 1) if "RAY_ADDRESS" in os.environ else (here, 3)
+    for left in reversed(range(tries)):
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
+            return
+        except Exception as error:  # Ray raises a bare Exception for a node that does not start
+            ray.shutdown()
+            if not left:
+                raise RunError(
+                    f"Ray does not start ({error}); check RAY_ADDRESS, or leave --engine ray out."
+                ) from error
+
+
 def _with_ray(job: Job, units: Sequence[Unit], processes: int) -> Iterator[Entry]:
     """Let a pool of actors do the units; Ray restarts lost actors and gives their units to others."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -349,8 +367,7 @@ def _with_ray(job: Job, units: Sequence[Unit], processes: int) -> Iterator[Entry
 
     size = 1 if units[0].is_shard else FILES_A_TASK
     if not ray.is_initialized():
-        here: dict[str, Any] = {"num_cpus": processes + 1, "include_dashboard": False}
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **({} if "RAY_ADDRESS" in os.environ else here))
+        _start_ray(processes)
     gpus = 1 if job.device != "cpu" and torch.cuda.is_available() else 0
     rows = [{"unit": json.dumps(asdict(unit))} for unit in units]
     pool = ray.data.ActorPoolStrategy(size=processes)
