@@ -35,7 +35,7 @@ from salzoo.images.read import find_images
 from salzoo.images.samples import sample_images
 
 BOX = Image.Resampling.BOX
-MODELS = ("bms", "gbvs", "itti", "signature")
+MODELS = ("aws", "bms", "fes", "gbvs", "itti", "lemeur", "signature")
 LEARNERS = ("edn", "iseel", "mrcnn")  # the authors' programs are Python 2 (eDN) and MATLAB (iSEEL)
 FULL, BMS, SMALL = (800, 600), (400, 300), (64, 48)  # (width, height)
 AUTHORS = "8 7 9 9 2 1 0 0 400"  # step, dilations, blur, Lab, whitening; the longer side is read from the ninth place
