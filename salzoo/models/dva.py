@@ -11,7 +11,7 @@ We had the authors' code (github.com/wenguanwang/deepattention) and no full text
 - Maps are brought back to the image's size bilinearly instead of bicubically, and are not rounded to 8 bits.
 - The lite variant reads strides 8, 16 and 32 of a frozen EfficientNet-Lite0, standardised, instead of the last layers
   of three blocks of VGG-16 (strides 4, 8 and 16), which are trained along. Its branches have a quarter of the channels
-  and end at stride 4, and the image has no border around it.
+  and end at stride 4, and the image has no border around it. Each map is trained by its Kullback-Leibler divergence.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class DVANetwork(nn.Module):
         width: Channels of the last transposed convolution of each branch; the paper's are 64.
         stride: Of the maps; each node has at least twice as much. The paper's is 1.
         border: Pixels of 0 around the image; the paper's are 34, by the padding of its first convolution.
-        std: Standard deviation of the weights of new layers, whose biases are 0.1 then; None draws them as He et al.
+        std: Standard deviation of the weights of new layers, whose biases are 0.1 then; None draws them as He et al., and
+            the combination begins as the mean.
         dropout: Share of each level's channels left out in training; the paper has none.
     """
 
@@ -110,6 +111,9 @@ class DVANetwork(nn.Module):
         for layer in (*self.branches.modules(), self.fuse):
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 _initialise(layer, std)
+        if std is None:
+            nn.init.zeros_(self.fuse.weight)
+            nn.init.constant_(self.fuse.weight[:, :, 1, 1], 1 / len(channels))
 
     def forward(self, image: Tensor) -> Tensor:
         """Extract features, run the branches, combine their maps."""
