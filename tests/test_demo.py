@@ -18,7 +18,7 @@ from PIL import Image
 
 import salzoo
 from salzoo.cli import main
-from salzoo.demo import functions
+from salzoo.demo import functions, page
 from salzoo.demo.functions import Prediction
 from salzoo.errors import DataError, ImageError, SalzooError, SalzooWarning, SpecError
 from salzoo.images.saliency_map import SaliencyMap
@@ -46,6 +46,20 @@ def table(folder: Path, text: str, name: str = "table.csv") -> Path:
     (folder / "uploads").mkdir(exist_ok=True)
     (folder / "uploads" / name).write_text(text)
     return folder / "uploads" / name
+
+
+def test_a_contour_is_drawn_once_however_often_it_is_asked_for(
+    prediction: Prediction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def overlay(self: SaliencyMap, image: object, contours: list[float], **look: object) -> Image.Image:
+        drawn.append(contours)
+        return Image.new("RGB", (WIDTH, HEIGHT))
+
+    monkeypatch.setattr(SaliencyMap, "overlay", overlay)
+    page._show(prediction, "salzoo", 0.6, [0.8] + [0.5] * 1000)
+    assert drawn[0] == [0.5, 0.8]
 
 
 class TestModels:

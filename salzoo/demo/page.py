@@ -230,7 +230,7 @@ def _show(prediction: Prediction | None, colours: str, opacity: float, contours:
     panes = [(prediction.path.name, f"{width} × {height} pixels", Image.fromarray(functions.as_8_bit(image)))]
     try:
         for name, each in small.maps.items():
-            shares = sorted(contours)
+            shares = sorted(set(contours))  # a client may send one a hundred thousand times
             painted = (
                 each.fog(image) if colours == FOG else each.overlay(image, shares, colormap=colours, alpha=opacity)
             )
