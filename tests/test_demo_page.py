@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,12 @@ class TestClient:
             share = model.predict(tmp_path / f"{number}.png").share((0, 0, 50, 50))
             assert cells(after)[0][1] == percent(share)
         assert len({after for _, after in told}) == 5
+
+    def test_headers_without_an_end_are_refused(self, address: str) -> None:
+        place = urlsplit(address)
+        with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=20) as line:
+            line.sendall(b"GET / HTTP/1.1\r\nX-A: " + b"a" * 70_000)
+            assert line.recv(1000).startswith(b"HTTP/1.1 400")
 
     @pytest.mark.parametrize("model", ["/etc", "hf://a/b", "no_such"])
     def test_only_models_of_the_list_are_loaded(self, address: str, photo: Path, model: str) -> None:

@@ -64,6 +64,7 @@ def launch(host: str | None = None, port: int | None = None, *, announce: Callab
     """
     with TemporaryDirectory(prefix="salzoo_demo_") as folder:
         page = build(Path(folder))
+        _bound_headers()
         named = f"[{host}]" if host is not None and ":" in host else host  # gradio wants IPv6 as in a URL
         _, address, _ = page.launch(
             server_name=named, server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
@@ -73,6 +74,13 @@ def launch(host: str | None = None, port: int | None = None, *, announce: Callab
             threading.Event().wait()
         finally:
             page.close(verbose=False)
+
+
+def _bound_headers() -> None:
+    """Let gradio's server parse HTTP by h11, which takes 64 KB of headers; httptools, where installed, has no limit."""
+    from uvicorn.config import HTTP_PROTOCOLS
+
+    HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
 
 
 def launch_options() -> dict[str, Any]:

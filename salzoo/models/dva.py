@@ -72,8 +72,8 @@ class DVANetwork(nn.Module):
         width: Channels of the last transposed convolution of each branch; the paper's are 64.
         stride: Of the maps; each node has at least twice as much. The paper's is 1.
         border: Pixels of 0 around the image; the paper's are 34, by the padding of its first convolution.
-        std: Standard deviation of the weights of new layers, whose biases are 0.1 then; None draws them as He et al., and
-            the combination begins as the mean.
+        std: Standard deviation of the weights of new layers, whose biases are 0.1 then; None draws them as He et al.,
+            and the combination begins as the mean.
         dropout: Share of each level's channels left out in training; the paper has none.
     """
 
