@@ -149,6 +149,24 @@ def popout_table() -> str:
     return "\n".join([*lines, "", f"Commit `{short(results('popout')['commit'])}`."])
 
 
+def designs_table() -> str:
+    """Return how often each model looks at the elements of drawn web pages for their size, and where else it does."""
+    found = results("designs")
+    rows = []
+    for name, one in found["models"].items():
+        lifts = [f"{lift:.1f}" for lift in one["lift"].values()]
+        rows.append([f"`{name}`", *lifts, *(f"{one[axis][side]:.0%}" for axis, side in SIDES)])
+    elements = next(iter(found["models"].values()))["lift"]
+    header = ["", *elements, *(f"{side} {axis[:-1]}" for axis, side in SIDES)]
+    chance = ["chance", *["1.0"] * len(elements), "33%", "33%", "50%"]
+    last = f"{found['layouts']} layouts, commit `{short(found['commit'])}`."
+    return "\n".join([*table(header, [*rows, chance]), "", last])
+
+
+SIDES = (("columns", "left"), ("columns", "middle"), ("rows", "upper"))
+"""Columns and rows of the drawn web pages that tell a bias."""
+
+
 def classic_table() -> str:
     """Return the training-free systems' times and agreement beside public implementations."""
     result = results("classic")
@@ -360,6 +378,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "seeds": seeds_table,
     "popout": popout_table,
     "classic": classic_table,
+    "designs": designs_table,
     "history": history_table,
     "costs": costs_table,
     "which": which_table,

@@ -26,6 +26,7 @@ from salzoo._schema import parameters
 from salzoo.checkpoint.loading import import_class
 from salzoo.cli import build_parser
 from salzoo.cli._parser import lightning_options
+from salzoo.data import FixationFolder
 from salzoo.images.samples import sample_images
 from salzoo.registry import read_spec, resolve
 from salzoo.training.fit import Run, parse
@@ -88,6 +89,7 @@ def folder(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> 
         coffee.save(tmp_path / path)
     (tmp_path / "data").symlink_to(tiny_data)
     study(tmp_path / "my_study")
+    pages_of_others(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -102,6 +104,38 @@ def study(root: Path) -> None:
         points = [(observer, *point) for observer, looks in enumerate(observers) for point in np.transpose(looks)]
         rows += [f"{number:02d}.png,{observer},{x:.1f},{y:.1f},{ms:.0f}" for observer, x, y, ms in points]
     (root / "fixations.csv").write_text("\n".join(rows), "utf-8")
+
+
+def pages_of_others(root: Path) -> None:
+    """Write screenshots and fixations as UEyes and FiWI have them: of ten images, three points each."""
+    for name in ("ueyes/images", "ueyes/eyetracker_logs", "fiwi/stimuli", "fiwi/all5"):
+        (root / name).mkdir(parents=True)
+    log = ["MEDIA_ID,MEDIA_NAME,CNT,TIME(2022/04/13 16:49:44.313),FPOGX,FPOGY,FPOGS,FPOGD,FPOGID,FPOGV"]
+    for number in range(10):
+        blank = Image.new("RGB", (400, 100), "white")
+        blank.save(root / f"ueyes/images/{number:06x}.png")
+        blank.save(root / f"fiwi/stimuli/{number:03d}.png")
+        points = np.zeros((100, 400), np.uint8)
+        for k, (x, y) in enumerate(WHERE):
+            points[y, x] = 255
+            on_screen = ((x * 4.8) / 1920, (y * 4.8 + 360) / 1200)  # enlarged to the width of the screen, in its middle
+            log.append(f"0,{number:06x}.png,{k},0.5,{on_screen[0]},{on_screen[1]},{k + 1},0.25,{k},1")
+        Image.fromarray(points).save(root / f"fiwi/all5/{number:03d}.png")
+    (root / "ueyes/eyetracker_logs/01_KH007_fixations.csv").write_text("\n".join(log), "utf-8")
+
+
+WHERE = ((100, 25), (200, 50), (299, 80))
+"""Where people look in these images, (x, y) in pixels."""
+
+
+def pages_are_read(names: dict[str, Any], folder: Path) -> None:
+    """Check that the recipes give the points that were written."""
+    for name, observer in (("ueyes", "kh007"), ("fiwi", None)):
+        dataset = FixationFolder(folder / name, "train")
+        assert len(dataset) == 7
+        found = torch.nonzero(dataset[0]["fixations"]).tolist()
+        assert found == sorted([y, x] for x, y in WHERE)
+        assert observer is None or dataset.observer_name(0) == observer
 
 
 def six_lines(names: dict[str, Any], folder: Path) -> None:
@@ -119,7 +153,11 @@ def loop(names: dict[str, Any], folder: Path) -> None:
     assert not [name for name in moved if name.startswith("backbone.")], "the backbone is frozen"
 
 
-CHECKS: dict[str, Callable[[dict[str, Any], Path], None]] = {"README.md": six_lines, "docs/guides/train.md": loop}
+CHECKS: dict[str, Callable[[dict[str, Any], Path], None]] = {
+    "README.md": six_lines,
+    "docs/guides/designs.md": pages_are_read,
+    "docs/guides/train.md": loop,
+}
 """What is known of a page's names after its blocks have run."""
 
 

@@ -31,6 +31,7 @@ GUIDES = (
     "hub",
     "export",
     "areas",
+    "designs",
     "figures",
     "demo",
     "leaderboard",
