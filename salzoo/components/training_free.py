@@ -1,4 +1,4 @@
-"""The base of systems that compute saliency by a formula: nothing to learn, no weights."""
+"""The base of systems that compute saliency by a formula: nothing is learned from where people looked."""
 
 from __future__ import annotations
 
