@@ -114,8 +114,10 @@ def test_answers_and_refusals(address: str) -> None:
     assert connection.getresponse().status == 413
     connection.close()
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
-    chunked = {"Transfer-Encoding": "chunked", "Content-Type": "multipart/form-data; boundary=x"}
-    connection.request("POST", "/predict", iter([form]), chunked, encode_chunked=True)
+    connection.putrequest("POST", "/predict")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+    connection.endheaders()
     assert connection.getresponse().status == 411  # such a form could fill the disk
     connection.close()
 
