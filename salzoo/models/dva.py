@@ -11,7 +11,7 @@ We had the authors' code (github.com/wenguanwang/deepattention) and no full text
 - Maps are brought back to the image's size bilinearly instead of bicubically, and are not rounded to 8 bits.
 - The lite variant reads strides 8, 16 and 32 of a frozen EfficientNet-Lite0, standardised, instead of the last layers
   of three blocks of VGG-16 (strides 4, 8 and 16), which are trained along. Its branches have a quarter of the channels
-  and end at stride 4, the image has no border around it, and each map is trained by its Kullback-Leibler divergence.
+  and end at stride 4, the image has no border around it, and each map is trained by the loss of EML-NET.
 """
 
 from __future__ import annotations
