@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from record import commit
 
 import salzoo
-from salzoo._version import commit
 from salzoo.images.read import find_images
 from salzoo.images.samples import sample_images
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from record import commit
 from scenes import SCALE, STORY, person
 
 import salzoo
-from salzoo._version import commit
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.registry import read_spec
 

@@ -69,11 +69,15 @@ def milliseconds(name: str, picture: np.ndarray) -> float:
 
 
 def memory(names: list[str], whole: bool) -> None:
+    """Record each row as it is done, and the median over all of the peak after the imports."""
     words = [sys.executable, __file__, "--fresh"]
-    found = {name: json.loads(subprocess.run([*words, name], check=True, stdout=-1).stdout) for name in names}
-    imports = statistics.median(row.pop("imports") for row in found.values())
-    kept = {} if whole else before("memory").get("rows", {})
-    record("latency", "memory", {"imports_mb": round(imports), "rows": kept | found})
+    kept: dict[str, Any] = {} if whole else before("memory").get("rows", {})
+    imports = []
+    for name in names:
+        found = json.loads(subprocess.run([*words, name], check=True, stdout=subprocess.PIPE).stdout)
+        imports.append(found.pop("imports"))
+        kept[name] = found
+        record("latency", "memory", {"imports_mb": round(statistics.median(imports)), "rows": kept})
 
 
 def measure(name: str) -> dict[str, float]:

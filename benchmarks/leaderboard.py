@@ -16,11 +16,10 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
-from record import RESULTS
+from record import RESULTS, commit
 from table import loadable
 
 from salzoo._io import write_text
-from salzoo._version import commit
 from salzoo.components.load import load
 from salzoo.data import FixationDataset, load_dataset
 from salzoo.evaluation.scoring import predictor

@@ -33,9 +33,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from record import commit
 from scipy.ndimage import gaussian_filter
 
-from salzoo._version import commit
 from salzoo.metrics import FixationPool, functional
 
 HEIGHT, WIDTH = 600, 800

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pages
+from record import commit
 
-from salzoo._version import commit
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import Measured
 from salzoo.components.load import load

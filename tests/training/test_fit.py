@@ -336,6 +336,8 @@ def test_the_commit_is_recorded(tmp_path: Path) -> None:
     assert commit(package) == git("rev-parse", "HEAD")
     (package / "__init__.py").write_text("2")
     assert commit(package) == git("rev-parse", "HEAD") + "+changes"
+    assert commit(package, ("package",)) == git("rev-parse", "HEAD")
+    assert commit(package, ("packages", "other")) == git("rev-parse", "HEAD") + "+changes"
 
 
 def test_a_published_network_is_trained_on_with_its_own_statistics(tiny_data: Path, tmp_path: Path) -> None:
