@@ -20,6 +20,7 @@ import salzoo
 from salzoo.cli import main
 from salzoo.demo import functions, page
 from salzoo.demo.functions import Prediction
+from salzoo.demo.upkeep import make_room
 from salzoo.errors import DataError, ImageError, SalzooError, SalzooWarning, SpecError
 from salzoo.images.saliency_map import SaliencyMap
 from salzoo.metrics import functional
@@ -295,6 +296,20 @@ def test_sample_images_need_no_package(tmp_path: Path, monkeypatch: pytest.Monke
     assert [path.name for path in functions.write_examples(tmp_path)] == [
         "pop_out_colour.png", "pop_out_orientation.png", "pop_out_size.png"
     ]  # fmt: skip
+
+
+def test_the_oldest_files_make_room(tmp_path: Path) -> None:
+    for age, name in enumerate(("d/newest", "c/new", "a/old", "b/oldest")):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    with (tmp_path / "b" / "oldest").open("ab") as still_written:
+        make_room(tmp_path, 299)
+        assert os.fstat(still_written.fileno()).st_size == 0, "its room is free before it is closed"
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"newest", "new"}
+    make_room(tmp_path, 200)
+    assert (tmp_path / "c" / "new").is_file()
 
 
 class TestCommand:

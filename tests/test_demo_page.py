@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,6 +265,23 @@ def test_what_visitors_leave_is_removed_and_the_samples_stay(tmp_path: Path) -> 
         page.choose("second_model", SECOND)
         page.until(lambda: "'chelsea.png' was uploaded too long ago" in page.text("problem"), "a word on that")
         page.driver.quit()
+
+
+def test_many_uploads_do_not_fill_the_disk(tmp_path: Path) -> None:
+    import httpx
+
+    def left() -> int:
+        return sum(path.stat().st_size for path in tmp_path.glob("salzoo_demo_*/visitors/**/*") if path.is_file())
+
+    with served(tmp_path, "page.MOST_KEPT = 10_000_000; page.LOOKED_AFTER_EVERY_S = 0.05") as address:
+        for number in range(6):
+            files = [("files", (f"{number}_{k}.png", os.urandom(1_000_000))) for k in range(4)]
+            assert httpx.post(f"{address}gradio_api/upload", files=files).status_code == 200
+        deadline = time.monotonic() + 20
+        while not 0 < left() <= 10_000_000:
+            assert time.monotonic() < deadline, left()
+            time.sleep(0.05)
+        assert httpx.get(address).status_code == 200
 
 
 def test_the_folder_of_a_space_starts_as_it_is(tmp_path: Path) -> None:

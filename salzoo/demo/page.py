@@ -10,7 +10,7 @@ import html
 import io
 import os
 import secrets
-import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 
 from salzoo.demo import functions
 from salzoo.demo.functions import Prediction
+from salzoo.demo.upkeep import make_room
 from salzoo.errors import SalzooError, SpecError
 from salzoo.images.painting import HOUSE, OPACITY
 
@@ -29,6 +30,9 @@ UPLOAD = "64mb"
 KEPT_S = 3600
 """How long uploads, maps and downloads are kept, in seconds."""
 CLEANED_EVERY_S = 600
+MOST_KEPT = 4_000_000_000
+"""Bytes that uploads, maps and downloads of all visitors may take; beyond it, the oldest are removed."""
+LOOKED_AFTER_EVERY_S = 1.0
 VISITORS = 20
 """Visitors whose last maps are kept in memory; those who were there first are forgotten."""
 NO_SECOND = "none"
@@ -71,7 +75,9 @@ def launch(host: str | None = None, port: int | None = None, *, announce: Callab
         )
         announce(address)
         try:
-            threading.Event().wait()
+            while True:
+                time.sleep(LOOKED_AFTER_EVERY_S)
+                make_room(Path(folder, "visitors"), MOST_KEPT)
         finally:
             page.close(verbose=False)
 
