@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_distributed",
     ),
     ("registry", "images", "weight_files"),
-    ("metrics",),
+    ("metrics", "video"),
     ("data",),
     ("backbones",),
     ("losses",),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from salzoo._text import read_text
 from salzoo._version import __version__
+from salzoo.cli import _clips
 from salzoo.cli._parser import MODEL_HELP, Commands, Parser, add_command, add_device, in_words, load_model, positive
 from salzoo.errors import DataError, SalzooError, SpecError
 from salzoo.registry import RECOMMENDED
@@ -31,7 +32,7 @@ def add(commands: Commands) -> None:
         "input",
         nargs="+",
         metavar="INPUT",
-        help="image, folder or glob; @FILE for a list with one input a line; "
+        help="image, folder or glob; clips (.mp4, .mov, ...); @FILE for a list with one input a line; "
         "webdataset shards, also as 'shards/{000..123}.tar'",
     )
     parser.add_argument(
@@ -52,7 +53,10 @@ def add(commands: Commands) -> None:
         help="folder below which the maps keep the folders of their images, default the one common to all inputs",
     )
     _add_formats(parser)
-    parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="images in one batch, default 8")
+    _clips.add_options(parser)
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", help="images in one batch, default 8; frames of a clip, default 1"
+    )
     add_device(parser)
     parser.add_argument(
         "--workers", type=positive, default=2, metavar="N", help="threads that read and write files, default 2"
@@ -144,6 +148,9 @@ def _predict(arguments: argparse.Namespace) -> int:
     formats: tuple[Format, ...] = tuple(dict.fromkeys([*(arguments.format or table or ["png"]), *table]))
     crop = _crop(arguments, formats)
     inputs = _expand(arguments.input)
+    if clips := _clips.among(arguments, inputs):
+        return _clips.run(arguments, clips)
+    arguments.batch_size = arguments.batch_size or 8
     shards = [name for name in inputs if name.lower().endswith(".tar")]
     many = _many(arguments, shards)
     _check(arguments, many)

@@ -20,6 +20,7 @@ from salzoo.components.checkpointing import CheckpointModule, keep_contiguous
 from salzoo.components.devices import place
 from salzoo.components.layers import fit_centre_biases, fit_standardise, same_size
 from salzoo.components.training_config import TrainingConfig
+from salzoo.components.video import ModelState, VideoFrame, VideoState, predict_frames
 from salzoo.components.views import View, check_views
 from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, check_batch, column
@@ -30,6 +31,8 @@ from salzoo.images.read import ImageLike, to_list, to_tensor
 from salzoo.images.resample import resize_image
 from salzoo.images.saliency_map import SaliencyMap
 from salzoo.metrics import METRICS, saliency_metrics
+from salzoo.video.frames import FPS, VideoLike, read_frames
+from salzoo.video.smoothing import Average, Median, smoothing
 
 if TYPE_CHECKING:
     from salzoo.data.base import Batch, EvalBatch
@@ -335,6 +338,59 @@ class SaliencyModel(CheckpointModule):
             chunk = [to_tensor(one) for one in images[start : start + batch_size]]
             maps += [SaliencyMap(log_density) for log_density in self.log_densities(chunk)]
         return maps if many else maps[0]
+
+    # Videos.
+
+    def infer_frames(self, images: Sequence[Tensor], state: ModelState) -> list[tuple[Tensor, ModelState]]:
+        """Consecutive frames of one size to log densities, each with the state after it; here each is by itself."""
+        return [(log_density, None) for log_density in self.infer(images)]
+
+    def log_densities_of_frames(
+        self, images: Sequence[Tensor], state: ModelState = None
+    ) -> list[tuple[Tensor, ModelState]]:
+        """`infer_frames` in eval mode and without gradients, as `log_densities`; no state: the first frames."""
+        with evaluating(self), torch.inference_mode():
+            return self.infer_frames([image.to(self.device) for image in images], state)
+
+    def predict_video(
+        self,
+        source: VideoLike,
+        *,
+        every: int = 1,
+        smooth: str | Average | Median | None = None,
+        batch_size: int = 1,
+        fps: float = FPS,
+        state: VideoState | None = None,
+        device: str | torch.device | None = None,
+    ) -> Iterator[VideoFrame]:
+        """Predict where people look in each frame of a video, in constant memory.
+
+        In pieces, with the state passed on, the maps are those of the whole, to the bit with `batch_size=1`.
+
+        Args:
+            source: A file, a folder of frames or an iterable, as `salzoo.video.frames.read_frames` takes them.
+            every: Predict every so manyth frame alone.
+            smooth: Smoothing over time: `average:2` (causal, 2 s), `median:5` (centred, 5 frames), or any of
+                `salzoo.video.smoothing`.
+            batch_size: Frames that go through the network at once; in larger batches, last bits may depend on them.
+            fps: Frames a second of a folder, or of an iterable that says no times.
+            state: That of a frame after which the video goes on: a file or folder is read from there, an iterable
+                yields what comes next.
+            device: Where to run, as in `predict`.
+
+        Returns:
+            An iterator of frames with `index`, `time_s`, `saliency_map`, `image` and `state`.
+
+        Raises:
+            ImageError: As `read_frames`.
+            SpecError: If an argument is not accepted, or PyAV is needed and not installed.
+        """
+        left = state or VideoState()
+        if batch_size < 1:
+            raise SpecError(f"batch_size={batch_size} is not accepted: at least 1.")
+        smoother = smoothing(smooth)
+        frames = read_frames(source, every=every, fps=fps, after=left.index)
+        return predict_frames(place(self, device), frames, smoother, batch_size, left)
 
     # Lightning hooks.
 
