@@ -45,6 +45,7 @@ SHOWN = {
     "salzoo/__init__.py": "api/index.md",
     "salzoo/losses/__init__.py": "losses.md",
     "salzoo/metrics/functional.py": "api/metrics.md",
+    "salzoo/metrics/scanpaths/__init__.py": "api/scanpath_metrics.md",
 }
 """Files whose pages are made of data: a hand-written page leads to the file, which is there without the site too."""
 
@@ -61,7 +62,7 @@ def main(build: Path) -> None:
             *model_pages.add(tree),
         ],
         "Data": dataset_pages.add(tree),
-        "Metrics and losses": [*by_hand(tree, "metrics.md"), *loss_page.add(tree), *study(tree)],
+        "Metrics and losses": [*by_hand(tree, "metrics.md", "scanpath_metrics.md"), *loss_page.add(tree), *study(tree)],
         "Results": [*by_hand(tree, "benchmarks.md"), *leaderboard_page.add(tree), *gallery_page.add(tree)],
         "API": api_pages.add(tree),
         "Project": project(tree),

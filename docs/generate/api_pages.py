@@ -9,7 +9,7 @@ from tree import Tree
 import salzoo
 from salzoo import data, metrics
 from salzoo.data import DATASETS
-from salzoo.metrics import METRICS, functional
+from salzoo.metrics import METRICS, functional, scanpaths
 
 TOPICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "The zoo": (
@@ -71,6 +71,10 @@ def add(tree: Tree) -> list[object]:
                 *(f"salzoo.metrics.{each.__name__}" for each in METRICS.values()),
                 *_others("salzoo.metrics", metrics.__all__, {each.__name__ for each in METRICS.values()}),
             ),
+        ),
+        "Scanpath metrics": (
+            "Pure functions over one scanpath or many. What each measures: [scanpath metrics](../scanpath_metrics.md).",
+            _others("salzoo.metrics.scanpaths", scanpaths.__all__, {"DIRECTIONS"}),
         ),
         "Data": (
             "Items, batches and the Lightning module that feeds them. The readers: [datasets](../datasets/index.md).",
