@@ -142,11 +142,11 @@ def mit300_table() -> str:
 
 def popout_table() -> str:
     """Return the share of displays in which each model's maximum is on the singleton."""
-    shares = results("popout")["shares"]
-    kinds = list(next(iter(shares.values())))
-    lines = [f"| | {' | '.join(kinds)} |", f"|---|{'---|' * len(kinds)}"]
-    lines += [f"| `{name}` | {' | '.join(f'{share[kind]:.0%}' for kind in kinds)} |" for name, share in shares.items()]
-    return "\n".join([*lines, "", f"Commit `{short(results('popout')['commit'])}`."])
+    found = results("popout")
+    kinds = list(next(iter(found.values()))["shares"])
+    rows = [[f"`{name}`", *(f"{one['shares'][kind]:.0%}" for kind in kinds)] for name, one in found.items()]
+    commits = ", ".join(sorted({f"`{short(one['commit'])}`" for one in found.values()}))
+    return "\n".join([*table(["", *kinds], rows), "", f"Commit {commits}."])
 
 
 def designs_table() -> str:

@@ -5,7 +5,7 @@
 Draws displays in which one bar differs in colour, orientation or size, and counts in how many of them a model's maximum
 lies on it, that is, nearer than half the distance between bars. People find all three at once, whatever the number of
 distractors (Treisman and Gelade, 1980). Prints a table, writes a figure of one display of each kind, and with
---json the shares.
+--json the shares, beside those of other models that are in the file.
 """
 
 from __future__ import annotations
@@ -50,9 +50,15 @@ def main(words: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
         print(f"| {name} | {' | '.join(f'{share:.0%}' for share in shares[name].values())} |", flush=True)
     figure({name: model for name, model in models.items() if name in SHOWN or arguments.models}, arguments.output)
     if arguments.json:
-        result = {"commit": at, "displays": arguments.displays, "shares": shares}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        keep(arguments.json, shares, {"displays": arguments.displays, "commit": at})
     return shares
+
+
+def keep(path: Path, shares: dict[str, dict[str, float]], how: dict[str, object]) -> None:
+    """Write shares, each with how it was found, over those of the same models."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found |= {name: {"shares": each, **how} for name, each in shares.items()}
+    path.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n", encoding="utf-8")
 
 
 def loadable() -> list[str]:
