@@ -11,8 +11,9 @@ Differences from the paper:
 - Histograms are read by interpolation between the middles of their bins; a median is the lower of the two middle
   values, taken of the ten levels that the colour histogram tells apart; borders repeat.
 - The SVM is trained on the three sets instead of MIT1003.
-- The density is exp(scale * margin) of the blurred margin, with the scale that makes training fixations most likely;
-  the paper compares margins with thresholds.
+- Every feature is blurred, for the SVM to learn from and to predict with; the paper blurs none.
+- The density is exp(scale * margin), with the scale that makes training fixations most likely; the paper compares
+  margins with thresholds.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class JuddNetwork(nn.Module):
 
     Args:
         grid: Rows and columns that an image is squashed to; the paper's are 200.
-        blur: Standard deviation of the final Gaussian in cells of the grid; 0, as in the paper, for none.
+        blur: Standard deviation in cells of the grid of a Gaussian over every feature; 0, as in the paper, for none.
     """
 
     bank: Tensor
@@ -117,7 +118,7 @@ class JuddNetwork(nn.Module):
         kind = torch.promote_types(image.dtype, torch.float32)
         features = torch.cat([self.features(one[None].to(kind)) for one in image])
         margins = torch.einsum("c,nchw->nhw", self.weights.to(kind), self.standardise(features))[:, None]
-        return (self.scale * filters.blur(margins, self.blur)).to(image.dtype)
+        return (self.scale * filters.blur(margins, self.blur)).to(image.dtype)  # of the features: both are linear
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ class Judd(SaliencyModel):
     def fit_statistics(self, data: TrainingStatistics) -> None:
         """Fit whitening and SVM to places of training images, then the scale to a seventh of these images."""
         config, network = self.training_config, self.network
-        places = ranked_places(self, network.features, data.train_items(config.images), config.places)
+        items = data.train_items(config.images)
+        places = ranked_places(self, lambda x: filters.blur(network.features(x), network.blur), items, config.places)
         features, labels = map(torch.cat, zip(*places, strict=True))
         network.standardise.mean.copy_(features.mean(0))
         network.standardise.std.copy_(features.std(0, correction=0).clamp_min(1e-8))
