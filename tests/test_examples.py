@@ -105,7 +105,11 @@ import salzoo; salzoo.register("runs/blobs/blobs.yaml"); print(salzoo.load("hf:/
 
 def test_popout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = scripts.load("examples/popout.py")
-    shares = module.main(["itti", "signature", "uniform", "--displays", "3", "-o", str(tmp_path / "figure.png")])
+    kept = tmp_path / "found.json"
+    kept.write_text('{"bms": {"shares": {}}, "itti": {"shares": {}}}')
+    words = ["itti", "signature", "uniform", "--displays", "3", "-o", str(tmp_path / "figure.png"), "--json", str(kept)]
+    shares = module.main(words)
+    assert {name: one["shares"] for name, one in json.loads(kept.read_text()).items()} == {"bms": {}, **shares}
     assert shares["itti"] == {"colour": 1, "orientation": 1, "size": 1}
     assert shares["signature"]["colour"] == 1
     assert shares["signature"]["orientation"] < 1  # the spectrum's signs do not tell orientations apart
