@@ -54,6 +54,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, dict[str, dict[str, fl
 def loadable() -> list[str]:
     """Return every model, in the variant that `load` takes by default or else in its first with weights."""
     specs = [read_spec(name) for name in salzoo.list_models(trained=True) if name != "uniform"]
+    specs = [spec for spec in specs if spec.kind == "image"]
     return [s.name if s.default in s.loadable else f"{s.name}.{s.loadable[0]}" for s in specs]
 
 

@@ -192,12 +192,19 @@ def models_table() -> str:
     return "\n".join([*table(header, rows), "", measured_where()])
 
 
-GROUPS = ("trained here, weights in the repository", "formulas, no training", "the authors' weights, by import")
+GROUPS = (
+    "trained here, weights in the repository",
+    "formulas, no training",
+    "the authors' weights, by import",
+    "where people look next, over the density of another model",
+)
 """Of models, by where what they have learned comes from."""
 
 
 def group(spec: ModelSpec) -> str:
     """Return which of `GROUPS` a model is in."""
+    if spec.kind == "scanpath":
+        return GROUPS[3]
     if spec.training == "none":
         return GROUPS[1]
     return GROUPS[0] if spec.loadable else GROUPS[2]
@@ -270,6 +277,8 @@ def which_table() -> str:
     osie, memory = results("osie"), results("latency").get("memory", {}).get("rows", {})
     rows = []
     for spec in ranked_specs():
+        if spec.kind != "image":
+            continue
         row = f"{spec.name}.{spec.default}"
         low, high = osie["intervals"].get(row, {}).get("nss", (None, None))
         nss = f"{osie['rows'][row]['nss']:.2f} [{low:.2f}, {high:.2f}]" if low is not None else overview(spec)[1]

@@ -34,7 +34,9 @@ OBJECTS = ("coffee", "chelsea", "rocket", "pop_out_colour")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="models; default all that can be loaded")
-    for name in parser.parse_args().names or [n for n in spec_names() if read_spec(n).loadable and n != "uniform"]:
+    for name in parser.parse_args().names or [
+        n for n in spec_names() if read_spec(n).loadable and read_spec(n).kind == "image" and n != "uniform"
+    ]:
         write(read_spec(name.partition(".")[0]))
 
 

@@ -45,8 +45,9 @@ def main() -> None:
 
 
 def loadable() -> list[str]:
-    """Return every checkpoint, and the variants of what needs none."""
-    return [f"{name}.{tag}" for name in spec_names() for tag in read_spec(name).loadable if name != "uniform"]
+    """Return every checkpoint of a model of images, and the variants of what needs none."""
+    specs = [spec for name in spec_names() if (spec := read_spec(name)).kind == "image" and name != "uniform"]
+    return [f"{spec.name}.{tag}" for spec in specs for tag in spec.loadable]
 
 
 def measure(rows: list[str], root: str, split: str) -> None:

@@ -57,7 +57,7 @@ def test_reads_every_field(configs: Path) -> None:
     [
         (
             {"colour": "red"},
-            "toy.yaml: unknown key 'colour'; accepted keys are authors, class_path, default, name, paper",
+            "toy.yaml: unknown key 'colour'; accepted keys are authors, class_path, default, kind, name, paper",
         ),
         (
             {"training": "maybe"},

@@ -18,6 +18,7 @@ from salzoo.data.fixations import Fixations
 from salzoo.data.folder.dataset import FixationFolder
 from salzoo.data.patches import cut_patches, draw_places, split_by_height, split_by_rank
 from salzoo.data.registry import DATASETS, list_datasets, load_dataset
+from salzoo.data.scanpaths import ScanpathDataset, collate_scanpaths
 from salzoo.data.statistics import LoaderStatistics
 from salzoo.data.submission import write_submission
 from salzoo.data.transforms import Augment, TrainingView
@@ -43,8 +44,10 @@ __all__ = [
     "Item",
     "LoaderStatistics",
     "SaliencyDataModule",
+    "ScanpathDataset",
     "Scene500",
     "TrainingView",
+    "collate_scanpaths",
     "cut_patches",
     "draw_places",
     "list_datasets",

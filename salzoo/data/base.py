@@ -33,6 +33,7 @@ from salzoo.images.fingerprint import Fingerprints, fingerprint
 from salzoo.images.geometry import Size
 from salzoo.images.grey import grey_values
 from salzoo.images.read import to_array
+from salzoo.images.scanpath import Scanpath
 
 Split = Literal["train", "val", "test", "all"]
 
@@ -215,6 +216,33 @@ class FixationDataset(Dataset[Item], ABC):
                 f"{self.name}: the fixations of split {self.split!r} are not public, so nothing can be trained "
                 "or scored on it; `salzoo data submit` writes maps in the form that the benchmark takes"
             )
+
+    @property
+    def has_order(self) -> bool:
+        """Whether it is known who made which fixation, and in which order."""
+        return False
+
+    def require_order(self) -> None:
+        """Check that there are scanpaths.
+
+        Raises:
+            DataError: If the order of the fixations, or who made them, is not known.
+        """
+        self.require_fixations()
+        if not self.has_order:
+            raise DataError(
+                f"{self.name}: these files do not tell who made which fixation in which order, so there are no "
+                "scanpaths; osie, eyecrowd and scene500 have them, and a folder of yours with a column observer"
+            )
+
+    def scanpaths(self, index: int) -> list[Scanpath]:
+        """Return the scanpaths on one image, one an observer, in pixels; fixations outside the image stay in them.
+
+        Raises:
+            DataError: If the order of the fixations, or who made them, is not known.
+        """
+        self.require_order()
+        return self._points(index).scanpaths()
 
     def __getitem__(self, index: int) -> Item:
         """Return the image at its own size with its count and density maps."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from salzoo.errors import DataError, SpecError
 from salzoo.images.gaussian import gaussian_rows
 from salzoo.images.geometry import Size
+from salzoo.images.scanpath import Scanpath
 
 Floats = NDArray[np.float64]
 
@@ -108,6 +109,11 @@ class Fixations:
         rank = np.empty(len(self), dtype=np.int64)
         rank[by_observer] = np.arange(len(self)) - np.repeat(first, seen)
         return self._select((rank >= skip) & (rank < (np.inf if count is None else skip + count)))
+
+    def scanpaths(self) -> list[Scanpath]:
+        """Return the fixations of each observer in the order of the data, by number; whoever has none is left out."""
+        people = (self.of(observer) for observer in np.unique(self.observer).tolist())
+        return [Scanpath(each.x, each.y, each.duration) for each in people]
 
     def weighted_by_duration(self) -> Fixations:
         """Weigh each fixation in `density` by its duration.

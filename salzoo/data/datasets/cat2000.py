@@ -69,6 +69,11 @@ class CAT2000(FixationDataset):
             self.name = "cat2000_observers"
         super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
+    @property
+    def has_order(self) -> bool:
+        """Whether it is known who made which fixation, and in which order: with `observers`."""
+        return self.observers and self.has_fixations
+
     def read_points(self, index: int) -> Fixations:
         """Read the image's matrix, or all observers' points."""
         (path,) = self.annotation_paths(index)

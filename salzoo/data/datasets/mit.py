@@ -72,6 +72,11 @@ class MIT1003(FixationDataset):
         self.first_fixation = first_fixation
         super().__init__(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
+    @property
+    def has_order(self) -> bool:
+        """Whether it is known who made which fixation, and in which order: from raw gaze."""
+        return bool(self.observers)
+
     def read_points(self, index: int) -> Fixations:
         """Read the raw gaze of each observer, or the map of points."""
         paths = list(self.annotation_paths(index))

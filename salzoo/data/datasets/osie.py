@@ -29,6 +29,11 @@ class OSIE(OneFileDataset):
         "GitHub repository NUS-VIP/predicting-human-gaze-beyond-pixels"
     )
 
+    @property
+    def has_order(self) -> bool:
+        """Whether it is known who made which fixation, and in which order: always."""
+        return True
+
     @staticmethod
     def read_annotations(path: Path) -> dict[str, Fixations]:
         """Read the cell array of structs."""

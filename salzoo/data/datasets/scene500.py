@@ -28,6 +28,11 @@ class Scene500(OneFileDataset):
     annotations = "data/tidy/fixations.mat"
     source = "Scene500 is the data of Liang et al. 2015 on the structure of scenes"
 
+    @property
+    def has_order(self) -> bool:
+        """Whether it is known who made which fixation, and in which order: always."""
+        return True
+
     @staticmethod
     def read_annotations(path: Path) -> dict[str, Fixations]:
         """Read the cell array, one row an image and one column an observer."""

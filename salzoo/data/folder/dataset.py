@@ -132,6 +132,11 @@ class FixationFolder(FixationDataset):
         return self.study.has_points
 
     @property
+    def has_order(self) -> bool:
+        """Whether it is known who made which fixation, and in which order: with a column `observer`."""
+        return self._maps is None and bool(self.study.observers)
+
+    @property
     def has_rounded_maps(self) -> bool:
         """Whether there are maps only, and these have 256 levels."""
         return self._maps is not None and self._maps.eight_bit

@@ -1,0 +1,57 @@
+"""Draws from densities that do not depend on what is drawn beside them, nor on the order of a sum."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from salzoo.components.stimulus import Stimulus
+
+_UNIT = 2.0**40
+"""Probabilities are rounded to whole multiples of its inverse, whose sums are exact in any order."""
+
+
+class Draws:
+    """Random numbers of several paths: those of each path depend on the seed and the path's number alone.
+
+    Args:
+        seed: Of all of them.
+        samples: Number of paths.
+        steps: Number of fixations of each.
+    """
+
+    def __init__(self, seed: int, samples: int, steps: int) -> None:
+        streams = [np.random.default_rng([seed, number]).random((steps, 3)) for number in range(samples)]
+        self._uniform = np.stack(streams)
+
+    def of(self, step: int) -> NDArray[np.float64]:
+        """Return those of one step, (samples, 3) in [0, 1): for the cell, the pixel in it and the duration."""
+        return self._uniform[:, step]
+
+
+def draw_cells(log_probability: Tensor, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Draw one cell from each of B distributions by inverting its cumulative sum.
+
+    Args:
+        log_probability: (B, rows, columns).
+        uniform: (B,) in [0, 1).
+
+    Returns:
+        (B,) numbers of the cells, row by row.
+    """
+    parts = (log_probability.flatten(1).double().cpu().exp() * _UNIT).round().to(torch.int64)
+    sums = parts.cumsum(1)
+    wanted = (torch.from_numpy(uniform).double() * sums[:, -1]).floor().to(torch.int64)
+    return torch.searchsorted(sums, wanted[:, None], right=True)[:, 0].numpy()
+
+
+def draw_pixels(stimulus: Stimulus, cells: NDArray[np.int64], uniform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draw one pixel of each of (B,) cells by the static density, and return (B, 2) x and y."""
+    order, first, sums = stimulus.by_cell
+    low, high = sums[first[cells]], sums[first[cells + 1]]
+    wanted = low + np.floor(uniform * (high - low)).astype(np.int64)
+    pixel = order[np.searchsorted(sums, wanted, side="right") - 1]
+    y, x = np.divmod(pixel, stimulus.size[1])
+    return np.stack([x, y], axis=1).astype(np.float64)
