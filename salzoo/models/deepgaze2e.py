@@ -16,7 +16,6 @@ Differences from the paper:
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +29,7 @@ from salzoo import losses
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.layers import CentreBias, CentreBiasTemplate, GaussianBlur, Standardise, same_size, sides
+from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
@@ -65,23 +65,6 @@ class Readout:
     template: tuple[int, int] | None
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What all read-outs of an image share.
-
-    Args:
-        readout: (height, width) of the map at which the read-outs' layers work.
-        size: (height, width) of the map at which blur and centre bias work.
-        whole: (height, width) to which that map is brought at the end by the nearest pixel; None: it stays.
-        prior: (1, 1, *size) log density of the template; None without one.
-    """
-
-    readout: tuple[int, int]
-    size: tuple[int, int]
-    whole: tuple[int, int] | None
-    prior: Tensor | None
-
-
 class Component(nn.Module):
     """One read-out: point-wise layers, a blur and a centre bias, or a weight of its own for the shared one.
 
@@ -115,7 +98,7 @@ class Component(nn.Module):
             x = layer(norm(self.dropout(F.softplus(x))))
         x = self.last(self.dropout(F.softplus(x)))
         prior = self.centre_bias(frame.size) if frame.prior is None else self.centre_bias_weight * frame.prior
-        return _normalised(self.blur(F.interpolate(x, frame.size, mode=self.resize)) + prior, frame.whole)
+        return normalised(self.blur(F.interpolate(x, frame.size, mode=self.resize)) + prior, frame.whole)
 
     def _first(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Apply the first layer to the concatenated maps, without building the concatenation.
@@ -249,24 +232,12 @@ class DeepGazeIIENetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Predict by every component; with `halve`, in eval mode, by all of them together."""
-        frame = self._frame(image)
-        halved = F.interpolate(image, scale_factor=0.5, recompute_scale_factor=False) if self.halve else image
-        seen = pyramid(halved, self.scales)
+        frame = frame_of(image, self.readout_stride, self.stride, self.template, halved=self.halve)
+        seen = pyramid(halve(image) if self.halve else image, self.scales)
         if self.training or frame.whole is None:
             return torch.cat([member(seen, frame) for member in self.members], dim=1)
-        each = [_mixture(member(seen, frame)) for member in self.members]
-        return F.interpolate(_mixture(torch.cat(each, dim=1)), frame.whole)
-
-    def _frame(self, image: Tensor) -> Frame:
-        """Return the sizes at which an image is read, and the template at them."""
-        height, width = sides(image)
-        coarse, fine = ((2 if self.halve else 1) * stride for stride in (self.readout_stride, self.stride))
-        return Frame(
-            readout=(-(-height // coarse), -(-width // coarse)),  # rounded up
-            size=(height // fine, width // fine),
-            whole=(height, width) if self.halve else None,
-            prior=self.template((height, width), fine) if self.template else None,
-        )
+        each = [mixture(member(seen, frame)) for member in self.members]
+        return F.interpolate(mixture(torch.cat(each, dim=1)), frame.whole)
 
 
 @dataclass(frozen=True)
@@ -291,8 +262,8 @@ class DeepGazeIIE(SaliencyModel):
     def average_views(self, maps: Sequence[Tensor]) -> Tensor:
         """Average the densities of all components in all views, with equal weights, to (N, 1, h, w) log density."""
         size = (maps[0].shape[-2], maps[0].shape[-1])
-        components = torch.cat([_normalised(F.interpolate(one, size, mode="bilinear")) for one in maps], dim=1)
-        return _mixture(components)
+        components = torch.cat([normalised(F.interpolate(one, size, mode="bilinear")) for one in maps], dim=1)
+        return mixture(components)
 
 
 def pyramid(image: Tensor, scales: Iterable[float]) -> list[Tensor]:
@@ -307,14 +278,3 @@ def _share(scale: float, side: int) -> int:
         return round(scale * side)
     part = Fraction(scale).limit_denominator(100)  # torch.export: a symbol, a multiple of 32, whose share is no tie
     return (2 * part.numerator * side + part.denominator) // (2 * part.denominator)
-
-
-def _normalised(log_densities: Tensor, whole: tuple[int, int] | None = None) -> Tensor:
-    """Make each of (N, K, H, W) log densities sum to 1, or do so once it is brought to `whole` by the nearest pixel."""
-    summed = log_densities if whole is None else F.interpolate(log_densities, whole)
-    return log_densities - summed.logsumexp((-2, -1), keepdim=True)
-
-
-def _mixture(log_densities: Tensor) -> Tensor:
-    """Average (N, K, H, W) densities to (N, 1, H, W)."""
-    return log_densities.logsumexp(1, keepdim=True) - math.log(log_densities.shape[1])

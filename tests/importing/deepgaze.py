@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from salzoo.components.saliency_model import SaliencyModel
 
 Shapes = dict[str, tuple[int, ...]]
-UNREAD = "features.features.1.classifier."
+UNREAD = tuple(f"features.features.1.classifier.{layer}." for layer in (1, 4, 6))
 """Nine tenths of DeepGaze I's file, which nothing reads: here one zero each, for 220 MB a test."""
+ROWS = ("weight", "bias")
 GAIN = 0.7
 """Of layers' weights over He's initialisation: with 1 the maps of an EfficientNet grow to thousands, and with them what
 two engines round."""
@@ -47,6 +48,36 @@ def deepgaze2e(members: Sequence[int] = range(4), components: int = 30) -> Shape
         for network, rows in _read_out(channels).items():
             for c in range(components):
                 shapes |= {f"models.{m}.{network}.{c}.{name}": shape for name, shape in rows.items()}
+    return shapes
+
+
+def deepgaze3(components: int = 10) -> Shapes:
+    """Names and shapes in `deepgaze3.pth`, or in such a file with fewer components."""
+    shapes = _torchvision("densenet201", "features.features.1.")
+    read_out = _read_out(2048)
+    scanpath: Shapes = {}
+    for fixation in range(4):
+        name = f"encoding0.convolutions.{fixation}"
+        scanpath |= {f"{name}.weight": (128, 3, 1, 1), f"{name}.bias": (128,)}
+    scanpath |= {
+        "layernorm1.weight": (128,),
+        "layernorm1.bias": (128,),
+        "conv1.weight": (16, 128, 1, 1),
+        "bias1.bias": (16,),
+    }
+    norms: Shapes = {f"layernorm0.layernorm_part{k}.{row}": (c,) for k, c in enumerate((1, 16)) for row in ROWS}
+    weights: Shapes = {f"conv0.conv_part{k}.weight": (128, c, 1, 1) for k, c in enumerate((1, 16))}
+    rest = {name: shape for name, shape in read_out["fixation_selection_networks"].items() if "_part0" not in name}
+    selection = {**norms, **weights, **rest}
+    networks = {
+        "saliency_networks": read_out["saliency_networks"],
+        "scanpath_networks": scanpath,
+        "fixation_selection_networks": selection,
+        "finalizers": read_out["finalizers"],
+    }
+    for network, rows in networks.items():
+        for c in range(components):
+            shapes |= {f"{network}.{c}.{name}": shape for name, shape in rows.items()}
     return shapes
 
 
@@ -126,6 +157,12 @@ def centre_bias() -> NDArray[np.float64]:
     y, x = np.mgrid[:1024, :1024] / 1023 - 0.5
     template = -8 * (y**2 + 0.5 * x**2) + np.random.default_rng(1).uniform(-1, 1, (1024, 1024))
     return template - np.log(np.exp(template).sum())
+
+
+def history(height: int, width: int, count: int) -> list[tuple[float, float]]:
+    """Return the latest four fixations (x, y) on an image, the latest first, of which `count` exist: others are NaN."""
+    places = ((0.31, 0.62), (0.05, 0.4), (0.77, 0.93), (0.5, 0.1))
+    return [(x * width, y * height) if i < count else (float("nan"),) * 2 for i, (x, y) in enumerate(places)]
 
 
 def write(tensors: Mapping[str, NDArray[Any]], path: Path) -> Path:

@@ -1,0 +1,66 @@
+"""What read-outs of one image share in the PyTorch code of the DeepGazes: sizes, the centre bias, and mixtures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from salzoo.components.layers import CentreBiasTemplate, sides
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all read-outs of an image share.
+
+    Args:
+        readout: (height, width) of the map at which the read-outs' layers work.
+        size: (height, width) of the map at which blur and centre bias work.
+        whole: (height, width) to which that map is brought at the end by the nearest pixel; None: it stays.
+        prior: (1, 1, *size) log density of the template; None without one.
+    """
+
+    readout: tuple[int, int]
+    size: tuple[int, int]
+    whole: tuple[int, int] | None
+    prior: Tensor | None
+
+
+def frame_of(
+    image: Tensor, readout_stride: int, stride: int, template: CentreBiasTemplate | None, *, halved: bool
+) -> Frame:
+    """Return the sizes at which an image is read, and the template at them.
+
+    Args:
+        image: (N, 3, H, W), before it is halved.
+        readout_stride: Stride of the map at which the read-outs' layers work.
+        stride: Stride of the map at which blur and centre bias work.
+        template: Centre bias of all read-outs.
+        halved: Whether the network sees every other pixel, to which the strides then refer.
+    """
+    height, width = sides(image)
+    coarse, fine = ((2 if halved else 1) * step for step in (readout_stride, stride))
+    return Frame(
+        readout=(-(-height // coarse), -(-width // coarse)),  # rounded up
+        size=(height // fine, width // fine),
+        whole=(height, width) if halved else None,
+        prior=template((height, width), fine) if template else None,
+    )
+
+
+def halve(image: Tensor) -> Tensor:
+    """Return every other pixel of (N, 3, H, W)."""
+    return F.interpolate(image, scale_factor=0.5, recompute_scale_factor=False)
+
+
+def normalised(log_densities: Tensor, whole: tuple[int, int] | None = None) -> Tensor:
+    """Make each of (N, K, H, W) log densities sum to 1, or do so once it is brought to `whole` by the nearest pixel."""
+    summed = log_densities if whole is None else F.interpolate(log_densities, whole)
+    return log_densities - summed.logsumexp((-2, -1), keepdim=True)
+
+
+def mixture(log_densities: Tensor) -> Tensor:
+    """Average (N, K, H, W) densities to (N, 1, H, W)."""
+    return log_densities.logsumexp(1, keepdim=True) - math.log(log_densities.shape[1])
