@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from salzoo.components.layers import CentreBiasTemplate, sides
+from salzoo.components.layers import CentreBiasTemplate
+from salzoo.images.geometry import Size
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,18 @@ class Frame:
 
 
 def frame_of(
-    image: Tensor, readout_stride: int, stride: int, template: CentreBiasTemplate | None, *, halved: bool
+    size: Size, readout_stride: int, stride: int, template: CentreBiasTemplate | None, *, halved: bool
 ) -> Frame:
     """Return the sizes at which an image is read, and the template at them.
 
     Args:
-        image: (N, 3, H, W), before it is halved.
+        size: (height, width) of the image, before it is halved.
         readout_stride: Stride of the map at which the read-outs' layers work.
         stride: Stride of the map at which blur and centre bias work.
         template: Centre bias of all read-outs.
         halved: Whether the network sees every other pixel, to which the strides then refer.
     """
-    height, width = sides(image)
+    height, width = size
     coarse, fine = ((2 if halved else 1) * step for step in (readout_stride, stride))
     return Frame(
         readout=(-(-height // coarse), -(-width // coarse)),  # rounded up

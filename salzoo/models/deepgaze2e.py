@@ -232,7 +232,7 @@ class DeepGazeIIENetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Predict by every component; with `halve`, in eval mode, by all of them together."""
-        frame = frame_of(image, self.readout_stride, self.stride, self.template, halved=self.halve)
+        frame = frame_of(sides(image), self.readout_stride, self.stride, self.template, halved=self.halve)
         seen = pyramid(halve(image) if self.halve else image, self.scales)
         if self.training or frame.whole is None:
             return torch.cat([member(seen, frame) for member in self.members], dim=1)

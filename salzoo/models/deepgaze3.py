@@ -3,22 +3,40 @@
 Differences from the paper:
 - Images of any size are brought to 1024 pixels on the longer side, as those of MIT1003 mostly are; the authors' code
   takes them as they are. Past fixations move along.
-- Without a past fixation, one in the middle of the image is taken, where MIT1003's observers began; the authors' code
-  needs at least one.
+- The static density is that after one fixation in the middle of the image, where MIT1003's observers began; the
+  authors' code needs at least one past fixation.
+- All parameters are trained at once on the scanpaths of all training images, by AdamW with a one-cycle rate, instead of
+  saliency first, on ten folds.
+- The lite variant has no backbone: a small network (`HistoryHead`) turns the density of another model of the zoo, and
+  past fixations, into that of the next one.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
-from salzoo.components.layers import CentreBiasTemplate, GaussianBlur, sides
+from salzoo.components.history_head import FIRST, HistoryHead
+from salzoo.components.layers import CentreBiasTemplate, GaussianBlur, fit_centre_biases, sides
 from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
+from salzoo.components.saliency_model import SaliencyModel
+from salzoo.components.scanpath_fit import SeenImage, look, maximise
+from salzoo.components.scanpath_model import ScanpathModel
+from salzoo.components.stimulus import Stimulus
+from salzoo.components.training_config import TrainingConfig
+from salzoo.data.datamodule import SaliencyDataModule
+from salzoo.data.statistics import TrainingStatistics
+from salzoo.errors import SpecError
+from salzoo.images.geometry import Size, frame_size
 
 NODES = (
     "features.denseblock4.denselayer32.norm1",
@@ -88,15 +106,15 @@ class SelectionNetwork(nn.Module):
 
     Args:
         channels: Of the scanpath maps.
-        hidden: Channels of the two hidden layers.
+        hidden: Channels of the hidden layers.
     """
 
-    def __init__(self, channels: int, hidden: tuple[int, int]) -> None:
+    def __init__(self, channels: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.GroupNorm(1, width, eps=1e-12) for width in (1, channels))
         self.first = nn.Conv2d(1 + channels, hidden[0], 1)
         self.rest = Pointwise(*hidden)
-        self.last = nn.Conv2d(hidden[1], 1, 1, bias=False)
+        self.last = nn.Conv2d(hidden[-1], 1, 1, bias=False)
 
     def forward(self, saliency: Tensor, scanpath: Tensor) -> Tensor:
         """Normalise each by itself, then read both out."""
@@ -118,7 +136,7 @@ class Component(nn.Module):
         channels: int,
         saliency: tuple[int, ...],
         encoding: tuple[int, int],
-        selection: tuple[int, int],
+        selection: tuple[int, ...],
         sigma_px: float,
     ) -> None:
         super().__init__()
@@ -137,18 +155,17 @@ class Component(nn.Module):
 
 
 class DeepGazeIIINetwork(nn.Module):
-    """A frozen backbone and read-outs of it that know the past fixations.
+    """A frozen backbone and read-outs of it that know the past fixations; without a backbone, `head` alone.
 
-    Shape: (N, 3, H, W) normalised image to (N, components, ...) log densities of the next fixation as `condition` has
-    them, after one fixation in the middle of the image; in eval mode averaged to (N, 1, H, W).
+    Shape: (N, 3, H, W) normalised image to (N, 1, H, W) log density of the fixation after one in the middle.
 
     Args:
-        backbone: timm name, or `torchvision/...`; frozen.
+        backbone: timm name, or `torchvision/...`; frozen. None: only a `HistoryHead`, on the density of another model.
         feature_nodes: Strides or module names.
         components: Read-outs; the paper has one for each of ten folds of the training images.
         saliency: Channels of the saliency network's hidden layers.
         encoding: Channels in which past fixations are added up, and of the scanpath network's result.
-        selection: Channels of the fixation selection network's hidden layers.
+        selection: Channels of the fixation selection network's hidden layers; the first is that of the head.
         readout_stride: Stride of the map at which these networks work, of the halved image.
         stride: Stride of the map at which blur and centre bias work, of the halved image.
         sigma_px: First width of the blur in pixels of that map.
@@ -157,12 +174,12 @@ class DeepGazeIIINetwork(nn.Module):
 
     def __init__(
         self,
-        backbone: str = "torchvision/densenet201",
+        backbone: str | None = "torchvision/densenet201",
         feature_nodes: tuple[int | str, ...] = NODES,
         components: int = 10,
         saliency: tuple[int, ...] = (8, 16),
         encoding: tuple[int, int] = (128, 16),
-        selection: tuple[int, int] = (128, 16),
+        selection: tuple[int, ...] = (128, 16),
         readout_stride: int = 4,
         stride: int = 2,
         sigma_px: float = 8.0,
@@ -173,6 +190,9 @@ class DeepGazeIIINetwork(nn.Module):
         check_range(0.01, 64, sigma_px=sigma_px)
         check_range(2, 2048, template=template)
         super().__init__()
+        self.head = HistoryHead(FIXATIONS, encoding, selection[0]) if backbone is None else None
+        if backbone is None:
+            return
         self.backbone = TimmBackbone(backbone, feature_nodes)
         self.backbone.freeze()
         channels = sum(self.backbone.channels)
@@ -183,36 +203,37 @@ class DeepGazeIIINetwork(nn.Module):
         self.template = CentreBiasTemplate(template)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict where people look after the middle of the image."""
-        height, width = sides(image)
-        middle = image.new_tensor([[(width - 1) / 2, (height - 1) / 2]])
-        history = F.pad(middle, (0, 0, 0, FIXATIONS - 1), value=torch.nan)[None]
-        saliency, frame = self.read(image)
-        each = [self.condition(one[None], frame, history) for one in saliency]
-        if self.training:
-            return torch.cat(each)
-        return torch.cat([F.interpolate(mixture(one), frame.whole) for one in each])
+        """Predict where people look after the middle of the image, in which each trial of MIT1003 begins."""
+        height, width = size = sides(image)
+        history = image.new_full((1, FIXATIONS, 2), torch.nan)
+        history[0, 0] = image.new_tensor([(width - 1) / 2, (height - 1) / 2])
+        return torch.cat([self.condition(one[None], size, history) for one in self.read(image)])
 
-    def read(self, image: Tensor) -> tuple[Tensor, Frame]:
-        """Return the saliency maps (N, components, h, w) of normalised images, and their frame."""
-        frame = frame_of(image, self.readout_stride, self.stride, self.template, halved=True)
-        features = torch.cat([F.interpolate(m, frame.readout) for m in self.backbone(halve(image))], dim=1)
-        return torch.cat([component.saliency(features) for component in self.components], dim=1), frame
+    def read(self, image: Tensor) -> Tensor:
+        """Return the saliency maps (N, components, h, w) of normalised images."""
+        readout = self._frame(sides(image)).readout
+        features = torch.cat([F.interpolate(m, readout) for m in self.backbone(halve(image))], dim=1)
+        return torch.cat([component.saliency(features) for component in self.components], dim=1)
 
-    def condition(self, saliency: Tensor, frame: Frame, history: Tensor) -> Tensor:
-        """Return the log densities of the next fixation by every component.
+    def condition(self, saliency: Tensor, size: Size, history: Tensor) -> Tensor:
+        """Return the log density of the next fixation, the average of all components'.
 
         Args:
             saliency: (1, components, h, w) of one image, from `read`.
-            frame: Also from there.
-            history: (N, 4, 2) past fixations, x and y in pixels of the image, the latest first, absent ones NaN.
+            size: (height, width) of that image.
+            history: (N, 4, 2) past fixations, x and y in its pixels, the latest first, absent ones NaN.
 
         Returns:
-            (N, components, *frame.size), each normalised over the whole image.
+            (N, 1, *size).
         """
+        frame = self._frame(size)
         places = _places(frame, history)
         maps = zip(self.components, saliency.split(1, dim=1), strict=True)
-        return torch.cat([component(one, history, places, frame) for component, one in maps], dim=1)
+        each = torch.cat([component(one, history, places, frame) for component, one in maps], dim=1)
+        return F.interpolate(mixture(each), size)
+
+    def _frame(self, size: Size) -> Frame:
+        return frame_of(size, self.readout_stride, self.stride, self.template, halved=True)
 
 
 def _places(frame: Frame, like: Tensor) -> Tensor:
@@ -222,3 +243,107 @@ def _places(frame: Frame, like: Tensor) -> Tensor:
         for coarse, whole in zip(frame.readout, frame.whole or frame.size, strict=True)
     )
     return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+
+
+@dataclass(frozen=True)
+class DeepGazeIIITraining(TrainingConfig):
+    """How the next fixation is learned from scanpaths.
+
+    Args:
+        epochs: How often each training image is taken.
+        batch: Images a step.
+        fixations: Fixations of an image that are drawn for a step.
+        weight_decay: Of AdamW.
+    """
+
+    lr: float = 3e-3
+    epochs: int = 5
+    batch: int = 8
+    fixations: int = 32
+    weight_decay: float = 1e-2
+
+
+class DeepGazeIII(ScanpathModel):
+    """DeepGaze III: the likelihood of the next fixation; arguments as `DeepGazeIIINetwork` and `ScanpathModel`.
+
+    With a backbone, the static density is its own and `density` is not looked at.
+    """
+
+    network: DeepGazeIIINetwork
+    network_class = DeepGazeIIINetwork
+    training_config: DeepGazeIIITraining
+    training_class = DeepGazeIIITraining
+    lags = FIRST
+
+    def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Return the static log densities of images, each at its own size."""
+        return super().infer(images) if self.network.head else SaliencyModel.infer(self, images)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the logits of the static density; see `SaliencyModel.forward`."""
+        return super().forward(image) if self.network.head else SaliencyModel.forward(self, image)
+
+    def prepare(self, image: Tensor) -> Stimulus:
+        """Compute the static density, and with a backbone the saliency maps (1, components, h, w)."""
+        stimulus = super().prepare(image)
+        if self.network.head:
+            return stimulus
+        with torch.no_grad():
+            seen = self._pixels(self.preprocess.resize(image[None].to(self.device)))
+            return replace(stimulus, features=self.network.read(seen))
+
+    def score_cells(self, stimulus: Stimulus, history: Tensor) -> Tensor:
+        """Return how likely each cell is to be fixated next; before the first fixation, as the static density has it."""
+        if history.shape[1] == 0:
+            return stimulus.log_cells.to(history).expand(len(history), -1, -1)
+        if self.network.head:
+            found: Tensor = self.network.head(stimulus, history)
+            return found.unflatten(1, stimulus.grid)
+        return torch.stack([self._read_out(stimulus, one) for one in history])
+
+    def _read_out(self, stimulus: Stimulus, history: Tensor) -> Tensor:
+        """Return the log probability of each cell after one history (K, 3)."""
+        assert stimulus.features is not None
+        past = history[:, :2].flip(0)[:FIXATIONS]
+        size = frame_size(stimulus.size, self.preprocess.size, self.preprocess.fit)
+        scale = past.new_tensor([new / old for new, old in zip(size[::-1], stimulus.size[::-1], strict=True)])
+        past = F.pad((past + 0.5) * scale - 0.5, (0, 0, 0, FIXATIONS - len(past)), value=torch.nan)
+        logits = self.restore(self.network.condition(stimulus.features, size, past[None]), stimulus.size)
+        return Stimulus(logits[0, 0], stimulus.cells).log_cells.to(history)
+
+    def fit_statistics(self, data: TrainingStatistics) -> None:
+        """Train on the scanpaths of training images."""
+        if not isinstance(data, SaliencyDataModule):
+            raise SpecError("deepgaze3 learns from scanpaths: give it a SaliencyDataModule, as `salzoo fit` does.")
+        fit_centre_biases(self.network, data)
+        config = self.training_config
+        alone = self.network.head is not None
+        images = list(look(self, data.datasets("train"), reduce=alone))
+        with torch.enable_grad():
+            maximise(
+                self.network,
+                images,
+                self._log_likelihood,
+                epochs=config.epochs,
+                lr=config.lr,
+                batch=config.batch,
+                weight_decay=config.weight_decay,
+            )
+
+    def _log_likelihood(self, image: SeenImage, generator: np.random.Generator) -> Tensor:
+        """Return that of a few fixations from the second on, in cells over uniform.
+
+        For the head, the sum over all cells is estimated from those of every second row and column.
+        """
+        histories, cells = image.steps(FIRST)
+        few = generator.permutation(len(cells))[: self.training_config.fixations]
+        histories, cells = histories[few].to(self.device), cells[few, None].to(self.device)
+        rows, columns = image.stimulus.grid
+        if self.network.head is None:
+            log_probability = self.score_cells(image.stimulus, histories).flatten(1).log_softmax(1)
+            return log_probability.gather(1, cells)[:, 0] + math.log(rows * columns)
+        number = torch.arange(rows * columns, device=self.device).view(rows, columns)
+        row, column = generator.integers(2), generator.integers(2)
+        some = number[row::2, column::2].flatten()
+        scores = self.network.head(image.stimulus, histories, torch.cat([cells, some.expand(len(cells), -1)], dim=1))
+        return scores[:, 0] - scores[:, 1:].logsumexp(1) + math.log(len(some))

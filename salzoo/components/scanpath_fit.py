@@ -1,0 +1,109 @@
+"""Fitting a scanpath model: the most likely parameters, by gradient, given the scanpaths of training images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from salzoo.components.scanpath_model import ScanpathModel
+from salzoo.components.stimulus import Stimulus
+from salzoo.data.base import FixationDataset
+from salzoo.data.scanpaths import ScanpathDataset, collate_scanpaths
+
+
+@dataclass(frozen=True, eq=False)
+class SeenImage:
+    """An image and how people looked at it.
+
+    Args:
+        stimulus: Of the image.
+        paths: (N, T, 3) float32 x and y in pixels of the stimulus and duration in ms, one row an observer; NaN after
+            the end of a shorter path.
+        cells: (N, T) int64 number of the cell of each fixation, -1 outside the image and after the end.
+    """
+
+    stimulus: Stimulus
+    paths: Tensor
+    cells: Tensor
+
+    def steps(self, lags: int) -> tuple[Tensor, Tensor]:
+        """Return every fixation but the first of each path, and what was before it.
+
+        Args:
+            lags: How much of it.
+
+        Returns:
+            (M, lags, 3) histories, the latest last and NaN where there is none, and (M,) cells; none outside the image.
+        """
+        padded = nn.functional.pad(self.paths, (0, 0, lags, 0), value=torch.nan)
+        histories = padded.unfold(1, lags, 1)[:, 1 : self.paths.shape[1]].movedim(-1, -2)
+        inside = self.cells[:, 1:] >= 0
+        return histories[inside], self.cells[:, 1:][inside]
+
+
+def look(model: ScanpathModel, datasets: Sequence[FixationDataset], *, reduce: bool = True) -> Iterator[SeenImage]:
+    """Yield the images of datasets, with their scanpaths.
+
+    Args:
+        model: Its `prepare` makes the stimuli.
+        datasets: With the order of fixations.
+        reduce: Let each cell of the grid be a pixel: a fiftieth of the memory, for models that only see cells.
+    """
+    for dataset in datasets:
+        scanpaths = ScanpathDataset(dataset)
+        for index in range(len(scanpaths)):
+            batch = collate_scanpaths([scanpaths[index]])
+            stimulus = model.prepare(batch["image"][0])
+            points = batch["points"]
+            if reduce:
+                points = stimulus.to_cells(points)
+                stimulus = Stimulus(stimulus.log_cells.float(), max(stimulus.grid))
+            pixels = stimulus.pixel_index(*points.flatten(0, 1).T.numpy())
+            inside = stimulus.cell_of.flatten()[torch.from_numpy(pixels.clip(0))]
+            cells = torch.where(torch.from_numpy(pixels) < 0, -1, inside).view(points.shape[:2])
+            yield SeenImage(stimulus, torch.cat([points, batch["duration"][..., None]], dim=-1).float(), cells)
+
+
+def maximise(
+    network: nn.Module,
+    images: Sequence[SeenImage],
+    log_likelihood: Callable[[SeenImage, np.random.Generator], Tensor],
+    *,
+    epochs: int,
+    lr: float,
+    batch: int,
+    weight_decay: float = 0.0,
+    report: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Fit the trainable parameters of a network, by AdamW under a one-cycle schedule.
+
+    Args:
+        network: Has them.
+        images: What was seen.
+        log_likelihood: Returns (n,) log-likelihoods of fixations on an image, of which it may draw a few.
+        epochs: How often each image is taken.
+        lr: Peak of the learning rate.
+        batch: Images a step.
+        weight_decay: As `torch.optim.AdamW` takes it.
+        report: Is told the mean log-likelihood of each epoch, in bits.
+    """
+    generator = np.random.default_rng(0)
+    steps = max(1, len(images) // batch)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps, pct_start=0.15)
+    for epoch in range(epochs):
+        order, found = generator.permutation(len(images)), []
+        for step in range(steps):
+            chosen = [images[i] for i in order[step * batch : (step + 1) * batch]]
+            values = torch.cat([log_likelihood(image, generator) for image in chosen])
+            optimizer.zero_grad()
+            (-values.mean()).backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            found.append(float(values.detach().mean()))
+        report(f"epoch {epoch + 1} of {epochs}: {np.mean(found) / np.log(2):.3f} bit")
