@@ -101,7 +101,8 @@ def maximise(
             chosen = [images[i] for i in order[step * batch : (step + 1) * batch]]
             values = torch.cat([log_likelihood(image, generator) for image in chosen])
             optimizer.zero_grad()
-            (-values.mean()).backward()
+            loss: Tensor = -values.mean()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()

@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -150,6 +151,7 @@ class Component(nn.Module):
         """Turn the saliency map (1, 1, h, w) and N histories into (N, 1, *frame.size) log densities."""
         scanpath = self.scanpath(history, places)
         selected = self.selection(saliency.expand(len(scanpath), -1, -1, -1), scanpath)
+        assert frame.prior is not None
         grown = self.blur(F.interpolate(selected, frame.size))
         return normalised(grown + self.centre_bias_weight * frame.prior, frame.whole)
 
@@ -213,7 +215,7 @@ class DeepGazeIIINetwork(nn.Module):
         """Return the saliency maps (N, components, h, w) of normalised images."""
         readout = self._frame(sides(image)).readout
         features = torch.cat([F.interpolate(m, readout) for m in self.backbone(halve(image))], dim=1)
-        return torch.cat([component.saliency(features) for component in self.components], dim=1)
+        return torch.cat([cast("Component", component).saliency(features) for component in self.components], dim=1)
 
     def condition(self, saliency: Tensor, size: Size, history: Tensor) -> Tensor:
         """Return the log density of the next fixation, the average of all components'.
@@ -228,7 +230,7 @@ class DeepGazeIIINetwork(nn.Module):
         """
         frame = self._frame(size)
         places = _places(frame, history)
-        maps = zip(self.components, saliency.split(1, dim=1), strict=True)
+        maps = zip(self.components, torch.split(saliency, 1, dim=1), strict=True)
         each = torch.cat([component(one, history, places, frame) for component, one in maps], dim=1)
         return F.interpolate(mixture(each), size)
 
@@ -293,12 +295,12 @@ class DeepGazeIII(ScanpathModel):
             return replace(stimulus, features=self.network.read(seen))
 
     def score_cells(self, stimulus: Stimulus, history: Tensor) -> Tensor:
-        """Return how likely each cell is to be fixated next; before the first fixation, as the static density has it."""
+        """Return how likely each cell is to be fixated next; before the first, as in the static density."""
         if history.shape[1] == 0:
             return stimulus.log_cells.to(history).expand(len(history), -1, -1)
         if self.network.head:
             found: Tensor = self.network.head(stimulus, history)
-            return found.unflatten(1, stimulus.grid)
+            return found.view(-1, *stimulus.grid)
         return torch.stack([self._read_out(stimulus, one) for one in history])
 
     def _read_out(self, stimulus: Stimulus, history: Tensor) -> Tensor:
@@ -343,7 +345,8 @@ class DeepGazeIII(ScanpathModel):
             log_probability = self.score_cells(image.stimulus, histories).flatten(1).log_softmax(1)
             return log_probability.gather(1, cells)[:, 0] + math.log(rows * columns)
         number = torch.arange(rows * columns, device=self.device).view(rows, columns)
-        row, column = generator.integers(2), generator.integers(2)
+        row, column = (generator.integers(min(2, side)) for side in (rows, columns))
         some = number[row::2, column::2].flatten()
         scores = self.network.head(image.stimulus, histories, torch.cat([cells, some.expand(len(cells), -1)], dim=1))
-        return scores[:, 0] - scores[:, 1:].logsumexp(1) + math.log(len(some))
+        found: Tensor = scores[:, 0] - scores[:, 1:].logsumexp(1) + math.log(len(some))
+        return found

@@ -99,7 +99,8 @@ class SceneWalkNetwork(nn.Module):
 
     def value(self, name: str) -> Tensor:
         """Return a parameter itself."""
-        return self.log[name].exp()
+        found: Tensor = self.log[name].exp()
+        return found
 
     def forward(self, density: Tensor, places: tuple[Tensor, Tensor], paths: Tensor) -> Iterator[Tensor]:
         """Yield the log probability of each cell to be fixated next, after each of the fixations.
@@ -260,7 +261,8 @@ class SceneWalk(ScanpathModel):
     def draw_durations(self, history: Tensor, uniform: NDArray[np.float64]) -> NDArray[np.float64]:
         """Draw from a log-normal distribution, that of the training fixations."""
         mean, deviation = self.network.log_duration.double().tolist()
-        return 1000 * np.exp(mean + deviation * ndtri(uniform.clip(1e-6, 1 - 1e-6)))
+        drawn: NDArray[np.float64] = 1000 * np.exp(mean + deviation * ndtri(uniform.clip(1e-6, 1 - 1e-6)))
+        return drawn
 
     def fit_statistics(self, data: TrainingStatistics) -> None:
         """Fit everything to the scanpaths on training images."""
