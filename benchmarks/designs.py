@@ -1,10 +1,10 @@
 """What models look at in web pages: layouts drawn here, of which every element and its place are known.
 
-    python benchmarks/designs.py [MODEL ...] [--orders 2] [--output benchmarks/results/designs.json]
+    python benchmarks/designs.py [MODEL ...] [--orders 2]
 
 A layout has a header and, below it, six cells of one size that hold a headline, an image, a face, a text, a button and
 a banner. Each order of the six is drawn six times, every time one cell further, so that each element is in each cell as
-often: what an element gets on average is due to what it is, what a cell gets is due to where it is. It keeps, a model,
+often: what an element gets on average is due to what it is, what a cell gets is due to where it is. It records, a model,
 how often an element is looked at for its size (1 is chance), and the shares of the cells' columns and rows.
 
 Nobody looked at these layouts: the numbers say what models do, not whether people do the same.
@@ -13,13 +13,11 @@ Nobody looked at these layouts: the numbers say what models do, not whether peop
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from record import commit
+from record import record
 from scenes import SCALE, STORY, person
 
 import salzoo
@@ -33,22 +31,16 @@ COLOURS = ("#1f6feb", "#c0392b", "#1e8449", "#7d3c98", "#d35400", "#117a8b")
 TITLES = ("Ships return to the old harbour", "A garden on every second roof", "The night train is back",
           "Bread without a recipe", "Why rivers move", "Two wheels through the snow")  # fmt: skip
 Box = tuple[float, float, float, float]
-OUTPUT = Path(__file__).parent / "results" / "designs.json"
 
 
-def main(words: Sequence[str] | None = None) -> dict[str, dict[str, dict[str, float]]]:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all that load without training")
     parser.add_argument("--orders", type=int, default=2, help="orders of the elements, six layouts each")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args(words)
-    found, at = {}, commit()
+    arguments = parser.parse_args()
     for name in arguments.models or loadable():
-        found[name] = measure(salzoo.load(name), arguments.orders)
-        print(name, json.dumps(found[name]), flush=True)
-    result = {"commit": at, "layouts": len(ELEMENTS) * arguments.orders, "models": found}
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return found
+        found = measure(salzoo.load(name), arguments.orders)
+        record("designs", name, {**found, "layouts": len(ELEMENTS) * arguments.orders})
 
 
 def loadable() -> list[str]:

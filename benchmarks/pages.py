@@ -153,14 +153,15 @@ def designs_table() -> str:
     """Return how often each model looks at the elements of drawn web pages for their size, and where else it does."""
     found = results("designs")
     rows = []
-    for name, one in found["models"].items():
+    for name, one in sorted(found.items()):
         lifts = [f"{lift:.1f}" for lift in one["lift"].values()]
         rows.append([f"`{name}`", *lifts, *(f"{one[axis][side]:.0%}" for axis, side in SIDES)])
-    elements = next(iter(found["models"].values()))["lift"]
+    elements = next(iter(found.values()))["lift"]
     header = ["", *elements, *(f"{side} {axis[:-1]}" for axis, side in SIDES)]
     chance = ["chance", *["1.0"] * len(elements), "33%", "33%", "50%"]
-    last = f"{found['layouts']} layouts, commit `{short(found['commit'])}`."
-    return "\n".join([*table(header, [*rows, chance]), "", last])
+    layouts = " or ".join(sorted({str(one["layouts"]) for one in found.values()}))
+    commits = ", ".join(sorted({f"`{short(one['commit'])}`" for one in found.values()}))
+    return "\n".join([*table(header, [*rows, chance]), "", f"{layouts} layouts, commit {commits}."])
 
 
 SIDES = (("columns", "left"), ("columns", "middle"), ("rows", "upper"))
