@@ -4,8 +4,8 @@
 
 A layout has a header and, below it, six cells of one size that hold a headline, an image, a face, a text, a button and
 a banner. Each order of the six is drawn six times, every time one cell further, so that each element is in each cell as
-often: what an element gets on average is due to what it is, what a cell gets is due to where it is. It records, a model,
-how often an element is looked at for its size (1 is chance), and the shares of the cells' columns and rows.
+often: what an element gets on average is due to what it is, what a cell gets is due to where it is. Kept of each model
+are how often an element is looked at for its size (1 is chance), and the shares of the cells' columns and rows.
 
 Nobody looked at these layouts: the numbers say what models do, not whether people do the same.
 """
