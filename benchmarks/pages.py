@@ -140,6 +140,21 @@ def mit300_table() -> str:
     return "\n".join(lines)
 
 
+def gold_table() -> str:
+    """Return how far people predict each other, by their number."""
+    content = results("gold")
+    numbers = sorted({int(number) for found in content["sets"].values() for number in found["bits"]})
+    lines = [
+        ["set", "images", *(f"{number} others" if number > 1 else "1 other" for number in numbers), "all, extrapolated"]
+    ]
+    for name, found in content["sets"].items():
+        bits = [f"{found['bits'][str(n)]:.2f}" if str(n) in found["bits"] else NONE for n in numbers]
+        lines.append([name, str(found["images"]), *bits, f"{found['limit']:.2f}"])
+    return "\n".join(
+        [*table(lines[0], lines[1:]), "", f"Test split, seed {content['seed']}, commit `{short(content['commit'])}`."]
+    )
+
+
 def popout_table() -> str:
     """Return the share of displays in which each model's maximum is on the singleton."""
     found = results("popout")
@@ -384,6 +399,7 @@ def seeds_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     **{name: functools.partial(set_table, name) for name in SETS},
+    "gold": gold_table,
     "mit300": mit300_table,
     "seeds": seeds_table,
     "popout": popout_table,

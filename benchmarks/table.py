@@ -69,6 +69,7 @@ def keep(table: Table, at: str) -> None:
     """
     path, new = pages.RESULTS / f"{table.dataset}.json", table.to_json()
     del new["extremes"], new["commit"]  # each row has its own commit
+    new.pop("explained", None)  # of the rows measured now alone
     old: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     names = {*loadable(), *BASELINES}
     for part in ("rows", "intervals"):

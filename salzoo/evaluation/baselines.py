@@ -6,15 +6,16 @@ Fixations are blurred as in the dataset's densities.
   SIM are 1 and its KL and EMD 0, which nothing can better. Its NSS, AUC and information gain have a bias, which grows
   as observers become fewer (Kuemmerer et al. 2015, PNAS: the joint gold standard; Judd et al. 2012: infinitely many
   humans); a map that spreads less can have a higher NSS, one that spreads more a higher AUC-Borji.
-- `gold`: the fixations of each observer, and their density, under the density of all others, averaged over observers
-  (Kuemmerer et al. 2015; Wilming et al. 2011, PLoS ONE: consistency between subjects). For KL and information gain,
-  which a density of 0 ruins, a tenth of the baseline of information gain is mixed in. This is how well people predict
-  each other, and on NSS, AUC and information gain about what a model can reach: no strict limit, as few observers
-  predict worse than many, and a model may pass it. On CC, SIM, KL and EMD it is no limit at all: the truth is one
-  observer's density here, that of all observers in the rows of models.
+- `gold`: the fixations of each observer, and their density, under the gold standard of all others
+  (`salzoo.evaluation.gold`), averaged over observers (Kuemmerer et al. 2015; Wilming et al. 2011, PLoS ONE: consistency
+  between subjects): their kernel density, with the centre bias (the baseline of information gain) and a uniform density
+  mixed in; bandwidth and shares are those under which the split's fixations are likeliest. This is how well people
+  predict each other, and on NSS, AUC and information gain about what a model can reach: no strict limit, as few
+  observers predict worse than many, and a model may pass it. On CC, SIM, KL and EMD it is no limit at all: the truth is
+  one observer's density here, that of all observers in the rows of models.
 - `one_human`: the fixations and the density of all other observers under the density of one, averaged over observers
   (Judd et al. 2012, MIT-CSAIL-TR-2012-001). It is almost 0 where that one did not look, which KL and information gain
-  punish. CC, SIM and EMD, which are symmetric, are those of `gold`.
+  punish.
 - `centre_bias`: a kernel density of the fixations on all *other* images of the split, in relative coordinates
   (Kuemmerer et al. 2015; their bandwidth is cross-validated, this one is 3 % of the sides, with 0.1 % of a uniform
   density). It knows where people looked in this split, and nothing of the image.
@@ -40,13 +41,14 @@ from salzoo.components.layers import kernel_density
 from salzoo.data import FixationDataset, Fixations, Item
 from salzoo.data.base import Split
 from salzoo.errors import DatasetNotFoundError, SpecError
+from salzoo.evaluation.gold import GoldStandard, Seen, fit_gold
 from salzoo.images.geometry import Size
 from salzoo.images.preprocess import resize_density
 
 ROWS = ("gold_joint", "gold", "one_human", "centre_bias", "centre_bias_train", "permutation", "uniform")
 BETWEEN_PEOPLE = ("gold", "one_human")
-PRIOR_SHARE = 0.1
-"""Share of the baseline of information gain in `gold`'s density for KL and information gain."""
+GOLD_IMAGES = 300
+"""Three numbers need no more images, and a set may have thousands."""
 DENSITIES = ("centre_bias", "centre_bias_train")
 """Baselines that are densities of fixations, from which the best map for each metric can be derived."""
 
@@ -101,6 +103,18 @@ class Baselines:
         }
         return {row: make[row]() for row in self.rows if row in make}
 
+    @cached_property
+    def gold(self) -> GoldStandard:
+        """How people predict each other on this split; fitted to at most `GOLD_IMAGES` of its images."""
+        count = len(self.with_fixations)
+        chosen = self.with_fixations if count <= GOLD_IMAGES else self.with_fixations[:: -(-count // GOLD_IMAGES)]
+        return fit_gold(map(self.seen, chosen))
+
+    def seen(self, index: int) -> Seen:
+        """Return the fixations on an image, its (height, width), its blur in pixels and its (H, W) centre bias."""
+        size = self.dataset.size(index)
+        return self.dataset.fixations(index), size, self.dataset.sigma(size), self.prior(index, size)
+
     @property
     def baseline_name(self) -> str:
         """What `prior` is, in words."""
@@ -144,14 +158,6 @@ class Baselines:
         elif self._shared and not self._prior.has_others:
             missing["centre_bias_train"] = "it has no other image with fixations"
         return missing
-
-
-def leave_one_out(points: Fixations) -> Iterator[tuple[Fixations, Fixations]]:
-    """Yield each observer's fixations and those of all others, if both have some."""
-    for observer in sorted(set(points.observer.tolist())):
-        own, rest = points.of(observer), points.without(observer)
-        if len(rest):
-            yield own, rest
 
 
 class _Pool:

@@ -22,8 +22,9 @@ from salzoo.data import FixationDataset, FixationFolder, Item
 from salzoo.data.map_folder import MapFolder, to_map
 from salzoo.data.registry import images_of
 from salzoo.errors import DatasetNotFoundError, SpecError
-from salzoo.evaluation.baselines import BETWEEN_PEOPLE, DENSITIES, PRIOR_SHARE, ROWS, Baselines, leave_one_out
+from salzoo.evaluation.baselines import BETWEEN_PEOPLE, DENSITIES, ROWS, Baselines
 from salzoo.evaluation.comparison import too_few
+from salzoo.evaluation.gold import leave_one_out
 from salzoo.evaluation.statistics import FEWEST
 from salzoo.evaluation.table import TRUTH, Table
 from salzoo.images.arrays import plain_array
@@ -40,9 +41,6 @@ _TRUTH_OF_FEW = (
 Convention = Literal["mit", "pysaliency"]
 Predictor = Callable[[int, Item], Tensor | ArrayLike]
 """Index and item of an image to its map (h, w): a density, or any map that is not negative; see `to_map`."""
-
-UNFORGIVING = ("kld", "ig")
-"""Metrics under which a density near 0 where somebody looks outweighs everything else."""
 
 
 def evaluate(
@@ -115,13 +113,15 @@ def evaluate(
             found[name] = _score(best, truth, metrics, convention)
             if per_observer and name in predictions:
                 found |= _by_observer(name, best, dataset, i, truth, metrics, convention)
-        found |= _between_people(dataset, i, truth, beside.rows, metrics, convention, each=per_observer)
+        found |= _between_people(beside, i, truth, metrics, convention, each=per_observer)
         coarse = [name for name, each in given.items() if is_rounded(plain_array(each, name))]
         return found, coarse, _digest(item, dataset.sigma(size), beside.prior_content)
 
     between = [row for row in BETWEEN_PEOPLE if row in beside.rows]
     if between and predictors:
         told = (*told, _TRUTH_OF_FEW.format(", ".join(between)))
+    if "gold" in beside.rows:
+        told = (*told, f"gold: {beside.gold}")
     few = (f"Warning: {too_few(len(dataset))}",) if len(dataset) < FEWEST else ()
     each = f", each in {len(predictors) + len(beside.rows)} rows"
     images = _each(score, len(dataset), progress, each, shared=shared)
@@ -314,10 +314,9 @@ def _by_observer(
 
 
 def _between_people(
-    dataset: FixationDataset,
+    beside: Baselines,
     index: int,
     truth: Mapping[str, Any],
-    rows: Sequence[str],
     metrics: Sequence[str],
     convention: Convention,
     *,
@@ -326,30 +325,27 @@ def _between_people(
     """Score each observer under all others, and all others under each; average over observers, and show `gold` of each.
 
     Args:
-        dataset: The split.
+        beside: The baselines of the split.
         index: Index of the image.
         truth: What predictions are compared with.
-        rows: Rows of the table.
         metrics: Metrics to score.
         convention: Their convention.
         each: Whether to return the score of `gold` for each observer, too.
     """
-    wanted = [row for row in BETWEEN_PEOPLE if row in rows]
+    wanted = [row for row in BETWEEN_PEOPLE if row in beside.rows]
     if not wanted:
         return {}
-    size = dataset.size(index)
-    sigma = dataset.sigma(size)
+    points, size, sigma, prior = beside.seen(index)
     scores: dict[str, list[dict[str, float]]] = {row: [] for row in wanted}
     people = []
     elsewhere = truth["other"].counts(*size) - truth["fixations"]  # fixations on other images
-    for own, rest in leave_one_out(dataset.fixations(index)):
+    for own, rest in leave_one_out(points):
         density, others = own.density(size, sigma), rest.density(size, sigma)
-        people.append(f"gold:{dataset.observer_name(int(own.observer[0]))}")
+        people.append(f"gold:{beside.dataset.observer_name(int(own.observer[0]))}")
         if "gold" in scores:
             seen = {**truth, "fixations": own.counts(size), "density": density, "other": elsewhere}
-            mixed = (1 - PRIOR_SHARE) * others + PRIOR_SHARE * truth["baseline"]
-            maps = {name: mixed if name in UNFORGIVING else others for name in metrics}
-            scores["gold"].append(_score(maps, seen, metrics, convention))
+            gold = beside.gold.density(rest, size, sigma, prior)
+            scores["gold"].append(_score(dict.fromkeys(metrics, gold), seen, metrics, convention))
         if "one_human" in scores:
             seen = {**truth, "fixations": rest.counts(size), "density": others, "other": elsewhere}
             scores["one_human"].append(_score(dict.fromkeys(metrics, density), seen, metrics, convention))

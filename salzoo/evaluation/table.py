@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
+import numpy as np
+
 from salzoo import _markdown
 from salzoo._text import to_cell
 from salzoo._version import commit
@@ -81,6 +83,33 @@ class Table:
         """
         return {row: {m: interval(v, seed) for m, v in scores.items()} for row, scores in self.scores.items()}
 
+    def explained(self, seed: int = 0) -> dict[str, tuple[float, float, float]]:
+        """Return the explained information of each row, and its 95 % interval: (share, low, high).
+
+        That is its mean information gain over that of the row `gold`, which is what people tell of each other
+        (Kuemmerer et al. 2015, PNAS). The interval is of the mean over images of what a row gains more or less than
+        that share of `gold`, over the mean of `gold`: as sure as the ratio is for these images' gold standard.
+
+        Args:
+            seed: Seed of the interval's draws.
+
+        Returns:
+            Nothing where there is no row `gold`, its information gain is unknown, or people tell nothing of each other.
+        """
+        gold = np.array(self.scores.get("gold", {}).get("ig", ()))
+        if not len(gold) or not mean(gold) > 0:
+            return {}
+        found = {}
+        for row, scores in self.scores.items():
+            if "ig" not in scores:
+                continue
+            gain = np.where(np.isnan(gold), np.nan, scores["ig"])
+            limit = mean(np.where(np.isnan(gain), np.nan, gold))
+            share = mean(gain) / limit
+            low, high = interval(gain - share * gold, seed)
+            found[row] = (share, share + low / limit, share + high / limit)
+        return found
+
     def compare(self, row: str, over: str, seed: int = 0) -> Comparison:
         """Return the paired differences of two rows, with intervals and p-values; see `Comparison`.
 
@@ -110,6 +139,10 @@ class Table:
         del content["scores"], content["truth"]
         folds = {"folds": dict(zip(self.images, self.folds, strict=True))} if self.folds else {"folds": None}
         content |= {"images": len(self.images), "rows": self.rows, "intervals": self.intervals(), **folds}
+        explained = {
+            row: dict(zip(("share", "low", "high"), each, strict=True)) for row, each in self.explained().items()
+        }
+        content |= {"explained": explained} if explained else {}
         content |= {"extremes": self.extremes(), "commit": commit()}
         content["higher_is_better"] = {name: METRICS[name].higher_is_better for name in TRUTH}
         return cast("dict[str, Any]", _finite(content))
@@ -148,8 +181,15 @@ class Table:
             low, high = spread.get(row, {}).get(name, (0.0, 0.0))
             return f"{means[row][name]:z.3f}" + (f" ± {(high - low) / 2:.3f}" if intervals else "")
 
+        explained = self.explained()
+
+        def share(row: str) -> list[str]:
+            value, low, high = explained.get(row, (math.nan,) * 3)
+            half = f" ± {(high - low) / 2:.1%}" if intervals else ""
+            return [] if not explained else ["–" if math.isnan(value) else f"{value:z.1%}{half}"]
+
         columns = [name for name in METRICS if any(name in scores for scores in self.scores.values())]
-        header = [self.dataset, *(METRICS[name].heading() for name in columns)]
+        header = [self.dataset, *(METRICS[name].heading() for name in columns), *(["explained"] if explained else [])]
         lines = [
             f"{self.dataset} {self.split}, {len(self.images)} images, convention {self.convention}"
             + (f", in {max(self.folds)} folds" if self.folds else "")
@@ -157,7 +197,9 @@ class Table:
             + (", each metric with its own best map" if self.metric_specific else ""),
             *self.notes,
             "",
-            *_markdown.table(header, ([row, *(cell(row, name) for name in columns)] for row in self.scores)),
+            *_markdown.table(
+                header, ([row, *(cell(row, name) for name in columns), *share(row)] for row in self.scores)
+            ),
         ]
         return "\n".join(lines)
 
