@@ -149,7 +149,7 @@ def gold_table() -> str:
     ]
     for name, found in content["sets"].items():
         bits = [f"{found['bits'][str(n)]:.2f}" if str(n) in found["bits"] else NONE for n in numbers]
-        lines.append([name, str(found["images"]), *bits, f"{found['limit']:.2f}"])
+        lines.append([name, str(found["images"]), *bits, "{:.2f} to {:.2f}".format(*found["limits"])])
     return "\n".join(
         [*table(lines[0], lines[1:]), "", f"Test split, seed {content['seed']}, commit `{short(content['commit'])}`."]
     )
