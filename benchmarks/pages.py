@@ -155,6 +155,19 @@ def gold_table() -> str:
     )
 
 
+def calibration_table() -> str:
+    """Return how far the densities of models mean what they say."""
+    header = ["", "error", "within 50 %", "within 80 %", "within 95 %", "expected bit", "measured bit"]
+    rows = []
+    for name, content in results("calibration").items():
+        for dataset, found in content["sets"].items():
+            inside = [f"{found['looked_at'][level]:.1%}" for level in ("0.5", "0.8", "0.95")]
+            bits = [f"{found[key]:.2f}" for key in ("expected_bits", "measured_bits")]
+            rows.append([f"`{name}`, {dataset}", f"{found['error']:.3f}", *inside, *bits])
+    commits = sorted({short(content["commit"]) for content in results("calibration").values()})
+    return "\n".join([*table(header, rows), "", f"Test splits, commit `{'`, `'.join(commits)}`."])
+
+
 def popout_table() -> str:
     """Return the share of displays in which each model's maximum is on the singleton."""
     found = results("popout")
@@ -400,6 +413,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     **{name: functools.partial(set_table, name) for name in SETS},
     "gold": gold_table,
+    "calibration": calibration_table,
     "mit300": mit300_table,
     "seeds": seeds_table,
     "popout": popout_table,
