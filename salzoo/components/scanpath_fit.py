@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from salzoo._progress import counted
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import Stimulus
 from salzoo.data.base import FixationDataset
@@ -45,27 +46,34 @@ class SeenImage:
         return histories[inside], self.cells[:, 1:][inside]
 
 
-def look(model: ScanpathModel, datasets: Sequence[FixationDataset], *, reduce: bool = True) -> Iterator[SeenImage]:
-    """Yield the images of datasets, with their scanpaths.
+def look(
+    model: ScanpathModel, datasets: Sequence[FixationDataset], *, images: int | None = None, reduce: bool = True
+) -> Iterator[SeenImage]:
+    """Yield the images of datasets, with their scanpaths; how far it is is told on stderr.
 
     Args:
         model: Its `prepare` makes the stimuli.
         datasets: With the order of fixations.
+        images: How many at most, spread evenly over each dataset; None for all.
         reduce: Let each cell of the grid be a pixel: a fiftieth of the memory, for models that only see cells.
     """
-    for dataset in datasets:
-        scanpaths = ScanpathDataset(dataset)
-        for index in range(len(scanpaths)):
-            batch = collate_scanpaths([scanpaths[index]])
-            stimulus = model.prepare(batch["image"][0])
-            points = batch["points"]
-            if reduce:
-                points = stimulus.to_cells(points)
-                stimulus = Stimulus(stimulus.log_cells.float(), max(stimulus.grid))
-            pixels = stimulus.pixel_index(*points.flatten(0, 1).T.numpy())
-            inside = stimulus.cell_of.flatten()[torch.from_numpy(pixels.clip(0))]
-            cells = torch.where(torch.from_numpy(pixels) < 0, -1, inside).view(points.shape[:2])
-            yield SeenImage(stimulus, torch.cat([points, batch["duration"][..., None]], dim=-1).float(), cells)
+    most = None if images is None else -(-images // len(datasets))
+    chosen = [
+        (scanpaths, index)
+        for scanpaths in map(ScanpathDataset, datasets)
+        for index in np.linspace(0, len(scanpaths) - 1, min(len(scanpaths), most or len(scanpaths))).astype(int)
+    ]
+    for scanpaths, index in counted(chosen, len(chosen), "densities of images"):
+        batch = collate_scanpaths([scanpaths[index]])
+        stimulus = model.prepare(batch["image"][0])
+        points = batch["points"]
+        if reduce:
+            points = stimulus.to_cells(points)
+            stimulus = Stimulus(stimulus.log_cells.float(), max(stimulus.grid))
+        pixels = stimulus.pixel_index(*points.flatten(0, 1).T.numpy())
+        inside = stimulus.cell_of.flatten()[torch.from_numpy(pixels.clip(0))]
+        cells = torch.where(torch.from_numpy(pixels) < 0, -1, inside).view(points.shape[:2])
+        yield SeenImage(stimulus, torch.cat([points, batch["duration"][..., None]], dim=-1).float(), cells)
 
 
 def maximise(
@@ -77,7 +85,6 @@ def maximise(
     lr: float,
     batch: int,
     weight_decay: float = 0.0,
-    report: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Fit the trainable parameters of a network, by AdamW under a one-cycle schedule.
 
@@ -89,22 +96,18 @@ def maximise(
         lr: Peak of the learning rate.
         batch: Images a step.
         weight_decay: As `torch.optim.AdamW` takes it.
-        report: Is told the mean log-likelihood of each epoch, in bits.
     """
     generator = np.random.default_rng(0)
     steps = max(1, len(images) // batch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps, pct_start=0.15)
-    for epoch in range(epochs):
-        order, found = generator.permutation(len(images)), []
-        for step in range(steps):
-            chosen = [images[i] for i in order[step * batch : (step + 1) * batch]]
-            values = torch.cat([log_likelihood(image, generator) for image in chosen])
-            optimizer.zero_grad()
-            loss: Tensor = -values.mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            found.append(float(values.detach().mean()))
-        report(f"epoch {epoch + 1} of {epochs}: {np.mean(found) / np.log(2):.3f} bit")
+    orders = [generator.permutation(len(images))[: steps * batch] for _ in range(epochs)]
+    batches = [order[step * batch : (step + 1) * batch] for order in orders for step in range(steps)]
+    for chosen in counted(batches, len(batches), "steps"):
+        values = torch.cat([log_likelihood(images[i], generator) for i in chosen])
+        optimizer.zero_grad()
+        loss: Tensor = -values.mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()

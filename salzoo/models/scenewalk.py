@@ -232,13 +232,15 @@ class SceneWalkTraining(TrainingConfig):
     """How the parameters are fitted.
 
     Args:
-        epochs: How often each training image is taken.
+        images: Training images that are looked at, spread evenly over the sets: more than enough for a dozen numbers.
+        epochs: How often each of them is taken.
         batch: Images a step.
         paths: Observers of an image that are drawn for a step.
     """
 
-    lr: float = 0.05
-    epochs: int = 3
+    lr: float = 0.1
+    images: int = 160
+    epochs: int = 6
     batch: int = 4
     paths: int = 4
 
@@ -269,7 +271,7 @@ class SceneWalk(ScanpathModel):
         if not isinstance(data, SaliencyDataModule):
             raise SpecError("scenewalk is fitted to scanpaths: give it a SaliencyDataModule, as `salzoo fit` does.")
         config = self.training_config
-        images = list(look(self, data.datasets("train")))
+        images = list(look(self, data.datasets("train"), images=config.images))
         seconds = torch.cat([image.paths[..., 2].flatten() for image in images]) / 1000
         known = seconds[seconds > 0].log()
         if len(known) > 1:
