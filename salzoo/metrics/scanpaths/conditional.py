@@ -15,8 +15,8 @@ from salzoo.metrics.scanpaths._paths import Floats
 Score = Callable[[Floats, Floats], Floats]
 """Log-densities (n, h, w) and their values at the targets (n,) to scores (n,)."""
 
-_CHUNK = 1 << 22
-"""Values of maps that are compared at once."""
+_CHUNK = 1 << 19
+"""Values of maps that are compared at once: they stay in the cache."""
 
 
 def conditional_log_likelihood(log_density: Any, targets: Any, size: Size | None = None) -> Floats:
@@ -96,14 +96,16 @@ def _bits(maps: Floats, at: Floats) -> Floats:
 
 
 def _z_score(maps: Floats, at: Floats) -> Floats:
-    density = np.exp(maps)
-    spread = np.where(maps.min((1, 2)) == maps.max((1, 2)), np.inf, density.std((1, 2)))
-    return np.asarray((np.exp(at) - density.mean((1, 2))) / spread)
+    flat = np.exp(maps).reshape(len(maps), -1)
+    mean = 1 / flat.shape[1]  # it sums to 1
+    squares = np.einsum("nm,nm->n", flat, flat) / flat.shape[1]
+    constant = maps.min((1, 2)) == maps.max((1, 2))
+    return (np.exp(at) - mean) / np.where(constant, np.inf, np.sqrt(np.maximum(squares - mean**2, 1e-300)))
 
 
 def _rank(maps: Floats, at: Floats) -> Floats:
     at = at[:, None, None]
-    return np.asarray((maps < at).mean((1, 2)) + (maps == at).mean((1, 2)) / 2)
+    return np.asarray((np.count_nonzero(maps < at, (1, 2)) + np.count_nonzero(maps <= at, (1, 2))) / (2 * maps[0].size))
 
 
 def _scores(log_density: Any, targets: Any, size: Size | None, score: Score) -> Floats:
@@ -122,19 +124,20 @@ def _scores(log_density: Any, targets: Any, size: Size | None, score: Score) -> 
     for start in range(0, len(known), step):
         part = np.s_[start : start + step]
         seen = maps if len(maps) == 1 else maps[known[part]]
-        at = maps[0 if len(maps) == 1 else known[part], rows[part], columns[part]]
+        at = maps[0 if len(maps) == 1 else known[part], rows[part], columns[part]].astype(np.float64)
         scores[known[part]] = score(seen, at)
     return scores
 
 
 def _maps(log_density: Any) -> Floats:
-    maps = plain_array(log_density, "log_density").astype(np.float64)
+    maps = plain_array(log_density, "log_density")
+    maps = maps if maps.dtype == np.float32 else maps.astype(np.float64, copy=False)
     maps = maps[None] if maps.ndim == 2 else maps
     if maps.ndim != 3 or not maps[0].size:
         raise ImageError(f"log_density must have shape (N, h, w) or (h, w), got {maps.shape}")
     with np.errstate(over="ignore"):
-        total = np.exp(maps).sum((1, 2))
-    if wrong := total[~(np.abs(total - 1) < 1e-3)].tolist():
+        sums = [float(np.exp(each).sum()) for each in maps]
+    if wrong := [total for total in sums if not abs(total - 1) < 1e-3]:
         raise ImageError(
             f"exp(log_density) sums to {wrong[0]:.4g}, not to 1: are these logits, or a density? Apply log_softmax "
             "over all pixels, or take the logarithm"
