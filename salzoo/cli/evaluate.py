@@ -23,10 +23,13 @@ Examples:
   salzoo evaluate one.csv two.csv --compare mine salgan                              the same from saved scores (--csv)
   salzoo evaluate salgan --data osie --root data --images 20                         a quick look, before all of them
   salzoo evaluate salgan --data folder --root my_study --folds 5                     every image of a small study
+  salzoo evaluate saccadic wta --scanpaths --data osie --root data                   where they look next
 """
 
 SCORING = ("split", "images", "folds", "per_observer", "metric_specific", "convention", "baselines", "processes")
 """Options that mean nothing without images to score."""
+OF_MAPS = ("maps", "compare", "record", *(name for name in SCORING if name not in ("split", "images")))
+"""Options that mean nothing for scanpaths."""
 
 
 def add(commands: Commands) -> None:
@@ -49,6 +52,17 @@ def add(commands: Commands) -> None:
         "--per-observer", action="store_true", help="also score each model on each observer's own fixations"
     )
     add_device(parser)
+    parser.add_argument(
+        "--scanpaths",
+        action="store_true",
+        help="score models of the next fixation: the likelihood, which ranks them, and drawn paths beside people's",
+    )
+    parser.add_argument(
+        "--pixels-per-degree",
+        type=float,
+        metavar="N",
+        help="with --scanpaths: also the likelihood without steps below one degree, and amplitudes in degrees",
+    )
     parser.add_argument("--convention", choices=("mit", "pysaliency"), help="convention of all metrics, default mit")
     parser.add_argument(
         "--metric-specific", action="store_true", help="derive from each density the map that is best for each metric"
@@ -109,6 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.compare:  # reads the saved tables
         sources.add(arguments.compare, compared=True)
     _check(arguments, sources)  # before an hour of scoring
+    if arguments.scanpaths:
+        return _run_scanpaths(arguments, sources)
     if arguments.processes and not in_torchrun():
         return min(torchrun(["salzoo", *arguments.words], arguments.processes), 1)
     table = _table(arguments, sources, shared=in_torchrun())
@@ -137,6 +153,17 @@ def _check(arguments: argparse.Namespace, sources: Sources) -> None:
         raise SpecError(f"--json and --csv both name {arguments.csv}: give each its own file.")
     if arguments.record:
         _check_record(sources)
+    if arguments.scanpaths:
+        _check_scanpaths(arguments, sources)
+    elif arguments.pixels_per_degree:
+        raise SpecError("--pixels-per-degree is for --scanpaths, and there is none: add it, or leave the number out.")
+
+
+def _check_scanpaths(arguments: argparse.Namespace, sources: Sources) -> None:
+    if idle := [f"--{name.replace('_', '-')}" for name in OF_MAPS if getattr(arguments, name)]:
+        raise SpecError(f"{idle[0]} is for maps, and --scanpaths scores what models say of the next fixation.")
+    if sources.saved:
+        raise SpecError(f"{next(iter(sources.saved.values()))} has scores of maps, which do not go with --scanpaths.")
 
 
 def _check_record(sources: Sources) -> None:
@@ -149,6 +176,31 @@ def _check_record(sources: Sources) -> None:
             raise SpecError(f"--record writes rows into checkpoint folders, and {name!r} is none: name its folder.")
         if not (os.access(name, os.W_OK) and os.access(Path(name) / CONFIG, os.W_OK)):
             raise SpecError(f"--record cannot write into {name}: change who may write there, or leave it out.")
+
+
+def _run_scanpaths(arguments: argparse.Namespace, sources: Sources) -> int:
+    from salzoo.data import load_dataset
+    from salzoo.evaluation.scanpaths import evaluate_scanpaths, load_models
+    from salzoo.evaluation.scoring import first, left_out
+
+    dataset = load_dataset(arguments.data, arguments.root, arguments.split or "test")
+    dataset.require_order()
+    about = left_out(dataset)
+    dataset, part = first(dataset, arguments.images)
+    models, notes = load_models(sources.models, dataset, arguments.device)
+    table = evaluate_scanpaths(
+        models,
+        dataset,
+        seed=arguments.seed,
+        pixels_per_degree=arguments.pixels_per_degree,
+        notes=(*about, *part, *notes),
+    )
+    content = json.dumps(table.to_json(), indent=2) + "\n"
+    failed = write_each({arguments.json: content, arguments.csv: table.to_csv()})
+    print(table.to_markdown(intervals=arguments.intervals))
+    if failed:
+        raise RunError("; ".join(failed))
+    return 0
 
 
 def _table(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> Table:

@@ -239,7 +239,6 @@ class ScanpathModel(SaliencyModel):
         check_range(1, 100_000, samples=samples)
         check_range(0, 2**63 - 1, seed=seed)
         stimulus = self.prepare(to_tensor(image))
-        draws = Draws(seed, samples, n)
         past = np.empty((samples, 0, 3))
         if start is not None:
             (first,) = _to_history([start])
@@ -247,11 +246,29 @@ class ScanpathModel(SaliencyModel):
                 height, width = stimulus.size
                 raise SpecError(f"start={start} is outside the image, which is {width} x {height} pixels.")
             past = np.broadcast_to(first, (samples, 1, 3))
-        for step in range(past.shape[1], n):
-            past = np.concatenate([past, self._next(stimulus, past, draws.of(step))[:, None]], axis=1)
+        past = self.continue_paths(stimulus, past, n, seed)
         timed = np.isfinite(past[..., 2]).all()
         paths = [Scanpath(each[:, 0], each[:, 1], each[:, 2] if timed else None) for each in past]
         return paths[0] if samples == 1 else paths
+
+    def continue_paths(
+        self, stimulus: Stimulus, past: NDArray[np.float64], n: int, seed: int = 0
+    ) -> NDArray[np.float64]:
+        """Draw what follows on what was fixated.
+
+        Args:
+            stimulus: What `prepare` returns.
+            past: (B, K, 3) x, y and duration of past fixations, as `score_cells` takes them; K may be 0.
+            n: Number of fixations, the past ones among them.
+            seed: Of the random numbers; those of a path depend on its number alone.
+
+        Returns:
+            (B, n, 3) whole paths; NaN for durations that the model does not have.
+        """
+        draws = Draws(seed, len(past), n)
+        for step in range(past.shape[1], n):
+            past = np.concatenate([past, self._next(stimulus, past, draws.of(step))[:, None]], axis=1)
+        return past
 
     def _next(self, stimulus: Stimulus, past: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the next fixation of each path, (B, 3) x, y and duration or NaN."""

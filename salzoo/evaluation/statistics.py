@@ -63,6 +63,29 @@ def mean(values: Sequence[float] | Floats) -> float:
     return float(found.mean()) if len(found) else math.nan
 
 
+def of_ratio(values: Sequence[float] | Floats, weights: Sequence[float] | Floats) -> Floats:
+    """Return one value an image whose mean is the weighted mean of scores, and whose spread gives its interval.
+
+    The mean score of all fixations is a ratio of two sums over images, and the images with many fixations count for
+    more; this is its linearisation (Cochran 1977, "Sampling techniques", section 6.4).
+
+    Args:
+        values: One mean score an image; NaN are left out.
+        weights: Number of fixations that each is the mean of.
+
+    Returns:
+        NaN where the value is, or where the weight is 0.
+    """
+    scores, shares = np.array(values, dtype=np.float64), np.array(weights, dtype=np.float64)
+    known = ~np.isnan(scores) & (shares > 0)
+    found = np.full(len(scores), np.nan)
+    if known.any():
+        shares = shares[known] / shares[known].mean()
+        ratio = (shares * scores[known]).mean()
+        found[known] = ratio + shares * (scores[known] - ratio)
+    return found
+
+
 def sign_flip_p(differences: Sequence[float] | Floats, seed: int = 0, draws: int = 9999) -> float:
     """Return the two-sided p-value of a mean difference of pairs, by a permutation test that changes signs at random.
 
