@@ -44,6 +44,9 @@ TOPICS: dict[str, tuple[str, tuple[str, ...]]] = {
             "salzoo.evaluation.table",
             "salzoo.evaluation.comparison",
             "salzoo.evaluation.statistics",
+            "salzoo.evaluation.scanpaths.scoring",
+            "salzoo.evaluation.scanpaths.similarity",
+            "salzoo.evaluation.scanpaths.table",
         ),
     ),
     "Training": (

@@ -121,10 +121,29 @@ def load_models(
         notes += overlap(model, dataset, row)
         if isinstance(model, ScanpathModel):
             if model.density not in densities:
-                densities[model.density] = model.density_model
                 notes += overlap(model.density_model, dataset, f"{model.density}, the density of {row},")
+                densities[model.density] = _Once(model.density_model)
             model.start_from(densities[model.density])
     return models, tuple(notes)
+
+
+class _Once(SaliencyModel):
+    """Another model, which is asked once for the density that several start from: it keeps that of the last image."""
+
+    network: SaliencyModel
+
+    def __init__(self, model: SaliencyModel) -> None:
+        super().__init__(model.preprocess)
+        self.network = model
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Return the log densities of one image, or of several, of the other model."""
+        if len(images) == 1 and self._last is not None and torch.equal(images[0], self._last[0]):
+            return [self._last[1]]
+        found = self.network.infer(images)
+        self._last = images[-1], found[-1]
+        return found
 
 
 def _with_static(models: Mapping[str, SaliencyModel]) -> dict[str, ScanpathModel]:
@@ -183,13 +202,21 @@ class _Image:
                 self.scores[row]["order"] = _mean((bits[row] - bits[f"{STATIC}{model.density}"])[self._inside])
 
     def _conditional(self, model: ScanpathModel, stimulus: Stimulus) -> Floats:
-        """Return bit, NSS and AUC of each fixation but the first of each path, (3, n)."""
+        """Return bit, NSS and AUC of each fixation but the first of each path, (3, n); NaN outside the image.
+
+        NSS and AUC are those of the grid. The bits are those of pixels: what a pixel has of its cell is added.
+        """
         found = [np.zeros((3, 0))]
+        cell_of, log_within = (each.flatten().numpy() for each in (stimulus.cell_of, stimulus.log_within))
         for path in self._paths:
             cells = model.log_conditional(stimulus, torch.from_numpy(path.histories(model.lags)))
-            if len(cells):
-                maps = torch.stack([stimulus.spread(each).float() for each in cells])
-                found.append(np.stack([score(maps, path.points[1:, :2]) for score in _CONDITIONAL]))
+            pixel = stimulus.pixel_index(path.x[1:], path.y[1:])
+            row, column = np.divmod(cell_of[pixel], stimulus.grid[1])
+            targets = np.where(pixel[:, None] < 0, np.nan, np.stack([column, row], axis=1))
+            bits, nss, auc = (score(cells, targets) for score in _CONDITIONAL)
+            pixels_a_cell = stimulus.log_within.numel() / np.prod(stimulus.grid)
+            bits += (log_within[pixel] + np.log(pixels_a_cell)) / np.log(2)
+            found.append(np.stack([bits, nss, auc]))
         return np.concatenate(found, axis=1)
 
     def _draw(self, model: ScanpathModel, stimulus: Stimulus, seed: int) -> list[Path]:

@@ -1,0 +1,158 @@
+"""`evaluate --scanpaths` on a miniature of OSIE: every number against one that is worked out another way."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import salzoo
+from salzoo.cli import main
+from salzoo.components.scanpath_model import ScanpathModel
+from salzoo.data import FixationDataset, load_dataset
+from salzoo.evaluation.scanpaths import ScanpathTable, evaluate_scanpaths, load_models
+from salzoo.evaluation.statistics import interval, of_ratio
+from salzoo.metrics.scanpaths import dtw, multimatch, saccade_statistics
+
+PPD = 6.0
+
+
+@pytest.fixture(scope="module")
+def osie(tiny_data: Path) -> FixationDataset:
+    return load_dataset("osie", tiny_data, "train")
+
+
+@pytest.fixture(scope="module")
+def model() -> ScanpathModel:
+    found = salzoo.load("wta")
+    assert isinstance(found, ScanpathModel)
+    found.start_from(salzoo.load("centre_bias"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def table(osie: FixationDataset, model: ScanpathModel) -> ScanpathTable:
+    rows = {"wta": model, "uniform": salzoo.load("uniform")}
+    return evaluate_scanpaths(rows, osie, pixels_per_degree=PPD, progress=False)
+
+
+def test_rows_are_models_then_people_then_static_densities(table: ScanpathTable) -> None:
+    controls = ["human", "human_other_image", "human_shuffled"]
+    assert list(table.scores) == ["wta", "uniform", *controls, "static:deepgaze2.lite"]
+    assert not {"ll", "order"} & set(table.rows["human"])
+    assert table.rows["uniform"]["ll"] == pytest.approx(0, abs=1e-6)
+    assert table.rows["uniform"]["auc"] == 0.5
+
+
+def by_hand(osie: FixationDataset, model: ScanpathModel) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Bits of all fixations that are scored, and whether each is a degree away, image by image."""
+    bits, far = [], []
+    for i in range(len(osie)):
+        height, width = osie.size(i)
+        stimulus = model.prepare(osie.image(i))
+        found = [model.step_log_likelihoods(stimulus, path) for path in osie.scanpaths(i)]
+        each = np.concatenate(found) / math.log(2) + math.log2(height * width)
+        steps = np.concatenate([np.hypot(np.diff(path.x), np.diff(path.y)) for path in osie.scanpaths(i)])
+        bits.append(each[np.isfinite(each)])
+        far.append((steps >= PPD)[np.isfinite(each)])
+    return bits, far
+
+
+def test_the_likelihood_is_the_mean_over_fixations(
+    table: ScanpathTable, osie: FixationDataset, model: ScanpathModel
+) -> None:
+    bits, far = by_hand(osie, model)
+    made = sum(len(path) - 1 for i in range(len(osie)) for path in osie.scanpaths(i))
+    assert sum(table.fixations) == sum(map(len, bits)) == made - 1  # one is outside of the image
+    row = table.rows["wta"]
+    assert row["ll"] == pytest.approx(np.concatenate(bits).mean())
+    assert row["ll"] != pytest.approx(np.mean([each.mean() for each in bits]), abs=1e-4)  # images differ in number
+    assert row["ll_far"] == pytest.approx(np.concatenate(bits)[np.concatenate(far)].mean())
+    assert 0 < sum(table.far) < sum(table.fixations)
+    assert row["order"] == pytest.approx(row["ll"] - table.rows["static:deepgaze2.lite"]["ll"])
+    low, high = table.intervals()["wta"]["ll"]
+    assert low < row["ll"] < high
+
+
+def test_people_are_compared_with_all_others(table: ScanpathTable, osie: FixationDataset) -> None:
+    dtws, directions = [], []
+    for i in range(len(osie)):
+        paths = [path.points for path in osie.scanpaths(i)]
+        pairs = list(permutations(paths, 2))
+        dtws.append(np.mean([dtw(a, b)[0] for a, b in pairs]))
+        directions.append(np.mean([multimatch(a, b, osie.size(i)).direction[0] for a, b in pairs]))
+    assert table.rows["human"]["dtw"] == pytest.approx(np.mean(dtws))
+    assert table.rows["human"]["mm_direction"] == pytest.approx(np.mean(directions))
+    assert table.rows["human_other_image"]["dtw"] > table.rows["human"]["dtw"]
+    everybody = [path for i in range(len(osie)) for path in osie.scanpaths(i)]
+    assert table.saccades["human"] == saccade_statistics(everybody, pixels_per_degree=PPD)
+    assert table.saccades["human_shuffled"] != table.saccades["human"]
+    assert table.saccades["wta"]["saccades"] == table.saccades["human"]["saccades"]  # paths as long as people's
+
+
+def test_the_seed_says_what_is_drawn(osie: FixationDataset) -> None:
+    one, again, other = (
+        evaluate_scanpaths({"uniform": salzoo.load("uniform")}, osie, seed=seed, progress=False) for seed in (3, 3, 4)
+    )
+    assert one.to_csv() == again.to_csv()
+    assert one.rows["uniform"]["dtw"] != other.rows["uniform"]["dtw"]
+    assert one.rows["uniform"]["ll"] == other.rows["uniform"]["ll"]
+    assert "ll_far" not in one.rows["uniform"]  # nobody said how many pixels a degree has
+
+
+def test_a_mean_over_fixations_as_values_of_images() -> None:
+    values, counts = np.array([1.0, 3.0, np.nan, 2.0]), np.array([10, 30, 5, 0])
+    found = of_ratio(values, counts)
+    assert np.nanmean(found) == pytest.approx((1 * 10 + 3 * 30) / 40)
+    np.testing.assert_array_equal(np.isnan(found), [False, False, True, True])
+    np.testing.assert_allclose(of_ratio(values[:2], [4, 4]), values[:2])
+    assert interval(of_ratio([2.0, 2.0, 2.0], [1, 50, 3])) == pytest.approx((2, 2))  # numbers alone are no uncertainty
+
+
+def test_a_density_of_several_is_loaded_once(osie: FixationDataset) -> None:
+    models, _ = load_models({"a": "wta", "b": "wta", "c": "uniform"}, osie, "cpu")
+    assert models["a"].density_model is models["b"].density_model  # type: ignore[attr-defined]
+    expected = salzoo.load("deepgaze2").log_densities([osie.image(0)])[0]
+    for _ in range(2):
+        np.testing.assert_array_equal(models["a"].log_densities([osie.image(0)])[0], expected)
+    assert (models["b"].log_densities([osie.image(1)])[0].shape) == osie.size(1)
+
+
+def test_command(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "chance=uniform", "--scanpaths", "--data", "osie", "--root", str(tiny_data), "--images", "2"]
+    files = ["--json", str(tmp_path / "t.json"), "--csv", str(tmp_path / "t.csv")]
+    assert main([*words, *files, "--split", "all", "--seed", "2", "--intervals"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("The likelihood ranks models") < shown.index("| chance | 0.000 ± 0.000 |") < shown.index("human")
+    content = json.loads((tmp_path / "t.json").read_text())
+    assert (content["seed"], content["images"], content["rows"]["chance"]["auc"]) == (2, 2, 0.5)
+    assert content["intervals"]["human"]["dtw"][0] is not None
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
+    assert len(lines) == 2 * 4
+    assert lines[0]["row"] == "chance"
+    assert int(lines[0]["fixations"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "told"),
+    [
+        (["uniform"], ["--folds", "2"], "--folds is for maps"),
+        (["uniform"], ["--compare", "uniform", "wta"], "--compare is for maps"),
+        (["human=uniform"], [], "no row can be called 'human'"),
+        (["uniform"], ["--data", "isun", "--split", "train"], "do not tell who made which fixation in which order"),
+        (["uniform"], ["--pixels-per-degree", "-1"], "pixels_per_degree"),
+    ],
+)
+def test_what_does_not_go_with_scanpaths(
+    words: list[str], more: list[str], told: str, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", *words, "--scanpaths", "--data", "osie", "--root", str(tiny_data), *more]) in (1, 2)
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Traceback" not in error
