@@ -145,7 +145,6 @@ def test_command(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         (["uniform"], ["--folds", "2"], "--folds is for maps"),
         (["uniform"], ["--compare", "uniform", "wta"], "--compare is for maps"),
         (["human=uniform"], [], "no row can be called 'human'"),
-        (["uniform"], ["--data", "isun", "--split", "train"], "do not tell who made which fixation in which order"),
         (["uniform"], ["--pixels-per-degree", "-1"], "pixels_per_degree"),
     ],
 )

@@ -44,9 +44,9 @@ TOPICS: dict[str, tuple[str, tuple[str, ...]]] = {
             "salzoo.evaluation.table",
             "salzoo.evaluation.comparison",
             "salzoo.evaluation.statistics",
-            "salzoo.evaluation.scanpaths.scoring",
-            "salzoo.evaluation.scanpaths.similarity",
-            "salzoo.evaluation.scanpaths.table",
+            "salzoo.evaluation.scanpaths.evaluate_scanpaths",
+            "salzoo.evaluation.scanpaths.load_models",
+            "salzoo.evaluation.scanpaths.ScanpathTable",
         ),
     ),
     "Training": (
