@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from salzoo.components import filters
 from salzoo.components.filters import rescale
+
+_STEPS = ((1, 0), (1, 1), (0, 1), (-1, 1))
+"""(x, y) of one pixel across the stripes that each Gabor filter answers to."""
 
 
 def max_local(maps: Tensor) -> Tensor:
@@ -24,35 +27,78 @@ def max_local(maps: Tensor) -> Tensor:
 
 
 def conspicuity(
-    image: Tensor,
+    levels: Mapping[int, Tensor],
     pairs: Sequence[tuple[int, int]],
-    colour: Callable[[Tensor], Tensor] = filters.rgby,
     normalise: Callable[[Tensor], Tensor] = max_local,
 ) -> Tensor:
     """Return what stands out in intensity, colour and orientation (Sec. II-A and II-B).
 
     Args:
-        image: (N, 3, H, W) RGB in [0, 1].
+        levels: `features` of an image.
         pairs: Pyramid levels (centre, surround) that are compared; the image is level 0.
-        colour: (N, 3, H, W) to two opponent channels (N, 2, H, W).
         normalise: Makes maps (N, C, h, w) comparable with each other.
 
     Returns:
         (N, 3, h, w) at the size of the coarsest centre level.
     """
-    features = _features(image, {level for pair in pairs for level in pair}, colour)
-    size = features[max(centre for centre, _ in pairs)].shape[-2:]
-    contrast = image.new_zeros(len(image), 7, *size)
-    for centre, surround in pairs:
-        around = F.interpolate(features[surround], features[centre].shape[-2:], mode="bilinear")
-        difference = normalise((features[centre] - around).abs())
-        contrast = contrast + filters.resize(difference, size)
+    contrast = contrasts(levels, pairs, normalise).sum(0)
     orientation = normalise(contrast[:, 3:]).sum(1, keepdim=True)
     return torch.cat([contrast[:, :1], contrast[:, 1:3].sum(1, keepdim=True), orientation], dim=1)
 
 
-def _features(image: Tensor, used: set[int], colour: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-    """Return, for each level in use, intensity, two colour and four orientation channels, (N, 7, h, w)."""
+def contrasts(
+    levels: Mapping[int, Tensor], pairs: Sequence[tuple[int, int]], normalise: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return centre-surround differences, (pairs, N, C, h, w) at the size of the coarsest centre level.
+
+    Args:
+        levels: Feature maps (N, C, h, w) of each pyramid level in `pairs`.
+        pairs: As in `conspicuity`, like `normalise`.
+        normalise: Of each difference.
+    """
+    size = levels[max(centre for centre, _ in pairs)].shape[-2:]
+    found = []
+    for centre, surround in pairs:
+        around = F.interpolate(levels[surround], levels[centre].shape[-2:], mode="bilinear")
+        found.append(filters.resize(normalise((levels[centre] - around).abs()), size))
+    return torch.stack(found)
+
+
+def features(
+    image: Tensor, pairs: Sequence[tuple[int, int]], colour: Callable[[Tensor], Tensor] = filters.rgby
+) -> dict[int, Tensor]:
+    """Return intensity, two colour and four orientation channels, (N, 7, h, w), of each level in `pairs`."""
+    used = {level for pair in pairs for level in pair}
     channels = torch.cat([filters.intensity(image), colour(image)], dim=1)
     levels = filters.pyramid(channels, max(used))
     return {level: torch.cat([levels[level], filters.gabor_energy(levels[level][:, :1])], dim=1) for level in used}
+
+
+def changes(now: Mapping[int, Tensor], before: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """Return flicker and motion along four axes between two frames (Itti, Dhavale and Pighin 2003), (N, 5, h, w).
+
+    Args:
+        now: `features` of a frame.
+        before: Those of the frame before it.
+    """
+    return {
+        level: torch.cat([(now[level][:, :1] - old[:, :1]).abs(), reichardt(now[level][:, 3:], old[:, 3:])], dim=1)
+        for level, old in before.items()
+    }
+
+
+def reichardt(now: Tensor, before: Tensor) -> Tensor:
+    """Motion across stripes of 0, 45, 90 and 135 degrees, by one pixel a frame; opposite directions have one value.
+
+    Two frames' responses to stripes, (N, 4, h, w), to |now * before, moved - before * now, moved|.
+    """
+    moved = []
+    for maps in (now, before):
+        padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
+        height, width = maps.shape[-2:]
+        moved.append(
+            torch.stack(
+                [padded[:, k, 1 - y : 1 - y + height, 1 - x : 1 - x + width] for k, (x, y) in enumerate(_STEPS)], dim=1
+            )
+        )
+    return (now * moved[1] - before * moved[0]).abs()

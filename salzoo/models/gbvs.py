@@ -10,6 +10,8 @@ Differences from the authors' toolbox:
 - Colour axes are those of an sRGB display (`filters.dkl`), not of the authors' monitor.
 - Images are brought to 640 pixels on the longer side, so that pyramid levels mean the same for any image.
 - Pyramid levels are counted from the image as 0; the toolbox counts it as 1, and names 1, 2, 3 here 2, 3, 4.
+- With `motion`, the toolbox's channels of videos, flicker and motion, from descriptions: the difference of intensity
+  between two frames, and Reichardt detectors of intensity moved by one pixel along four axes, on each level.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.components import filters
+from salzoo.components.conspicuity import reichardt
 from salzoo.components.training_free import TrainingFreeModel
+from salzoo.components.video_model import VideoModel
 from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 
@@ -48,6 +52,7 @@ class GBVSNetwork(nn.Module):
         normalisation: `power` raises each activation map to the power 1.5; `markov` concentrates it by a second chain.
         normalisation_sigma: Reach of that chain's graph, as a share of the map's mean side.
         blur: Standard deviation of the last Gaussian, as a share of the map's longer side.
+        motion: Add flicker and motion, in videos.
 
     Raises:
         SpecError: If there is no level, or one is negative; if the graph is not of 4 to 128 nodes a side.
@@ -62,6 +67,7 @@ class GBVSNetwork(nn.Module):
         normalisation: Literal["power", "markov"] = "power",
         normalisation_sigma: float = 0.06,
         blur: float = 0.02,
+        motion: bool = False,
     ) -> None:
         super().__init__()
         if not levels or min(levels) < 0:
@@ -78,13 +84,29 @@ class GBVSNetwork(nn.Module):
         self.normalisation = normalisation
         self.normalisation_sigma = normalisation_sigma
         self.blur = blur
+        self.temporal = motion
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the saliency of RGB in [0, 1]."""
-        return torch.stack([self.saliency(*self.features(one[None])) for one in image])[:, None]
+        return torch.stack([self.saliency(self.features(one[None])[0]) for one in image])[:, None]
 
-    def features(self, image: Tensor) -> tuple[Tensor, int]:
-        """Return the feature maps of one image at the graph's size, (levels, 1 + colours + 4, h, w), and colours."""
+    def step(self, image: Tensor, state: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """Return the saliency of a frame, and its intensities at each level for the next one."""
+        channels, now = self.features(image)
+        if state is not None:
+            changes = [torch.cat([(a - b).abs(), moving(a, b)], dim=1) for a, b in zip(now, state, strict=True)]
+            size = channels[0].shape[-2:]
+            maps = torch.cat([filters.resize(fade(change, GABOR_BORDER), size) for change in changes])
+            channels = [*channels, maps[:, :1], maps[:, 1:]]
+        return self.saliency(channels)[None, None], now
+
+    def features(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what is in one image.
+
+        Returns:
+            Feature maps of intensity, colour and orientation at the graph's size, (levels, C, h, w) each; and intensity
+            at each level's own size, (1, 1, H', W').
+        """
         colours = self.colour(image)
         channels = torch.cat([filters.intensity(image), colours], dim=1)
         sides = [int(side) for side in image.shape[-2:]]  # under torch.jit.trace they are tensors
@@ -94,28 +116,34 @@ class GBVSNetwork(nn.Module):
         for level in self.levels:
             energy = fade(filters.gabor_energy(pyramid[level][:, :1]), GABOR_BORDER)
             maps.append(filters.resize(torch.cat([pyramid[level], energy], dim=1), size))
-        return torch.cat(maps), colours.shape[1]
+        split = torch.split(torch.cat(maps), [1, colours.shape[1], 4], dim=1)
+        return list(split), [pyramid[level][:, :1] for level in self.levels]
 
-    def saliency(self, features: Tensor, colours: int) -> Tensor:
-        """(levels, 1 + colours + 4, h, w) features of one image to its saliency, (h, w)."""
+    def saliency(self, channels: list[Tensor]) -> Tensor:
+        """Feature maps of each channel of one image, (levels, C, h, w), to its saliency, (h, w)."""
+        features = torch.cat(channels, dim=1)
         side = (features.shape[-2] + features.shape[-1]) / 2
         maps = activation(features.flatten(0, 1), self.sigma * side)
         maps = maps**1.5 if self.normalisation == "power" else concentration(maps, self.normalisation_sigma * side)
-        means = maps.view_as(features).mean(0)
-        channels = (means[:1], means[1 : 1 + colours], means[1 + colours :])  # intensity, colour, orientation
-        total = torch.stack([channel.mean(0) for channel in channels]).sum(0)
+        means = torch.split(maps.view_as(features).mean(0), [channel.shape[1] for channel in channels])
+        total = torch.stack([mean.mean(0) for mean in means]).sum(0)
         share = total / total.max().clamp_min(torch.finfo(total.dtype).tiny)  # of the most visited node
         scaled = filters.rescale(fade(share, MAP_BORDER))
         return filters.blur(scaled, self.blur * max(scaled.shape))
 
 
-class GBVS(TrainingFreeModel):
+class GBVS(VideoModel, TrainingFreeModel):
     """Graph-Based Visual Saliency, at 640 pixels on the longer side; arguments as `GBVSNetwork`."""
 
     network: GBVSNetwork
     network_class = GBVSNetwork
     no_graph = "its thresholds turn a runtime's rounding errors into another map"
     default_preprocess = Preprocess((480, 640), "longest")
+
+
+def moving(now: Tensor, before: Tensor) -> Tensor:
+    """Motion along four axes between the intensities of two frames, (1, 1, h, w) to (1, 4, h, w)."""
+    return reichardt(now.expand(-1, 4, -1, -1), before.expand(-1, 4, -1, -1))
 
 
 def proximity(size: tuple[int, int], sigma: float) -> Tensor:

@@ -5,6 +5,8 @@ Differences from the paper:
 - Colour opponency RG(c, s) is |RG(c) - RG(s)|; Eq. 2 as printed would respond to uniform colour.
 - Images are brought to 640 pixels on the longer side, the size of the paper's, so that its levels mean the same.
 - The map is the density of fixations, without the winner-take-all network that visits one place after the other.
+- With `motion`, two channels of videos (Itti, Dhavale and Pighin 2003): flicker, and motion by Reichardt detectors one
+  pixel wide on each level, of Gabor energies, so that opposite directions have one value. The first frame has neither.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import itertools
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.components import filters
-from salzoo.components.conspicuity import conspicuity, max_local
+from salzoo.components.conspicuity import changes, conspicuity, contrasts, features, max_local
 from salzoo.components.filters import rescale
 from salzoo.components.training_free import TrainingFreeModel
+from salzoo.components.video_model import VideoModel
 from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 
@@ -43,6 +47,7 @@ class IttiNetwork(nn.Module):
         centres: Pyramid levels of the centre; the image is level 0.
         deltas: Levels from a centre to its surrounds.
         blur: Standard deviation of a last Gaussian, as a share of the map's longer side; the paper has none.
+        motion: Add flicker and motion, in videos.
 
     Raises:
         SpecError: If there is no centre or no delta, or one is out of range.
@@ -55,6 +60,7 @@ class IttiNetwork(nn.Module):
         centres: tuple[int, ...] = (2, 3, 4),
         deltas: tuple[int, ...] = (3, 4),
         blur: float = 0.0,
+        motion: bool = False,
     ) -> None:
         super().__init__()
         if not centres or not deltas or min(centres) < 0 or min(deltas) < 1:
@@ -68,15 +74,28 @@ class IttiNetwork(nn.Module):
         self.normalise = max_local if normalisation == "max_local" else iterative
         self.pairs = tuple((c, c + d) for c, d in itertools.product(centres, deltas))
         self.blur = blur
+        self.temporal = motion
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the saliency of RGB in [0, 1] (Sec. II)."""
-        maps = conspicuity(image, self.pairs, self.colour, self.normalise)
+        return self.combined(conspicuity(features(image, self.pairs, self.colour), self.pairs, self.normalise))
+
+    def step(self, image: Tensor, state: dict[int, Tensor] | None) -> tuple[Tensor, dict[int, Tensor]]:
+        """Return the saliency of a frame, and its features for the next one."""
+        now = features(image, self.pairs, self.colour)
+        maps = conspicuity(now, self.pairs, self.normalise)
+        if state is not None:
+            change = contrasts(changes(now, state), self.pairs, self.normalise).sum(0)
+            maps = torch.cat([maps, change[:, :1], self.normalise(change[:, 1:]).sum(1, keepdim=True)], dim=1)
+        return self.combined(maps), now
+
+    def combined(self, maps: Tensor) -> Tensor:
+        """(N, C, h, w) conspicuity of each channel to saliency, (N, 1, h, w)."""
         saliency = self.normalise(maps).mean(1, keepdim=True)
         return filters.blur(saliency, self.blur * max(maps.shape[-2:]))
 
 
-class Itti(TrainingFreeModel):
+class Itti(VideoModel, TrainingFreeModel):
     """The saliency map of Itti, Koch and Niebur, at 640 pixels on the longer side; arguments as `IttiNetwork`."""
 
     network: IttiNetwork

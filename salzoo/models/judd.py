@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.components import filters
-from salzoo.components.conspicuity import conspicuity
+from salzoo.components.conspicuity import conspicuity, features
 from salzoo.components.layers import Standardise
 from salzoo.components.margins import likeliest_scale, ranked_places
 from salzoo.components.saliency_model import SaliencyModel
@@ -92,7 +92,7 @@ class JuddNetwork(nn.Module):
         distance = filters.distance_to_centre((image.shape[-2], image.shape[-1])).to(image)
         maps = [
             energy(bands[:, : 1 + SUBBAND_SCALES * ORIENTATIONS]),
-            filters.resize(conspicuity(image, PAIRS), size),
+            filters.resize(conspicuity(features(image, PAIRS), PAIRS), size),
             small,
             filters.rescale(rarity(small)),
             *(colour_rarity(small, side) for side in MEDIANS),

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import salzoo
+from salzoo.components import coherent as lemeur
 from salzoo.errors import SpecError
 from salzoo.images.samples import pop_out
-from salzoo.models import lemeur
 
 NOISE = torch.from_numpy(np.random.default_rng(0).random((1, 3, 96, 128), dtype=np.float32))
 AXIS = torch.linspace(0.1, 30, 300)

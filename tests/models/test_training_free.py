@@ -29,7 +29,8 @@ NOISE = torch.from_numpy(np.random.default_rng(0).random((1, 3, 48, 64), dtype=n
 
 
 def test_which_systems_there_are() -> None:
-    assert set(NAMES) == {"aim", "aws", "bms", "fes", "gbvs", "itti", "lemeur", "signature", "sun"}
+    still = {"aim", "aws", "bms", "fes", "gbvs", "itti", "lemeur", "signature", "sun"}
+    assert set(NAMES) == still | {"lemeur_motion", "surprise"}
 
 
 @every_system
