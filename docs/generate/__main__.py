@@ -23,6 +23,7 @@ from tree import REPOSITORY, Tree
 DOCS = REPOSITORY / "docs"
 GUIDES = (
     "predict",
+    "scanpaths",
     "evaluate",
     "finetune",
     "data",

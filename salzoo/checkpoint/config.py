@@ -211,14 +211,14 @@ class Config:
         """Return the config of weights that were trained on these datasets too.
 
         Args:
-            sets: Training splits; all their images are read.
+            sets: Splits that it was trained on; all their images are read.
             before: Config of the checkpoint that training started from, if it is not this one.
         """
         from salzoo.images.fingerprint import pack, unpack
 
         images = {**(before or self).images_seen, **self.trained_images}
         for dataset in sets:
-            entry = f"{dataset.name}:train"
+            entry = f"{dataset.name}:{dataset.split}"
             images[entry] = pack((*unpack(images.get(entry, "")).tolist(), *dataset.fingerprints().tolist()))
         return replace(self, trained_images=images)
 

@@ -20,8 +20,8 @@ from salzoo.cli._parser import Parser, in_words
 from salzoo.errors import SalzooError, SalzooWarning, SpecError, UnknownModelError
 
 COMMANDS = (
-    "list_models", "info", "predict", "evaluate", "fit", "finetune", "import_weights", "publish", "export", "study",
-    "data", "demo", "figure", "leaderboard",
+    "list_models", "info", "predict", "scanpath", "evaluate", "fit", "finetune", "import_weights", "publish", "export",
+    "study", "data", "demo", "figure", "leaderboard",
 )  # fmt: skip
 """The files of the commands, in the order of `salzoo --help`. Each has `add(commands)`, which adds its parser."""
 

@@ -7,7 +7,8 @@ import errno
 import json
 import os
 import shlex
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
@@ -148,3 +149,20 @@ def print_outcome(folder: Path | None) -> int:
 
     rank_zero_only(print)(f"Wrote {folder}; `salzoo predict IMAGE -m {folder}` uses it.")
     return 0
+
+
+def print_images(done: int, files: int, failed: Sequence[tuple[str, str]], output: Path, *, quiet: bool = False) -> int:
+    """Print the counts, and why each image, shard or folder has no files; return the exit code.
+
+    Args:
+        done: Images that have their files.
+        files: Number of files.
+        failed: What was to be read, and why that was not possible.
+        output: Folder of the files.
+        quiet: Whether stdout is for something else.
+    """
+    told = f"{done} of {done + len(failed)} images, {files} files in {output}"
+    print(told, file=sys.stderr if quiet else sys.stdout)
+    for name, reason in failed:
+        print(f"salzoo: {name}: {reason}", file=sys.stderr)
+    return 1 if failed else 0

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 from salzoo._text import read_text
 from salzoo._version import __version__
 from salzoo.cli import _clips
-from salzoo.cli._parser import MODEL_HELP, Commands, Parser, add_command, add_device, in_words, load_model, positive
+from salzoo.cli._parser import (
+    MODEL_HELP,
+    Commands,
+    Parser,
+    add_command,
+    add_device,
+    in_words,
+    load_model,
+    positive,
+    print_images,
+)
 from salzoo.errors import DataError, SalzooError, SpecError
 from salzoo.registry import RECOMMENDED
 
@@ -178,7 +188,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         print(_to_json(arguments, _outcomes(report, unread, areas is not None)))
     failed = [*((str(path), reason) for path, reason in report.failed.items()), *unread.items()]
     files = len(report.written) + (areas is not None)
-    return _print_outcome(len(paths) - len(report.failed), files, failed, arguments)
+    return print_images(len(paths) - len(report.failed), files, failed, arguments.output, quiet=arguments.json)
 
 
 def _many(arguments: argparse.Namespace, shards: Sequence[str]) -> str | None:
@@ -287,16 +297,8 @@ def _run_many(
         for name, reason in entry.failed.items()
     ]
     files = sum(len(entry.files) for entry in entries)
-    return _print_outcome(sum(entry.images for entry in entries), files, failed, arguments)
-
-
-def _print_outcome(done: int, files: int, failed: Sequence[tuple[str, str]], arguments: argparse.Namespace) -> int:
-    """Print the counts, and the reason for each image, shard or folder without maps; return the exit code."""
-    told = f"{done} of {done + len(failed)} images, {files} files in {arguments.output}"
-    print(told, file=sys.stderr if arguments.json else sys.stdout)
-    for name, reason in failed:
-        print(f"salzoo: {name}: {reason}", file=sys.stderr)
-    return 1 if failed else 0
+    done = sum(entry.images for entry in entries)
+    return print_images(done, files, failed, arguments.output, quiet=arguments.json)
 
 
 def _expand(names: Sequence[str]) -> list[str]:

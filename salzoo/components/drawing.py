@@ -47,6 +47,27 @@ def draw_cells(log_probability: Tensor, uniform: NDArray[np.float64]) -> NDArray
     return torch.searchsorted(sums, wanted[:, None], right=True)[:, 0].numpy()
 
 
+def best_of(log_probability: Tensor, value: Tensor, candidates: int) -> Tensor:
+    """Return the distribution of the best of several draws.
+
+    That of all values up to one is a power of their cumulative probability; no draw is made.
+
+    Args:
+        log_probability: (B, rows, columns) of one draw; its exp sums to 1.
+        value: (rows, columns) by which the best is chosen; of equal ones, the later cell.
+        candidates: Number of draws.
+
+    Returns:
+        (B, rows, columns) float64 log probabilities.
+    """
+    order = value.flatten().argsort(stable=True)
+    below = log_probability.flatten(1)[:, order].double().exp().cumsum(1)
+    upto = torch.nn.functional.pad((below / below[:, -1:]) ** candidates, (1, 0))
+    found = torch.empty_like(below)
+    found[:, order] = upto.diff(dim=1).clamp_min(1e-300).log()
+    return found.view(log_probability.shape)
+
+
 def draw_pixels(stimulus: Stimulus, cells: NDArray[np.int64], uniform: NDArray[np.float64]) -> NDArray[np.float64]:
     """Draw one pixel of each of (B,) cells by the static density, and return (B, 2) x and y."""
     order, first, sums = stimulus.by_cell

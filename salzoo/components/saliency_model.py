@@ -35,7 +35,7 @@ from salzoo.video.frames import FPS, VideoLike, read_frames
 from salzoo.video.smoothing import Average, Median, smoothing
 
 if TYPE_CHECKING:
-    from salzoo.data.base import Batch, EvalBatch
+    from salzoo.data.base import Batch, EvalBatch, Split
 
 # Computed after every epoch; InfoGain needs a baseline and is part of `salzoo evaluate`.
 VALIDATION_METRICS = ("nss", "auc_judd", "cc", "sim", "kld")
@@ -125,6 +125,11 @@ class SaliencyModel(CheckpointModule):
         return f"{self.config.model}.{self.config.tag}, input {list(self.preprocess.size)}, {trained}"
 
     # What a paper overrides.
+
+    @property
+    def fitted_splits(self) -> tuple[Split, ...]:
+        """Splits that `salzoo fit` trains on, for the record."""
+        return ("train",)
 
     def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Scalar training loss of the paper.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.components.drawing import draw_pixels
+from salzoo.components.inhibition import log_inhibition
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import Stimulus
 
@@ -41,12 +42,8 @@ class WinnerTakeAll(ScanpathModel):
     def score_cells(self, stimulus: Stimulus, history: Tensor) -> Tensor:
         """Return the density times what each past fixation leaves of it."""
         sigma = self.sigma * stimulus.pixels_per_degree(self.pixels_per_degree)
-        scores = stimulus.log_cells.to(history).expand(len(history), -1, -1)
-        for lag in range(1, history.shape[1] + 1):
-            strength = 1.0 if self.recovery is None else max(0.0, 1 - (lag - 1) / self.recovery)
-            inhibition = stimulus.gaussian(history[:, -lag, :2], sigma).nan_to_num(0.0)  # 0 where there is no fixation
-            scores = scores + (1 - strength * inhibition).clamp_min(1e-9).log()
-        return scores
+        left = log_inhibition(stimulus, history, sigma, self.recovery)
+        return stimulus.log_cells.to(history) + left
 
     def choose(self, stimulus: Stimulus, log_probability: Tensor, uniform: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take the maximum: of several, the first one row by row. Nothing is random."""

@@ -247,12 +247,12 @@ def _infer(model: SaliencyModel, batch: list[tuple[Key, Tensor | ImageError]]) -
     except (SalzooError, RuntimeError, ValueError, MemoryError) as error:
         if len(batch) > 1:
             return [predicted for one in batch for predicted in _infer(model, [one])]
-        return [(batch[0][0], ImageError(f"the model fails on it: {_reason(error)}"))]
+        return [(batch[0][0], ImageError(f"the model fails on it: {why(error)}"))]
     seconds = (time.perf_counter() - start) / max(len(images), 1)
     return [(key, image if isinstance(image, ImageError) else Done(image, next(maps), seconds)) for key, image in batch]
 
 
-def _reason(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """Return in one line why something failed."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
     return said or type(error).__name__
@@ -347,7 +347,7 @@ def _read_ahead(
         except ImageError as error:
             yield key, error
         except (OSError, MemoryError) as error:  # whatever it is, it is this image's alone
-            yield key, ImageError(f"cannot be read: {_reason(error)}")
+            yield key, ImageError(f"cannot be read: {why(error)}")
 
 
 @dataclass(frozen=True)
@@ -378,6 +378,6 @@ def _outcome(path: Path, future: Future[Outcome]) -> Outcome:
     try:
         return future.result()
     except (OSError, MemoryError) as error:
-        return Outcome(path, error=f"cannot write its map: {_reason(error)}")
+        return Outcome(path, error=f"cannot write its map: {why(error)}")
     except ImageError as error:
         return Outcome(path, error=str(error))

@@ -310,11 +310,12 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
     own = ("default_root_dir", "logger", "callbacks", "plugins")
     trainer = {k: v for k, v in config["trainer"].items() if v is not None and k not in own}
     seen = () if parent is None else parent.trained_on
+    splits = model.fitted_splits
     provenance = Provenance(
         command=run.command,
         commit=commit(),
         seed=int(seed),
-        data=tuple(dict.fromkeys((*seen, *(f"{name}:train" for name in cli.datamodule.sets)))),
+        data=tuple(dict.fromkeys((*seen, *(f"{name}:{split}" for name in cli.datamodule.sets for split in splits)))),
         recipe={"training": config["training"], "trainer": trainer, "data": config["data"]},
         versions={name: importlib.metadata.version(name) for name in LIBRARIES},
         parent=None if parent is None else Parent(parent.model, parent.tag, str(parent.sha256)),
@@ -322,7 +323,7 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
     folder = run.output / f"{run.spec.name}.{run.tag}"
     known = cast("Config", model.config)
     if not known.trained_images:  # Lightning's loop has them from the model
-        known = known.with_images(cli.datamodule.datasets("train"), parent)
+        known = known.with_images((each for split in splits for each in cli.datamodule.datasets(split)), parent)
     saved = save_checkpoint(model.network, replace(known, provenance=provenance), folder)
     if run.spec.training == "gradient" and any(cli.trainer.num_val_batches) and cli.datamodule.has_points("val"):
         stored = load(folder).to(model.device)
