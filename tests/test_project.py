@@ -163,11 +163,7 @@ def test_the_references_are_complete() -> None:
         assert (reference["type"] == "conference-paper") == ("conference" in reference)
         assert reference["authors"]
         assert all(author["given-names"] and author["family-names"] for author in reference["authors"])
-<<<<<<< HEAD
         assert 1900 < reference["year"] < 2100
-=======
-        assert 1980 < reference["year"] < 2100
->>>>>>> 266619e (References may be of the eighties)
 
 
 def test_the_changelog_has_this_version_first() -> None:
