@@ -252,13 +252,15 @@ class DeepGazeIIITraining(TrainingConfig):
     """How the next fixation is learned from scanpaths.
 
     Args:
-        epochs: How often each training image is taken.
+        images: Training images that are looked at, spread evenly over the sets; None for all.
+        epochs: How often each of them is taken.
         batch: Images a step.
         fixations: Fixations of an image that are drawn for a step.
         weight_decay: Of AdamW.
     """
 
     lr: float = 3e-3
+    images: int | None = None
     epochs: int = 5
     batch: int = 8
     fixations: int = 32
@@ -320,7 +322,7 @@ class DeepGazeIII(ScanpathModel):
         fit_centre_biases(self.network, data)
         config = self.training_config
         alone = self.network.head is not None
-        images = list(look(self, data.datasets("train"), reduce=alone))
+        images = list(look(self, data.datasets("train"), images=config.images, reduce=alone))
         with torch.enable_grad():
             maximise(
                 self.network,
