@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from salzoo.errors import DataError
 from salzoo.images.arrays import plain_array
 from salzoo.images.geometry import Size
 
+T = TypeVar("T")
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Paths = Any
@@ -51,7 +52,13 @@ def listed(paths: Paths, name: str, *, gaps: bool = False) -> list[Floats]:
         DataError: If one has another shape, or a place that is not finite.
     """
     single = hasattr(paths, "points") or getattr(paths, "ndim", 0) == 2 or (len(paths) and np.ndim(paths[0]) == 1)
-    return [_array(path, name, gaps=gaps) for path in ([paths] if single else paths)]
+    return each_once(lambda path: _array(path, name, gaps=gaps), [paths] if single else list(paths))
+
+
+def each_once(change: Callable[[Any], T], paths: list[Any]) -> list[T]:
+    """Return what becomes of each path, worked out once for those that are there many times, as in all pairs of few."""
+    changed = {key: change(path) for key, path in {id(path): path for path in paths}.items()}
+    return [changed[id(path)] for path in paths]
 
 
 def padded(paths: Sequence[Floats]) -> Padded:

@@ -6,7 +6,18 @@ import numpy as np
 
 from salzoo.errors import DataError, SpecError
 from salzoo.images.geometry import Size
-from salzoo.metrics.scanpaths._paths import Floats, Padded, Paths, both, cells, distances, padded, pairs, ratio
+from salzoo.metrics.scanpaths._paths import (
+    Floats,
+    Padded,
+    Paths,
+    both,
+    cells,
+    distances,
+    each_once,
+    padded,
+    pairs,
+    ratio,
+)
 from salzoo.metrics.scanpaths._tables import fill
 
 
@@ -92,7 +103,7 @@ def string_edit(a: Paths, b: Paths, size: Size, *, bins: Size = (5, 5)) -> Float
 
 def _strings(paths: list[Floats], size: Size, bins: Size, bin_ms: float | None) -> Padded:
     """Return the bin of each letter, as if it were a fixation there."""
-    letters = [cells(path, size, bins).astype(np.float64) for path in paths]
+    letters = each_once(lambda path: cells(path, size, bins).astype(np.float64), paths)
     if bin_ms is not None:
         letters = [np.repeat(word, _times(path, bin_ms), axis=0) for word, path in zip(letters, paths, strict=True)]
     return padded(letters)
