@@ -84,7 +84,7 @@ def compare(name: str, folder: Path, files: list[Path], longer: int, margins: tu
 
 def main(checkout: str, images: str) -> None:
     found = find_images([images])
-    files = [Path(found[k]) for k in np.linspace(0, len(found) - 1, 20).astype(int)]
+    files = [Path(found[k]) for k in np.linspace(0, len(found) - 1, min(20, len(found))).astype(int)]
     models = Path(checkout, "models", "matlab")
     compare("aim", models / "AIM", files, 200, (25, 0))  # the program takes 20 s an image at 320
     compare("sun", models / "SUN", files, 200, (0,))
