@@ -265,6 +265,7 @@ def test_a_uniform_density_is_chance_and_one_density_is_for_all() -> None:
     uniform = np.full((6, 8), -math.log(48))
     for score, chance in ((conditional_log_likelihood, 0), (conditional_nss, 0), (conditional_auc, 0.5)):
         np.testing.assert_allclose(score(uniform, TARGETS), [chance] * 3 + [np.nan], atol=1e-12)
+    assert len(conditional_nss(np.zeros((0, 6, 8)), np.zeros((0, 2)))) == 0  # of a path with one fixation
     one = log_densities(1)
     np.testing.assert_array_equal(conditional_nss(one[0], TARGETS), conditional_nss(one.expand(4, -1, -1), TARGETS))
 

@@ -133,7 +133,7 @@ def _maps(log_density: Any) -> Floats:
     maps = plain_array(log_density, "log_density")
     maps = maps if maps.dtype == np.float32 else maps.astype(np.float64, copy=False)
     maps = maps[None] if maps.ndim == 2 else maps
-    if maps.ndim != 3 or not maps[0].size:
+    if maps.ndim != 3 or 0 in maps.shape[1:]:
         raise ImageError(f"log_density must have shape (N, h, w) or (h, w), got {maps.shape}")
     with np.errstate(over="ignore"):
         sums = [float(np.exp(each).sum()) for each in maps]
