@@ -1,8 +1,10 @@
-"""UNISAL (Droste, Jiao & Noble, ECCV 2020; arXiv:2003.05477): the path of still images.
+"""UNISAL (Droste, Jiao & Noble, ECCV 2020; arXiv:2003.05477): one network for images and videos.
 
 Where paper and released code differ, this is the released code. Differences:
-- Still images only: they bypass the recurrent layer, so it is not here. Layers that the paper has once a domain are
-  `PerDomain`, of any domains, the first of which is in use.
+- Still images bypass the recurrent layer, which is there with `recurrent` alone: it is not trained here, where there
+  are no videos, so its dropout is left out. Layers that the paper has once a domain are `PerDomain`, of any domains,
+  the first of which is in use.
+- The authors run a video as `interleave` sequences of every so manyth frame, each a pass of its own; so does `step`.
 - timm's MobileNetV2 has other ImageNet weights than the one that the authors started from. All new convolutions but
   the last two start as MobileNetV2's; the authors leave those of the first block and of the skip connections as
   PyTorch starts them.
@@ -31,8 +33,8 @@ from salzoo import losses
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import Standardise
-from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
+from salzoo.components.video_model import VideoModel
 from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 
@@ -133,6 +135,45 @@ def separable(inside: int, outside: int, expansion: int, norm: Callable[[int], n
     return nn.Sequential(*expand, *depthwise, nn.Conv2d(wide, outside, 1, bias=False), norm(outside))
 
 
+class ConvGRU(nn.Module):
+    """A convolutional gated recurrent unit of depthwise separable convolutions, with a scale for each term (Sec. 3.3).
+
+    Args:
+        channels: Of the input and of the hidden state.
+        norm: Makes the batch normalisation of so many channels.
+    """
+
+    GATES = ("reset_gate", "update_gate", "candidate")
+
+    def __init__(self, channels: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+
+        def term() -> nn.Sequential:
+            depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+            pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+            return nn.Sequential(depthwise, norm(channels), nn.ReLU6(), pointwise, norm(channels))
+
+        def scale(value: float) -> nn.Parameter:
+            return nn.Parameter(torch.full((channels, 1, 1), value))
+
+        self.of_input, self.of_hidden = (nn.ModuleDict({gate: term() for gate in self.GATES}) for _ in range(2))
+        self.input_scale, self.hidden_scale, self.bias = (
+            nn.ParameterDict({gate: scale(value) for gate in self.GATES}) for value in (1.0, 1.0, 0.0)
+        )
+
+    def forward(self, maps: Tensor, hidden: Tensor | None) -> Tensor:
+        """(N, C, h, w) maps and hidden state, None for zeros, to the next hidden state."""
+        before = torch.zeros_like(maps) if hidden is None else hidden
+
+        def terms(gate: str) -> tuple[Tensor, Tensor]:
+            new = self.input_scale[gate] * self.of_input[gate](maps) + self.bias[gate]
+            return new, self.hidden_scale[gate] * self.of_hidden[gate](before)
+
+        reset, update = (sum(terms(gate), torch.zeros(())).sigmoid() for gate in ("reset_gate", "update_gate"))
+        new, old = terms("candidate")
+        return (1 - update) * before + update * torch.tanh(new + reset * old)
+
+
 def sub_sample_after(trunk: fx.GraphModule, block: str) -> None:
     """Compute a strided block of MobileNetV2 at stride 1 and drop every other row and column after it, in place.
 
@@ -179,6 +220,8 @@ class UNISALNetwork(nn.Module):
         smoothing: Side of the smoothing kernel in pixels of the map that is smoothed, odd.
         smoothing_stride: Stride of that map: 1 in the paper, at most 8.
         domains: Names of the domains that layers of their own are kept for; the first is in use.
+        recurrent: Have the recurrent layer, for videos.
+        interleave: Sequences that a video is run as; the authors' sequences have 6 frames a second, so 5 for 30.
     """
 
     def __init__(
@@ -192,8 +235,11 @@ class UNISALNetwork(nn.Module):
         smoothing: int = 41,
         smoothing_stride: int = 1,
         domains: tuple[str, ...] = ("salicon",),
+        recurrent: bool = False,
+        interleave: int = 5,
     ) -> None:
         super().__init__()
+        check_range(1, 100, interleave=interleave)
         check_range(1, 4096, widths=widths)
         check_range(0, 1, dropout=dropout)
         check_range(1, 101, smoothing=smoothing)
@@ -222,6 +268,10 @@ class UNISALNetwork(nn.Module):
         self.encode = separable(coarse + GaussianPriors.COUNT, w32, 1, lambda c: nn.BatchNorm2d(c, momentum=0.01))
         self.skip16, self.skip8 = skip(middle, w16), skip(fine, w8)
         self.decode16, self.decode8 = separable(w32 + w16, w16, 2, norm), separable(w16 + w8, w8, 2, norm)
+        self.temporal, self.interleave = recurrent, interleave
+        if recurrent:
+            self.rnn = ConvGRU(w32, norm)
+            self.after_rnn = nn.Sequential(nn.Conv2d(w32, w32, 1, bias=False), norm(w32), nn.ReLU6())
         self.adapt = PerDomain(domains, lambda: nn.Conv2d(w8, 1, 1))
         self.smooth = PerDomain(domains, lambda: Smoothing(smoothing))
         for layer in itertools.chain(*(m.modules() for m in (self.encode, self.skip16, self.skip8))):
@@ -242,10 +292,26 @@ class UNISALNetwork(nn.Module):
                 module.active = domain
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode, decode with skip connections, read one map, smooth it."""
+        """Encode, decode with skip connections, read one map, smooth it; without the recurrent layer."""
+        return self.decoded(self.encoded(image), image)
+
+    def step(self, image: Tensor, state: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits of a frame, and the hidden states of the last `interleave` frames."""
+        states = state or []
+        fine, middle, x = self.encoded(image)
+        hidden = self.rnn(x, states[0] if len(states) == self.interleave else None)
+        logits = self.decoded((fine, middle, x + self.after_rnn(hidden)), image)
+        return logits, [*states, hidden][-self.interleave :]
+
+    def encoded(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return maps of strides 8 and 16, and the encoded one of stride 32."""
         maps = [standardise(m) for standardise, m in zip(self.standardise, self.backbone(image), strict=True)]
         fine, middle, coarse = maps
-        x = self.encode(self.priors(coarse))
+        return fine, middle, self.encode(self.priors(coarse))
+
+    def decoded(self, maps: tuple[Tensor, Tensor, Tensor], image: Tensor) -> Tensor:
+        """Return the logits of what `encoded` gave for an image."""
+        fine, middle, x = maps
         x = self.decode16(torch.cat([_doubled(x), self.skip16(middle)], dim=1))
         x = self.decode8(torch.cat([_doubled(x), self.skip8(fine)], dim=1))
         size = [side // self.smoothing_stride for side in image.shape[-2:]]
@@ -289,8 +355,8 @@ class UNISALTraining(TrainingConfig):
     optimizer: Literal["adamw", "sgd"] = "sgd"
 
 
-class UNISAL(SaliencyModel):
-    """UNISAL's path of still images: a light network with learned priors and layers of its own for each kind of data.
+class UNISAL(VideoModel):
+    """UNISAL: a light network with learned priors, layers for each kind of data and, with `recurrent`, a memory.
 
     Its arguments are those of `UNISALNetwork`.
     """
