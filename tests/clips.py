@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
+
+av = pytest.importorskip("av", reason="comes with salzoo[video]")
 
 Pixels = NDArray[np.uint8]
 SILENT, WITH_SOUND = False, True

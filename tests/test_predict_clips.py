@@ -9,10 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from clips import WITH_SOUND, disc_frames, write_clip
+from clips import WITH_SOUND, av, disc_frames, write_clip
 from PIL import Image
 
 import salzoo

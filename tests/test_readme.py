@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import scripts
 import torch
+from clips import disc_frames, write_clip
 from data import make_tiny
 from PIL import Image
 
@@ -87,6 +88,7 @@ def folder(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "photos").mkdir()
     for path in ("photo.jpg", "photos/coffee.jpg"):
         coffee.save(tmp_path / path)
+    write_clip(tmp_path / "clip.mp4", disc_frames(3))
     (tmp_path / "data").symlink_to(tiny_data)
     study(tmp_path / "my_study")
     pages_of_others(tmp_path)

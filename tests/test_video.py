@@ -7,11 +7,10 @@ import sys
 import warnings
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
-from clips import disc_frames, turn, write_clip
+from clips import av, disc_frames, turn, write_clip
 from PIL import Image
 from tiny_models import build
 
