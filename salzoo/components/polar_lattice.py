@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from salzoo.components.stimulus import Stimulus
@@ -26,30 +27,33 @@ class PolarLattice:
 
     def __init__(self, radii: Sequence[float], rays: int) -> None:
         self.radii, self.rays = torch.tensor(radii), rays
+        self._last: tuple[Any, tuple[Tensor, Tensor]] | None = None
 
     def place(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return where displacements are, in knots along the radii and around the rays, as fractions.
+        """Return the four knots around displacements, and the weight of each.
 
         Args:
-            x: Degrees to the right.
+            x: Degrees to the right, of any shape.
             y: Degrees down.
+
+        Returns:
+            (n, 4) int64 numbers of the knots, circle by circle, and (n, 4) weights that sum to 1.
         """
         radii = self.radii.to(x)
-        amplitude = torch.hypot(x, y).clamp(radii[0], radii[-1])
-        inner = (torch.searchsorted(radii, amplitude.contiguous(), right=True) - 1).clamp(0, len(radii) - 2)
-        along = inner + (amplitude - radii[inner]) / (radii[inner + 1] - radii[inner])
-        around = torch.atan2(-y, x) / (2 * math.pi) * self.rays  # minus: y runs down
-        return along, around % self.rays
+        amplitude = torch.hypot(x, y).flatten().clamp(radii[0], radii[-1])
+        inner = (torch.searchsorted(radii, amplitude, right=True) - 1).clamp(0, len(radii) - 2)
+        out = (amplitude - radii[inner]) / (radii[inner + 1] - radii[inner])
+        around = (torch.atan2(-y, x) / (2 * math.pi)).flatten() * self.rays  # minus: y runs down
+        before = around.floor().long()
+        turn = around - before
+        rays = torch.stack([before, before + 1, before, before + 1], dim=1) % self.rays
+        circles = torch.stack([inner, inner, inner + 1, inner + 1], dim=1)
+        weights = [(1 - out) * (1 - turn), (1 - out) * turn, out * (1 - turn), out * turn]
+        return circles * self.rays + rays, torch.stack(weights, dim=1)
 
     def interpolate(self, values: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """(J, circles, rays) values at displacements of any shape: (J, *shape)."""
-        along, around = self.place(x, y)
-        inner, before = along.floor().clamp_max(len(self.radii) - 2).long(), around.floor().long()
-        out, turn = along - inner, around - before
-        before, after = before % self.rays, (before + 1) % self.rays
-        near = values[:, inner, before] * (1 - turn) + values[:, inner, after] * turn
-        far = values[:, inner + 1, before] * (1 - turn) + values[:, inner + 1, after] * turn
-        return near * (1 - out) + far * out
+        return _weighted(values, *self.place(x, y)).reshape(len(values), *x.shape)
 
     def tables(self, values: Tensor, stimulus: Stimulus, pixels_per_degree: float) -> Tensor:
         """Return the values at all displacements between cells and halves of cells.
@@ -63,11 +67,19 @@ class PolarLattice:
             (J, 4 * rows + 1, 4 * columns + 1); the middle is no displacement.
         """
         (height, width), (rows, columns) = stimulus.size, stimulus.grid
-        y, x = (
-            torch.arange(-2 * cells, 2 * cells + 1, device=values.device) * (side / cells / 2 / pixels_per_degree)
-            for side, cells in ((height, rows), (width, columns))
-        )
-        return self.interpolate(values, x.expand(len(y), -1), y[:, None].expand(-1, len(x)))
+        key = (height / rows / pixels_per_degree, rows, width / columns / pixels_per_degree, columns, values.device)
+        if self._last is None or self._last[0] != key:  # where every table of an image, and of a fit, is the same
+            y, x = (
+                torch.arange(-2 * cells, 2 * cells + 1, device=values.device) * (degrees / 2)
+                for degrees, cells in ((key[0], rows), (key[2], columns))
+            )
+            self._last = key, self.place(x.expand(len(y), -1), y[:, None].expand(-1, len(x)))
+        return _weighted(values, *self._last[1]).reshape(len(values), 4 * rows + 1, 4 * columns + 1)
+
+
+def _weighted(values: Tensor, knots: Tensor, weights: Tensor) -> Tensor:
+    """Return (J, n) weighted sums of four of (J, circles, rays) values."""
+    return F.embedding_bag(knots, values.flatten(1).T.contiguous(), per_sample_weights=weights, mode="sum").T
 
 
 def look_up(tables: Tensor, stimulus: Stimulus, points: Tensor) -> Tensor:

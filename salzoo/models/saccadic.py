@@ -53,9 +53,9 @@ class SaccadicTraining(TrainingConfig):
     """
 
     lr: float = 5e-2
-    epochs: int = 10
+    epochs: int = 7
     batch: int = 3
-    fixations: int = 40
+    fixations: int = 32
     roughness: float = 2e-3
 
 
