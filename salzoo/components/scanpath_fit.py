@@ -63,7 +63,7 @@ def look(
         for scanpaths in map(ScanpathDataset, datasets)
         for index in np.linspace(0, len(scanpaths) - 1, min(len(scanpaths), most or len(scanpaths))).astype(int)
     ]
-    for scanpaths, index in counted(chosen, len(chosen), "densities of images"):
+    for scanpaths, index in counted(chosen, len(chosen), "image"):
         batch = collate_scanpaths([scanpaths[index]])
         stimulus = model.prepare(batch["image"][0])
         points = batch["points"]
@@ -103,7 +103,7 @@ def maximise(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps, pct_start=0.15)
     orders = [generator.permutation(len(images))[: steps * batch] for _ in range(epochs)]
     batches = [order[step * batch : (step + 1) * batch] for order in orders for step in range(steps)]
-    for chosen in counted(batches, len(batches), "steps"):
+    for chosen in counted(batches, len(batches), "step"):
         values = torch.cat([log_likelihood(images[i], generator) for i in chosen])
         optimizer.zero_grad()
         loss: Tensor = -values.mean()

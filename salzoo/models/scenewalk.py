@@ -239,8 +239,8 @@ class SceneWalkTraining(TrainingConfig):
     """
 
     lr: float = 0.1
-    images: int = 160
-    epochs: int = 6
+    images: int = 60
+    epochs: int = 5
     batch: int = 4
     paths: int = 4
 
