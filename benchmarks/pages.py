@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import scanpath_pages
 import yaml
 
 from salzoo._io import write_text
@@ -426,6 +427,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "finetune": finetune_table,
     "metrics": metrics_table,
     "bibtex": bibtex_block,
+    **scanpath_pages.TABLES,
 }
 
 
