@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import get_args
 
 from salzoo.checkpoint.folder import read_config
 from salzoo.data import load_dataset
@@ -26,7 +27,7 @@ def main() -> None:
     images = {}
     for entry in entries:
         name, split = entry.split(":")
-        part: Split = "train" if split == "train" else "all"
+        part: Split = split if split in get_args(Split) else "all"  # type: ignore[assignment]
         images[entry] = pack(load_dataset(name, root, part).fingerprints().tolist())
         print(f"{entry}: {len(images[entry]) * 3 // 32} images")
     (HUB / "trained_images.json").write_text(json.dumps(images, indent=1) + "\n", encoding="utf-8")

@@ -207,18 +207,21 @@ class Config:
         """Packed fingerprints of the images of each entry of `trained_on`; empty text if they are not known."""
         return {entry: self.trained_images.get(entry) or shipped_images().get(entry, "") for entry in self.trained_on}
 
-    def with_images(self, sets: Iterable[FixationDataset], before: Config | None = None) -> Config:
+    def with_images(
+        self, sets: Iterable[FixationDataset], before: Config | None = None, split: str = "train"
+    ) -> Config:
         """Return the config of weights that were trained on these datasets too.
 
         Args:
-            sets: Splits that it was trained on; all their images are read.
+            sets: Datasets that it was trained on; all their images are read.
             before: Config of the checkpoint that training started from, if it is not this one.
+            split: What the entries call these images.
         """
         from salzoo.images.fingerprint import pack, unpack
 
         images = {**(before or self).images_seen, **self.trained_images}
         for dataset in sets:
-            entry = f"{dataset.name}:{dataset.split}"
+            entry = f"{dataset.name}:{split}"
             images[entry] = pack((*unpack(images.get(entry, "")).tolist(), *dataset.fingerprints().tolist()))
         return replace(self, trained_images=images)
 

@@ -323,7 +323,8 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
     folder = run.output / f"{run.spec.name}.{run.tag}"
     known = cast("Config", model.config)
     if not known.trained_images:  # Lightning's loop has them from the model
-        known = known.with_images((each for split in splits for each in cli.datamodule.datasets(split)), parent)
+        for split in splits:
+            known = known.with_images(cli.datamodule.datasets(split), parent, split)
     saved = save_checkpoint(model.network, replace(known, provenance=provenance), folder)
     if run.spec.training == "gradient" and any(cli.trainer.num_val_batches) and cli.datamodule.has_points("val"):
         stored = load(folder).to(model.device)
