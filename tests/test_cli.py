@@ -49,7 +49,7 @@ def usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ([], "COMMAND"),
         (["paint"], "paint"),
         (["list", "--jsom"], "unknown argument --jsom"),
-        (["info", "centre_bais"], "Did you mean 'centre_bias'?"),
+        (["info", "centre_bais"], "Did you mean 'centre_bias'"),
         (["info", "salgan.large"], "it has lite, paper"),
         (["predict", "-m", "uniform", "-o", "out"], "INPUT"),
         (["predict", "PHOTOS", "-m", "unifrom", "-o", "out"], "Did you mean 'uniform'?"),

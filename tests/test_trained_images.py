@@ -140,7 +140,13 @@ def test_shipped_checkpoints(first: Path, tiny_data: Path) -> None:
     configs = [read_config(path.parent) for path in shipped("hub").glob("*/config.json")]
     assert set(shipped_images()) == {entry for config in configs for entry in config.trained_on}
     counts = {entry: len(unpack(text)) for entry, text in shipped_images().items()}
-    assert counts == {"osie:train": 449, "eyecrowd:train": 300, "scene500:train": 300}  # two of OSIE's 450 are the same
+    assert counts == {
+        "osie:train": 449,  # two of OSIE's 450 are the same
+        "osie:val": 50,
+        "eyecrowd:train": 300,
+        "eyecrowd:val": 40,
+        "scene500:train": 300,
+    }
     model = salzoo.load("centre_bias")
     assert overlap(model, load_dataset("osie", tiny_data, "train")) == ()
     config = model.config

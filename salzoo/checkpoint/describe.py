@@ -108,7 +108,7 @@ def _facts(spec: ModelSpec, tag: str) -> Iterator[tuple[str, str]]:
         size, fit = known["preprocess"].get("size"), known["preprocess"].get("fit", "squash")
         yield "Input", f"{size[0]} x {size[1]} pixels ({fit})" if size else f"any size ({fit})"
     network = (spec.authors[0] if variant is None else variant).network
-    if backbones := network.get("backbones") or [network[key] for key in ("backbone",) if key in network]:
+    if backbones := network.get("backbones") or [name for name in (network.get("backbone"),) if name]:
         yield "Backbone", ", ".join(backbones)
     for i, row in enumerate(known["measured"]):
         scores = ", ".join(f"{metric} {row['scores'][metric]:.3f}" for metric in SHOWN if metric in row["scores"])

@@ -138,14 +138,33 @@ class ScanpathModel(SaliencyModel):
 
     # What all share.
 
+    @property
+    def own_density(self) -> bool:
+        """Whether the static density is the network's own, so that `density` is not looked at."""
+        return False
+
+    @property
+    def transform(self) -> Preprocess:
+        """The preprocessing of the static density's model; see `SaliencyModel.transform`."""
+        return super().transform if self.own_density else self.density_model.transform
+
     def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Return the static log densities of images, each at its own size."""
-        return self.density_model.infer(images)
+        return super().infer(images) if self.own_density else self.density_model.infer(images)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the logits of the static density; see `SaliencyModel.forward`, at the size of `density_model`."""
-        logits: Tensor = self.density_model(image)
-        return logits
+        """Return the logits of the static density; see `SaliencyModel.forward`, at the size of `transform`."""
+        return super().forward(image) if self.own_density else self.density_model.forward(image)
+
+    def restore(self, maps: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Bring the logits of the static density to an image's own size; see `SaliencyModel.restore`."""
+        if self.own_density:
+            return super().restore(maps, image_size)
+        return self.density_model.restore(maps, image_size)
+
+    def to_log_density(self, logits: Tensor) -> Tensor:
+        """Logits of the static density to its log density; see `SaliencyModel.to_log_density`."""
+        return super().to_log_density(logits) if self.own_density else self.density_model.to_log_density(logits)
 
     def log_conditional(self, stimulus: Stimulus, history: Tensor) -> Tensor:
         """Return the log probability of each cell to be fixated next; the exp sums to 1.

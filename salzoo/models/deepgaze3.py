@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -29,7 +28,6 @@ from salzoo.backbones import TimmBackbone
 from salzoo.components.history_head import FIRST, HistoryHead
 from salzoo.components.layers import CentreBiasTemplate, GaussianBlur, fit_centre_biases, sides
 from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
-from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.scanpath_fit import SeenImage, look, maximise
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import Stimulus
@@ -279,13 +277,10 @@ class DeepGazeIII(ScanpathModel):
     training_class = DeepGazeIIITraining
     lags = FIRST
 
-    def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Return the static log densities of images, each at its own size."""
-        return super().infer(images) if self.network.head else SaliencyModel.infer(self, images)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the logits of the static density; see `SaliencyModel.forward`."""
-        return super().forward(image) if self.network.head else SaliencyModel.forward(self, image)
+    @property
+    def own_density(self) -> bool:
+        """Whether there is a backbone."""
+        return self.network.head is None
 
     def prepare(self, image: Tensor) -> Stimulus:
         """Compute the static density, and with a backbone the saliency maps (1, components, h, w)."""

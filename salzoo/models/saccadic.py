@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from salzoo._schema import check_range
+from salzoo.components.checkpointing import keep_contiguous
 from salzoo.components.displacement_field import DisplacementField
 from salzoo.components.drawing import best_of
 from salzoo.components.inhibition import log_inhibition
@@ -91,6 +92,7 @@ class Saccadic(ScanpathModel):
         check_range(0.01, 100, footprint=footprint)
         self.candidates, self.memory, self.footprint = candidates, memory, footprint
         self.network = DisplacementField() if form == "field" else SaccadeBias(frames)
+        keep_contiguous(self.network)
 
     @property
     def fitted_splits(self) -> tuple[Split, ...]:

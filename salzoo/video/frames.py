@@ -86,13 +86,20 @@ def find_clips(inputs: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for name in inputs:
-        path = Path(name)
-        if path.is_dir():
-            names = [] if list_files(path).found else sorted(path.iterdir())
-        else:
-            names = [path] if path.exists() or not glob.has_magic(name) else sorted(map(Path, glob.glob(name)))
+        try:
+            names = _named(name)
+        except (OSError, ImageError):  # what is wrong with it is told by what reads it
+            continue
         found |= dict.fromkeys(each for each in names if each.suffix.lower() in SUFFIXES and not each.is_dir())
     return list(found)
+
+
+def _named(name: str) -> list[Path]:
+    """Return the files that an input of a command names; those of a folder if it holds no image."""
+    path = Path(name)
+    if path.is_dir():
+        return [] if list_files(path).found else sorted(path.iterdir())
+    return [path] if path.exists() or not glob.has_magic(name) else sorted(map(Path, glob.glob(name)))
 
 
 def _chosen(frames: Iterator[tuple[int, float, ImageLike]], label: str, every: int, after: int) -> Iterator[Frame]:

@@ -273,7 +273,7 @@ GENERAL = "hf://ORG/REPO or hf://ORG/REPO@REVISION."
     ("source", "kind", "words"),
     [
         ("", UnknownModelError, "Unknown model ''."),
-        ("deepgaze3000", UnknownModelError, "Did you mean 'deepgaze2',"),
+        ("deepgaze3000", UnknownModelError, "Did you mean 'deepgaze3',"),
         ("org/repo/extra", WeightsError, f"it does not exist. One on the Hub is written {GENERAL}"),
         ("ana/tiny@", WeightsError, f"it does not exist. One on the Hub is written {GENERAL}"),
         ("./ana/tiny", WeightsError, "./ana/tiny is not a checkpoint folder: it does not exist."),

@@ -72,7 +72,7 @@ def test_bytes_and_floats_give_the_same_logits(name: str) -> None:
 def test_the_transform_is_what_predict_does_before_the_network(name: str) -> None:
     model = tiny_models.build(name)
     logits = model(model.transform(IMAGE)[None])
-    restored = model.preprocess.restore(logits.float(), IMAGE.shape[:2])
+    restored = model.restore(logits.float(), IMAGE.shape[:2])
     density = model.to_log_density(restored)[0].exp().detach()
     np.testing.assert_allclose(density, model.predict(IMAGE).density, rtol=1e-4)
 
