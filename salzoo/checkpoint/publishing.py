@@ -137,7 +137,7 @@ def _folder(source: str | Path) -> Path:
 
 
 def _check_config(folder: Path, config: Config) -> None:
-    spec_of(config, folder)  # nobody could load the model of an unknown name
+    spec = spec_of(config, folder)  # nobody could load the model of an unknown name
     license = config.license or ""
     if not license.strip() or license.lower() in ("unknown", "other", "none"):
         raise PublishError(
@@ -150,7 +150,7 @@ def _check_config(folder: Path, config: Config) -> None:
             f"{folder / CONFIG}: license is {license}, which does not allow these weights to be published.{note} Keep "
             "them to yourself, and name the authors' file to others: they import it as you did."
         )
-    if not config.measured:
+    if not config.measured and spec.kind == "image":  # `evaluate --scanpaths` has no --record
         raise PublishError(
             f"{folder / CONFIG} has no measured numbers: `salzoo evaluate {folder} --data SET --root DIR --record` "
             "measures them and writes them there."
@@ -188,7 +188,7 @@ def _check_card(path: Path, config: Config) -> None:
     for key, value in wanted.items():
         if header.get(key) != value:
             raise PublishError(f"{path}: {key} is {header.get(key)!r}, expected {value!r}; write the card again.")
-    if "model-index" not in header:
+    if "model-index" not in header and config.measured:
         raise PublishError(f"{path}: the header has no model-index; write the card again after measuring.")
 
 
