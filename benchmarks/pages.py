@@ -227,6 +227,7 @@ GROUPS = (
     "formulas, no training",
     "the authors' weights, by import",
     "where people look next, over the density of another model",
+    "architecture and recipe, no weights yet",
 )
 """Of models, by where what they have learned comes from."""
 
@@ -237,7 +238,9 @@ def group(spec: ModelSpec) -> str:
         return GROUPS[3]
     if spec.training == "none":
         return GROUPS[1]
-    return GROUPS[0] if spec.loadable else GROUPS[2]
+    if spec.loadable:
+        return GROUPS[0]
+    return GROUPS[2] if spec.authors else GROUPS[4]
 
 
 def ranked_specs() -> list[ModelSpec]:
