@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salzoo.cli._parser import MODEL_HELP, ROOT_HELP, Commands, add_command, add_device, add_group, load_model
 from salzoo.errors import SpecError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def add(commands: Commands) -> None:
@@ -53,10 +57,12 @@ def _add_submit(actions: Commands) -> None:
 def run_check(arguments: argparse.Namespace) -> int:
     """Print the report, with the score of a model that needs no training, and draw the contact sheet."""
     from salzoo.components.load import load
-    from salzoo.data import load_dataset
+    from salzoo.data import VIDEO_DATASETS, load_dataset
     from salzoo.data.check import check, contact_sheet
     from salzoo.evaluation.orientation import compare_flipped
 
+    if arguments.data in VIDEO_DATASETS:
+        return _check_videos(arguments)
     dataset = load_dataset(arguments.data, arguments.root, arguments.split)
     print(check(dataset).to_text())
     model = load("signature")
@@ -67,13 +73,29 @@ def run_check(arguments: argparse.Namespace) -> int:
             print(
                 "WARNING: the points fit the images better upside down: does y count from the bottom (y_from_bottom)?"
             )
+    _write_sheet(contact_sheet(dataset), arguments)
+    return 0
+
+
+def _check_videos(arguments: argparse.Namespace) -> int:
+    from salzoo.data import load_video_dataset
+    from salzoo.data.check import contact_sheet
+    from salzoo.data.videos.check import Stills, check_videos
+
+    dataset = load_video_dataset(arguments.data, arguments.root, arguments.split)
+    print(check_videos(dataset).to_text())
+    if dataset.has_fixations:
+        _write_sheet(contact_sheet(Stills(dataset)), arguments)
+    return 0
+
+
+def _write_sheet(sheet: Image, arguments: argparse.Namespace) -> None:
     path = arguments.output or Path(f"check_{arguments.data}.png")
     try:
-        contact_sheet(dataset).save(path)
+        sheet.save(path)
     except (OSError, ValueError) as error:  # ValueError: a suffix that Pillow does not know
         raise SpecError(f"the contact sheet cannot be written to {path}: {error}") from error
     print(f"{'contact sheet:':13} {path}")
-    return 0
 
 
 def run_submit(arguments: argparse.Namespace) -> int:

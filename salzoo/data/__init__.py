@@ -17,11 +17,24 @@ from salzoo.data.datasets.scene500 import Scene500
 from salzoo.data.fixations import Fixations
 from salzoo.data.folder.dataset import FixationFolder
 from salzoo.data.patches import cut_patches, draw_places, split_by_height, split_by_rank
-from salzoo.data.registry import DATASETS, list_datasets, load_dataset
+from salzoo.data.registry import (
+    DATASETS,
+    VIDEO_DATASETS,
+    list_datasets,
+    list_video_datasets,
+    load_dataset,
+    load_video_dataset,
+)
 from salzoo.data.scanpaths import ScanpathDataset, collate_scanpaths
 from salzoo.data.statistics import LoaderStatistics
 from salzoo.data.submission import write_submission
 from salzoo.data.transforms import Augment, TrainingView
+from salzoo.data.videos.base import ClipItem, VideoDataset
+from salzoo.data.videos.clip import Clip
+from salzoo.data.videos.diem import DIEM
+from salzoo.data.videos.folder import VideoFolder
+from salzoo.data.videos.frame_maps import DHF1K, Hollywood2, UCFSports
+from salzoo.data.videos.windows import ClipView, ClipWindows
 
 if TYPE_CHECKING:
     from salzoo.data.datamodule import SaliencyDataModule
@@ -29,29 +42,42 @@ if TYPE_CHECKING:
 __all__ = [
     "CAT2000",
     "DATASETS",
+    "DHF1K",
+    "DIEM",
     "ISUN",
     "MIT300",
     "MIT1003",
     "OSIE",
     "SALICON",
+    "VIDEO_DATASETS",
     "Augment",
     "Batch",
+    "Clip",
+    "ClipItem",
+    "ClipView",
+    "ClipWindows",
     "EvalBatch",
     "EyeCrowd",
     "FixationDataset",
     "FixationFolder",
     "Fixations",
+    "Hollywood2",
     "Item",
     "LoaderStatistics",
     "SaliencyDataModule",
     "ScanpathDataset",
     "Scene500",
     "TrainingView",
+    "UCFSports",
+    "VideoDataset",
+    "VideoFolder",
     "collate_scanpaths",
     "cut_patches",
     "draw_places",
     "list_datasets",
+    "list_video_datasets",
     "load_dataset",
+    "load_video_dataset",
     "prepare",
     "split_by_height",
     "split_by_rank",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from salzoo.data.base import FixationDataset
 from salzoo.data.density_only import DensityOnly
@@ -70,7 +72,26 @@ def check(dataset: FixationDataset) -> Report:
     return Report(facts, dropped, tuple(_warnings(dataset, raw, (x, y, width, height))))
 
 
-def contact_sheet(dataset: FixationDataset, *, images: int = 24, columns: int = 6, width: int = 240) -> Image.Image:
+class Pictures(Protocol):
+    """Pictures with fixations, as `contact_sheet` draws them."""
+
+    @property
+    def names(self) -> list[str]:
+        """What each is called."""
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+
+    def image(self, index: int) -> Tensor:
+        """Return one as (3, H, W) uint8 RGB."""
+
+    def fixations(self, index: int) -> Fixations:
+        """Return the fixations on it."""
+
+
+def contact_sheet(
+    dataset: FixationDataset | Pictures, *, images: int = 24, columns: int = 6, width: int = 240
+) -> Image.Image:
     """Draw images spread over the dataset with their fixations: one dot each, one colour an observer.
 
     Args:
@@ -186,7 +207,7 @@ def _spread(numbers: list[int]) -> str:
     return str(low) if low == high else f"{low} to {high}, mean {np.mean(numbers):.1f}"
 
 
-def _tile(dataset: FixationDataset, index: int, width: int) -> Image.Image:
+def _tile(dataset: FixationDataset | Pictures, index: int, width: int) -> Image.Image:
     """Draw one image at that width, with its fixations or its map, and its name below."""
     image = Image.fromarray(dataset.image(index).permute(1, 2, 0).numpy())
     old = (image.height, image.width)

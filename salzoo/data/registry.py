@@ -15,6 +15,10 @@ from salzoo.data.datasets.osie import OSIE, EyeCrowd
 from salzoo.data.datasets.salicon import SALICON
 from salzoo.data.datasets.scene500 import Scene500
 from salzoo.data.folder.dataset import FixationFolder
+from salzoo.data.videos.base import VideoDataset
+from salzoo.data.videos.diem import DIEM
+from salzoo.data.videos.folder import VideoFolder
+from salzoo.data.videos.frame_maps import DHF1K, Hollywood2, UCFSports
 from salzoo.errors import SpecError
 
 DATASETS: dict[str, Callable[..., FixationDataset]] = {
@@ -23,9 +27,13 @@ DATASETS: dict[str, Callable[..., FixationDataset]] = {
     "cat2000_observers": partial(CAT2000, observers=True),
 }
 
+VIDEO_DATASETS: dict[str, Callable[..., VideoDataset]] = {
+    each.name: each for each in (DHF1K, Hollywood2, UCFSports, DIEM, VideoFolder)
+}
+
 
 def list_datasets() -> list[str]:
-    """Return the names of all datasets that salzoo reads, sorted: what `load_dataset` and `--data` take.
+    """Return the names of all datasets of images that salzoo reads, sorted: what `load_dataset` and `--data` take.
 
     Example:
         >>> "osie" in list_datasets()
@@ -55,12 +63,52 @@ def load_dataset(
         SpecError: If there is no dataset of that name.
         DatasetNotFoundError: If it is not in `root`.
     """
+    if name in VIDEO_DATASETS:
+        raise SpecError(f"{name!r} is a dataset of videos: salzoo.data.load_video_dataset opens it.")
     if name not in DATASETS:
         near = get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         hint = "; say which edition: 'salicon2015' or 'salicon2017'." if name.lower() == "salicon" else hint
         raise SpecError(f"unknown dataset {name!r}{hint} Known: {', '.join(list_datasets())}")
     return DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
+
+
+def list_video_datasets() -> list[str]:
+    """Return the names of all datasets of videos that salzoo reads, sorted.
+
+    Example:
+        >>> list_video_datasets()
+        ['dhf1k', 'diem', 'hollywood2', 'ucf_sports', 'videos']
+    """
+    return sorted(VIDEO_DATASETS)
+
+
+def load_video_dataset(
+    name: str,
+    root: str | Path,
+    split: Split = "train",
+    *,
+    sigma_px: float | None = None,
+    pixels_per_degree: float | None = None,
+) -> VideoDataset:
+    """Return one split of a dataset of videos.
+
+    Args:
+        name: One of `list_video_datasets()`.
+        root: See `VideoDataset`, as for the other arguments.
+        split: Which split.
+        sigma_px: Blur of the density in pixels.
+        pixels_per_degree: Blurs the density by one degree of visual angle instead.
+
+    Raises:
+        SpecError: If there is no dataset of videos of that name.
+        DatasetNotFoundError: If it is not in `root`.
+    """
+    if name not in VIDEO_DATASETS:
+        near = get_close_matches(name.lower(), VIDEO_DATASETS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SpecError(f"unknown dataset of videos {name!r}{hint} Known: {', '.join(list_video_datasets())}")
+    return VIDEO_DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
 
 def images_of(name: str) -> str:

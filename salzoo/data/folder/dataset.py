@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from salzoo._schema import from_mapping
-from salzoo._text import read_json
 from salzoo.data.base import FixationDataset, Split, file_stamp, tells_refusals
 from salzoo.data.density_only import DensityOnly
 from salzoo.data.fixations import Fixations
 from salzoo.data.folder.options import StudyOptions, read_options
 from salzoo.data.folder.reader import Study, find_image_folder, find_source, read_study
-from salzoo.data.folds import hash_order
 from salzoo.data.map_folder import MapFolder
 from salzoo.data.names import Names
-from salzoo.errors import DataError, DatasetNotFoundError, SalzooWarning
+from salzoo.data.splits import SPLITS, draw, read_lists
+from salzoo.errors import DatasetNotFoundError, SalzooWarning
 from salzoo.images.formats import list_files
 from salzoo.images.geometry import Size
-
-SPLITS = "splits.json"
-_TENTHS: tuple[Split, ...] = ("train",) * 7 + ("val",) + ("test",) * 2
-
-
-@dataclass(frozen=True)
-class _Lists:
-    """The content of `splits.json`: file names by split."""
-
-    train: tuple[str, ...] = ()
-    val: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
 
 
 class FixationFolder(FixationDataset):
@@ -193,7 +177,7 @@ class FixationFolder(FixationDataset):
     def _list_names(self) -> list[str]:
         path, present = self.root / SPLITS, self._present()
         drawn = not path.exists()
-        self._lists = _draw(present) if drawn else _read_lists(path, Names(present))
+        self._lists = draw(present) if drawn else read_lists(path, Names(present))
         if self.split == "all":
             return present
         names = list(self._lists[self.split])
@@ -212,28 +196,6 @@ class FixationFolder(FixationDataset):
 
     def _present(self) -> list[str]:
         return sorted(self.study.sizes)
-
-
-def _draw(names: list[str]) -> dict[Split, tuple[str, ...]]:
-    """Return the names of each split: exact shares by rank, where shares of hashes leave a small study to luck."""
-    lists: dict[Split, list[str]] = {"train": [], "val": [], "test": []}
-    for rank, name in enumerate(hash_order(names)):
-        lists[_TENTHS[(2 * rank + 1) * 5 // len(names)]].append(name)
-    return {split: tuple(sorted(own)) for split, own in lists.items()}
-
-
-def _read_lists(path: Path, names: Names) -> dict[Split, tuple[str, ...]]:
-    """Return the names of each split, those that fit an image as the image's own."""
-    try:
-        content = read_json(path)
-    except (ValueError, OSError) as error:
-        raise DataError(str(error)) from error
-    lists = from_mapping(_Lists, content, str(path))
-    train, val, test = (tuple(names.find(name) or name for name in own) for own in (lists.train, lists.val, lists.test))
-    counts = Counter((*train, *val, *test))
-    if twice := sorted(name for name, count in counts.items() if count > 1):
-        raise DataError(f"{path} has {len(twice)} images more than once, the first is {twice[0]}")
-    return {"train": train, "val": val, "test": test}
 
 
 _Stamp = tuple[tuple[str, int, int, int, int], ...]

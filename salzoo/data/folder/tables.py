@@ -75,20 +75,28 @@ class Rows:
         return replace(self.take(~unwanted), dropped=self.dropped + Counter({reason: int(unwanted.sum())}))
 
 
-def read_table(path: Path, options: StudyOptions) -> Rows:
+def read_table(path: Path, options: StudyOptions, image: str | None = None) -> Rows:
     """Read a table with a header; columns without a meaning are ignored.
 
     Args:
         path: `.parquet`, or text whose cells are separated by tabs, semicolons, commas or bars, whichever splits the
             header and the rows alike; numbers have a point or, unless the comma separates the cells, a decimal comma.
         options: `columns`, `decimal` and `keep` are used here.
+        image: What all rows are of; None where a column says it.
 
     Raises:
         SpecError: If `columns` gives one name two meanings, or pyarrow is needed and missing.
         DataError: If the file is damaged, a column is missing, or a cell is neither a number nor `MISSING`.
     """
     read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
-    return read(path, options)
+    return read(path, options, image)
+
+
+def header_of(path: Path) -> list[str]:
+    """Return the names of a table's columns; errors as `read_table`."""
+    if path.suffix.lower() == ".parquet":
+        return list(_parquet(path).read_schema(path).names)
+    return TextTable(path, NEEDED).header
 
 
 def read_arrays(path: Path, columns: Mapping[str, str], image: str, size: tuple[int, int], origin: int) -> Rows:
@@ -147,6 +155,7 @@ class _Plan:
     keep: dict[str, tuple[str, ...]]
     tracker: Tracker | None = None
     eye: str | None = None
+    image: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -169,6 +178,8 @@ class _Plan:
         found: dict[str, Any] = {}
         for role, name in self.roles.items():
             found[role] = np.array([text.strip() for text in texts(name)], dtype=str) if role in TEXT else numbers(name)
+        if self.image is not None:
+            found["image"] = np.full(len(found["x"]), self.image)
         rows = Rows(**found, tracker=self.tracker, dropped=+dropped)
         kept = np.ones(len(rows), dtype=np.bool_) if wanted is None else wanted
         if self.eye is not None:
@@ -198,7 +209,7 @@ def _fits(text: str, values: Sequence[str]) -> bool:
     )
 
 
-def _plan(path: Path, header: Sequence[str], options: StudyOptions) -> _Plan:
+def _plan(path: Path, header: Sequence[str], options: StudyOptions, image: str | None) -> _Plan:
     """Return what to read from a table with such a header."""
     if repeated := sorted({name for name in header if name and header.count(name) > 1}):
         raise DataError(f"{path} has several columns called {repeated[0]!r}")
@@ -209,17 +220,18 @@ def _plan(path: Path, header: Sequence[str], options: StudyOptions) -> _Plan:
     tracker = None
     if any(options.columns.get(role, role) not in header for role in ("x", "y")):
         tracker = recognise(header)
+    needed = tuple(role for role in NEEDED if role != "image" or image is None)
     if tracker is None:
-        return _Plan(_choose(path, header, options.columns), keep, eye=eye)
+        return _Plan(_choose(path, header, options.columns, needed), keep, eye=eye, image=image)
     columns = {role: name for role in (*NEEDED, *OPTIONAL) if (name := tracker.find(role, header)) is not None}
     columns |= options.columns
-    if "image" not in columns:
+    if image is None and "image" not in columns:
         raise DataError(
             f"{path} is an export of {tracker.name} in which no column is known to name the image: say which one does, "
             f'as columns={{"image": ...}} or under "columns" in study.json; it has {", ".join(header)}'
         )
-    roles = _choose(path, header, columns, optional=tuple(role for role in OPTIONAL if role in columns))
-    return _Plan(roles, tracker.kept(header) | keep, tracker, eye)
+    roles = _choose(path, header, columns, needed, tuple(role for role in OPTIONAL if role in columns))
+    return _Plan(roles, tracker.kept(header) | keep, tracker, eye, image)
 
 
 def _choose(
@@ -248,23 +260,28 @@ def _choose(
     return chosen
 
 
-def _read_text(path: Path, options: StudyOptions) -> Rows:
+def _read_text(path: Path, options: StudyOptions, image: str | None) -> Rows:
     table = TextTable(path, NEEDED)
-    plan = _plan(path, table.header, options)
+    plan = _plan(path, table.header, options, image)
     table.read(plan.columns)
     decimal = options.decimal or (None if table.delimiter != "," else ".")
     return plan.rows(path, table.texts, lambda name: table.numbers(name, decimal))
 
 
-def _read_parquet(path: Path, options: StudyOptions) -> Rows:
+def _parquet(path: Path) -> Any:
     try:
-        pa, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+        return import_module("pyarrow.parquet")
     except ImportError as error:
         raise SpecError(
             f"{path} is a Parquet file, which pyarrow reads: pip install pyarrow, or save it as CSV"
         ) from error
+
+
+def _read_parquet(path: Path, options: StudyOptions, image: str | None) -> Rows:
+    parquet = _parquet(path)
+    pa = import_module("pyarrow")
     try:
-        plan = _plan(path, parquet.read_schema(path).names, options)
+        plan = _plan(path, parquet.read_schema(path).names, options, image)
         table = parquet.read_table(path, columns=plan.columns)
 
         def texts(name: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Eye-tracking data on videos: clips, who looked where in each frame, and the readers of datasets."""

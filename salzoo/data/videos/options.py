@@ -1,0 +1,96 @@
+"""How a user's own clips are read: the options of `study.json`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from salzoo._schema import from_mapping
+from salzoo._text import read_json
+from salzoo.data.folder.options import OPTIONS, StudyOptions, TimeUnit, Units
+from salzoo.errors import SpecError
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "video": ("video", "clip", "movie", "stimulus", "media", "image", "file"),
+    "x": ("x",),
+    "y": ("y",),
+    "subject": ("subject", "observer", "participant", "user", "person"),
+    "time": ("time", "t", "timestamp", "onset", "start", "frame"),
+    "duration": ("duration",),
+}
+"""Headers that are known for each meaning, the preferred one first, also with a unit: `time_ms`, `duration_s`."""
+TIME_UNITS: tuple[TimeUnit, ...] = ("s", "ms", "us", "ns")
+_MEANS = {"video": "image", "subject": "observer", "time": "timestamp"}
+"""What a meaning is called where images are read."""
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How to read clips and gaze: what `study.json` holds; `salzoo.data.VideoFolder` tells what each option means."""
+
+    gaze: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    decimal: Literal[".", ","] | None = None
+    ignore: tuple[str, ...] = ()
+    observers: tuple[str | int, ...] | None = None
+    keep: dict[str, tuple[str | int | float, ...]] = field(default_factory=dict)
+    units: Units | None = None
+    origin: Literal[0, 1] | None = None
+    y_from_bottom: bool | None = None
+    screen: tuple[float, float] | None = None
+    offset: tuple[float, float] | None = None
+    scale: float | Literal["fit"] | None = None
+    time_unit: TimeUnit | Literal["frames"] | None = None
+    time_offset_s: float = 0.0
+    fps: float | None = None
+    sigma_px: float | None = None
+    pixels_per_degree: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say."""
+        if unknown := sorted(set(self.columns) - set(ROLES)):
+            near = get_close_matches(unknown[0], ROLES, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise SpecError(f"columns: unknown {unknown[0]!r}{hint}; accepted: {', '.join(ROLES)}")
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise SpecError(f"fps={self.fps} is not accepted: frames a second of folders of frames, above 0")
+        if not math.isfinite(self.time_offset_s):
+            raise SpecError(f"time_offset_s={self.time_offset_s} is not accepted: seconds to take from all times")
+        self.study({})  # the place on the screen
+
+    def study(self, columns: Mapping[str, str]) -> StudyOptions:
+        """Return the options by which a table of an image study is read, with these columns."""
+        shared = (
+            *("decimal", "ignore", "observers", "keep", "units", "origin", "y_from_bottom", "screen", "offset"),
+            *("scale", "sigma_px", "pixels_per_degree"),
+        )
+        named = {_MEANS.get(role, role): name for role, name in columns.items()}
+        return StudyOptions(columns=named, **{name: getattr(self, name) for name in shared})
+
+    def __hash__(self) -> int:
+        """Let what was read be kept by its options."""
+        return hash(repr(self))
+
+
+def read_video_options(root: Path, given: Mapping[str, object]) -> VideoOptions:
+    """Return the options of `study.json`, if there is one, replaced by those given.
+
+    Raises:
+        SpecError: If one is unknown, or of the wrong type.
+    """
+    path = root / OPTIONS
+    stored: object = {}
+    if path.exists():
+        try:
+            stored = read_json(path)
+        except (ValueError, OSError) as error:
+            raise SpecError(str(error)) from error
+    options = from_mapping(VideoOptions, stored, str(path))
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if chosen.keys() & {"sigma_px", "pixels_per_degree"}:
+        options = replace(options, sigma_px=None, pixels_per_degree=None)
+    return from_mapping(VideoOptions, vars(options) | chosen, "VideoFolder")
