@@ -83,7 +83,8 @@ def velocity_events(
         observer: Number of the observer.
 
     Returns:
-        Fixations in order: `x` and `y` the mean of the valid samples, `duration` from the first sample to the last.
+        Fixations in order: `x` and `y` the mean of the valid samples, `onset` the time of the first sample, `duration`
+        from there to the last.
 
     Raises:
         DataError: If the arrays differ in length, time does not increase or cannot be milliseconds, or x and y cannot
@@ -197,7 +198,7 @@ class _Gaze:
             return np.asarray((sums[last + 1] - sums[first]) / (counts[last + 1] - counts[first]))
 
         duration = self.time[last] - self.time[first]
-        return Fixations(mean(self.x), mean(self.y), np.full(len(first), observer), duration)
+        return Fixations(mean(self.x), mean(self.y), np.full(len(first), observer), duration, onset=self.time[first])
 
 
 def _recorded(x: Floats, y: Floats) -> NDArray[np.bool_]:

@@ -34,6 +34,7 @@ class Fixations:
         observer: Number of the person who made each fixation.
         duration: Milliseconds, if the dataset has them.
         weight: What each fixation weighs in `density`, at least 0; None weighs all alike. `counts` ignore it.
+        onset: Milliseconds at which each fixation begins, if the dataset has them, from where its own clock counts.
 
     Raises:
         DataError: If the arrays are not 1-D or differ in length, or a weight is negative or not finite.
@@ -51,17 +52,20 @@ class Fixations:
     observer: NDArray[np.int64]
     duration: Floats | None = None
     weight: Floats | None = None
+    onset: Floats | None = None
 
     def __post_init__(self) -> None:
         """Convert the arrays to their types and check that their lengths agree."""
         columns = []
-        for name in ("x", "y", "observer", "duration", "weight"):
+        for name in ("x", "y", "observer", "duration", "weight", "onset"):
             if getattr(self, name) is not None:
                 columns.append(np.asarray(getattr(self, name), dtype=np.int64 if name == "observer" else np.float64))
                 object.__setattr__(self, name, columns[-1])
         if any(column.ndim != 1 or len(column) != len(self.x) for column in columns):
             shapes = [column.shape for column in columns]
-            raise DataError(f"x, y, observer, duration and weight must be 1-D and of one length, got shapes {shapes}")
+            raise DataError(
+                f"x, y, observer, duration, weight and onset must be 1-D and of one length, got shapes {shapes}"
+            )
 
         weight = self.weight
         if weight is not None and not ((weight >= 0) & (weight <= 1e300 / max(1, len(weight)))).all():
@@ -73,7 +77,7 @@ class Fixations:
 
     def __repr__(self) -> str:
         """Return how many there are and what is known of them."""
-        known = [name for name in ("duration", "weight") if getattr(self, name) is not None]
+        known = [name for name in ("duration", "weight", "onset") if getattr(self, name) is not None]
         numbers = [f"points={len(self)}", f"observers={len(set(self.observer.tolist()))}"]
         return f"<Fixations: {', '.join(numbers + known)}>"
 
@@ -113,7 +117,7 @@ class Fixations:
     def scanpaths(self) -> list[Scanpath]:
         """Return the fixations of each observer in the order of the data, by number; whoever has none is left out."""
         people = (self.of(observer) for observer in np.unique(self.observer).tolist())
-        return [Scanpath(each.x, each.y, each.duration) for each in people]
+        return [Scanpath(each.x, each.y, each.duration, each.onset) for each in people]
 
     def weighted_by_duration(self) -> Fixations:
         """Weigh each fixation in `density` by its duration.
@@ -183,7 +187,7 @@ class Fixations:
         return rows.T @ (columns * share[:, None])
 
     def _select(self, keep: NDArray[np.bool_]) -> Fixations:
-        columns = (self.x, self.y, self.observer, self.duration, self.weight)
+        columns = (self.x, self.y, self.observer, self.duration, self.weight, self.onset)
         return Fixations(*(None if column is None else column[keep] for column in columns))  # type: ignore[arg-type]
 
 
@@ -220,9 +224,11 @@ def missing_codes(x: Floats, y: Floats, *, zero: bool = True) -> NDArray[np.bool
     return np.asarray(code)
 
 
-def join(observers: Sequence[tuple[Floats, Floats, Floats]]) -> Fixations:
-    """Concatenate (x, y, duration) of several observers, who are numbered by their position in the sequence."""
-    numbers = [np.full(len(x), number) for number, (x, _, _) in enumerate(observers)]
+def join(observers: Sequence[tuple[Floats, ...]]) -> Fixations:
+    """Concatenate (x, y, duration), or (x, y, duration, onset), of observers, who are numbered by their position."""
+    numbers = [np.full(len(person[0]), number) for number, person in enumerate(observers)]
     none = np.empty(0)  # np.concatenate refuses an empty list
-    x, y, duration = (np.concatenate([none, *(person[k] for person in observers)]) for k in range(3))
-    return Fixations(x, y, np.concatenate([none.astype(np.int64), *numbers]), duration)
+    known = min(map(len, observers), default=3)
+    x, y, duration, *onset = (np.concatenate([none, *(person[k] for person in observers)]) for k in range(known))
+    observer = np.concatenate([none.astype(np.int64), *numbers])
+    return Fixations(x, y, observer, duration, onset=onset[0] if onset else None)

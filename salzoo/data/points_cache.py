@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from salzoo._io import whole
 from salzoo.data.fixations import Fixations
 
-_POINT = np.dtype([("x", "<f8"), ("y", "<f8"), ("observer", "<i8"), ("duration", "<f8")])
+_POINT = np.dtype([("x", "<f8"), ("y", "<f8"), ("observer", "<i8"), ("duration", "<f8"), ("onset", "<f8")])
 
 
 class PreparedPoints:
@@ -34,7 +34,7 @@ class PreparedPoints:
         self.folder, self._path = folder, folder / f"{stem}.points"
         with np.load(folder / f"{stem}.npz", allow_pickle=False) as index:
             self._first: NDArray[np.int64] = index["first"]
-            self._timed: bool = bool(index["timed"])
+            self._timed, self._started = bool(index["timed"]), bool(index["started"])
 
     @classmethod
     def complete(cls, folder: Path, stem: str) -> bool:
@@ -48,22 +48,27 @@ class PreparedPoints:
     @classmethod
     def write(cls, folder: Path, stem: str, images: Iterable[Fixations]) -> Self:
         """Write the points of one image after the other; nothing is left after an error."""
-        first, timed = [0], False
+        first, timed, started = [0], False, False
         with whole(folder / f"{stem}.points") as path, path.open("wb") as file:
             for points in images:
                 records = np.zeros(len(points), _POINT)
                 records["x"], records["y"], records["observer"] = points.x, points.y, points.observer
                 if points.duration is not None:
                     timed, records["duration"] = True, points.duration
+                if points.onset is not None:
+                    started, records["onset"] = True, points.onset
                 records.tofile(file)
                 first.append(first[-1] + len(points))
         # Last, because its presence means that both are complete.
         with whole(folder / f"{stem}.npz") as path, path.open("wb") as file:
-            np.savez(file, first=np.array(first), timed=np.array(timed))
+            np.savez(file, first=np.array(first), timed=np.array(timed), started=np.array(started))
         return cls(folder, stem)
 
     def __getitem__(self, index: int) -> Fixations:
         """Return the points of one image."""
         first, end = self._first[index], self._first[index + 1]
         records = np.fromfile(self._path, _POINT, int(end - first), offset=int(first) * _POINT.itemsize)
-        return Fixations(records["x"], records["y"], records["observer"], records["duration"] if self._timed else None)
+        duration, onset = (
+            records[name] if known else None for name, known in (("duration", self._timed), ("onset", self._started))
+        )
+        return Fixations(records["x"], records["y"], records["observer"], duration, onset=onset)

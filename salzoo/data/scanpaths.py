@@ -30,6 +30,7 @@ class ScanpathBatch(TypedDict):
     of_image: Tensor  # (N,) int64, which of the images each path is on
     points: Tensor  # (N, T, 2) float64, x and y in pixels of that image
     duration: Tensor  # (N, T) float64, ms; NaN throughout if the dataset has none
+    onset: Tensor  # likewise: when each fixation began, from where the dataset counts
     length: Tensor  # (N,) int64, number of fixations
 
 
@@ -64,10 +65,11 @@ def collate_scanpaths(items: Sequence[ScanpathItem]) -> ScanpathBatch:
     """Make a batch of items: images stay lists, as they differ in size; all paths are padded to the longest."""
     paths = [path for item in items for path in item["scanpaths"]]
     longest = max(map(len, paths), default=0)
-    padded = np.full((len(paths), longest, 3), np.nan)
+    padded = np.full((len(paths), longest, 4), np.nan)
     for row, path in zip(padded, paths, strict=True):
-        columns = path.points
-        row[: len(path), : columns.shape[1]] = columns
+        for place, column in enumerate((path.x, path.y, path.duration, path.onset)):
+            if column is not None:
+                row[: len(path), place] = column
     of_image = [number for number, item in enumerate(items) for _ in item["scanpaths"]]
     return ScanpathBatch(
         image=[item["image"] for item in items],
@@ -75,5 +77,6 @@ def collate_scanpaths(items: Sequence[ScanpathItem]) -> ScanpathBatch:
         of_image=torch.tensor(of_image, dtype=torch.int64),
         points=torch.from_numpy(padded[..., :2].copy()),
         duration=torch.from_numpy(padded[..., 2].copy()),
+        onset=torch.from_numpy(padded[..., 3].copy()),
         length=torch.tensor([len(path) for path in paths], dtype=torch.int64),
     )

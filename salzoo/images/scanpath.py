@@ -46,6 +46,7 @@ class Scanpath:
         x: Pixels from the left, 1-D.
         y: Pixels from the top.
         duration: Milliseconds; None if they are not known.
+        onset: Milliseconds at which each fixation begins, from where the data count; None if they are not known.
 
     Raises:
         DataError: If the arrays are not 1-D or differ in length.
@@ -61,16 +62,19 @@ class Scanpath:
     x: Floats
     y: Floats
     duration: Floats | None = None
+    onset: Floats | None = None
 
     def __post_init__(self) -> None:
         """Convert the columns and check that their lengths agree."""
-        for name in ("x", "y", "duration"):
+        for name in ("x", "y", "duration", "onset"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
-        columns = [column for column in (self.x, self.y, self.duration) if column is not None]
+        columns = [column for column in (self.x, self.y, self.duration, self.onset) if column is not None]
         if any(column.ndim != 1 or len(column) != len(self.x) for column in columns):
             shapes = ", ".join(str(column.shape) for column in columns)
-            raise DataError(f"x, y and duration of a scanpath must be 1-D and of one length, got shapes {shapes}")
+            raise DataError(
+                f"x, y, duration and onset of a scanpath must be 1-D and of one length, got shapes {shapes}"
+            )
 
     def __len__(self) -> int:
         """Return the number of fixations."""
@@ -112,7 +116,7 @@ class Scanpath:
         return draw(image, [self])
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one line a fixation: number (from 1), x, y, and duration_ms if it is known.
+        """Write one line a fixation: number (from 1), x, y, and duration_ms and onset_ms if they are known.
 
         Raises:
             ImageError: If the file cannot be written.
@@ -167,21 +171,22 @@ def _draw_path(pen: ImageDraw.ImageDraw, path: Scanpath, colour: tuple[int, int,
 def write_csv(path: str | os.PathLike[str], paths: Sequence[Scanpath]) -> None:
     """Write several paths into one table, one line a fixation.
 
-    Columns are path (from 1; left out if there is one path), fixation (from 1), x, y, and duration_ms if it is known.
-    x and y have two decimals. The file appears whole or not at all.
+    Columns are path (from 1; left out if there is one path), fixation (from 1), x, y, and duration_ms and onset_ms if
+    they are known. x and y have two decimals. The file appears whole or not at all.
 
     Raises:
         ImageError: If it cannot be written.
     """
-    timed = any(each.duration is not None for each in paths)
+    timed = [name for name in ("duration", "onset") if any(getattr(each, name) is not None for each in paths)]
     many = len(paths) != 1
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*(["path"] if many else []), "fixation", "x", "y", *(["duration_ms"] if timed else [])])
+    table.writerow([*(["path"] if many else []), "fixation", "x", "y", *(f"{name}_ms" for name in timed)])
     for number, each in enumerate(paths, start=1):
-        for place, (x, y, duration) in enumerate(_rows(each), start=1):
-            ends = [f"{duration:.0f}"] if timed else []
-            table.writerow([*([number] if many else []), place, f"{x:.2f}", f"{y:.2f}", *ends])
+        ends = [_column(each, name) for name in timed]
+        for place, (x, y, *times) in enumerate(zip(each.x, each.y, *ends, strict=True), start=1):
+            columns = [f"{x:.2f}", f"{y:.2f}", *(f"{time:.0f}" for time in times)]
+            table.writerow([*([number] if many else []), place, *columns])
     try:
         with whole(Path(path)) as part:
             part.write_text(text.getvalue(), encoding="utf-8")
@@ -191,6 +196,7 @@ def write_csv(path: str | os.PathLike[str], paths: Sequence[Scanpath]) -> None:
         ) from error
 
 
-def _rows(path: Scanpath) -> list[tuple[float, float, float]]:
-    duration = np.full(len(path), np.nan) if path.duration is None else path.duration
-    return list(zip(path.x.tolist(), path.y.tolist(), duration.tolist(), strict=True))
+def _column(path: Scanpath, name: str) -> Floats:
+    """Return times in ms, NaN where they are not known."""
+    column: Floats | None = getattr(path, name)
+    return np.full(len(path), np.nan) if column is None else column

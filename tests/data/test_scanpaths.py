@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from salzoo.data import OSIE, FixationFolder, Fixations, ScanpathDataset, collate_scanpaths, prepare
+from salzoo.data import OSIE, FixationFolder, Fixations, ScanpathDataset, Scene500, collate_scanpaths, prepare
+from salzoo.data.events import Screen, velocity_events
 from salzoo.errors import DataError
 from salzoo.images.scanpath import Scanpath, draw, write_csv
 
@@ -40,6 +41,7 @@ def test_a_loader_batches_them(tiny_data: Path) -> None:
     everyone = [path for i in range(len(dataset)) for path in dataset.scanpaths(i)]
     assert batch["length"].tolist() == [len(path) for path in everyone]
     assert len(batch["image"]) == len(dataset)
+    assert batch["onset"].isnan().all(), "OSIE does not tell"
     for points, duration, path in zip(batch["points"], batch["duration"], everyone, strict=True):
         np.testing.assert_array_equal(points[: len(path)], path.points[:, :2])
         np.testing.assert_array_equal(duration[: len(path)], path.points[:, 2])
@@ -70,6 +72,52 @@ def test_a_folder_sorts_by_time_and_refuses_without_observers(tiny_data: Path, t
         FixationFolder(tmp_path, "all").scanpaths(0)
 
 
+def test_onsets_are_kept_where_the_data_have_them(tiny_data: Path, tmp_path: Path) -> None:
+    plain = Scene500(tiny_data)
+    paths, again = plain.scanpaths(0), prepare(Scene500(tiny_data), tmp_path).scanpaths(0)
+    (batch,) = DataLoader(ScanpathDataset(plain.only(plain.names[:1])), 1, collate_fn=collate_scanpaths)
+    for row, one, other in zip(batch["onset"], paths, again, strict=True):
+        assert one.onset is not None
+        np.testing.assert_array_equal(one.onset, other.onset)
+        np.testing.assert_array_equal(row[: len(one)], one.onset)
+        np.testing.assert_allclose(one.onset, 300 * np.arange(len(one)), err_msg="0.3 s apart in the file")
+    gaze = np.repeat([100.0, 500.0], 50)
+    found = velocity_events(np.arange(100) * 4.0 + 1000, gaze, gaze, Screen(30, 1000, 60))
+    (path,) = found.inside((600, 600)).scanpaths()
+    assert path.onset is not None
+    assert path.onset[0] == 1000
+    assert 1200 <= path.onset[1] <= 1220
+    path.to_csv(tmp_path / "path.csv")
+    assert (tmp_path / "path.csv").read_text().splitlines()[:2] == [
+        "fixation,x,y,duration_ms,onset_ms",
+        f"1,100.00,100.00,{found.duration[0]:.0f},1000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times", "begins"),
+    [
+        ([0.2, 0.5, 0.75], [200, 500, 750]),
+        ([5200, 5500, 5750], [5200, 5500, 5750]),
+        ([7.2e6, 7.5e6, 7.75e6], [7200, 7500, 7750]),
+        ([3, 4, 5], None),
+        ([10, 20_000, 40_000], None),
+    ],
+)
+def test_timestamps_are_onsets_where_they_agree_with_the_durations(
+    times: list[float], begins: list[float] | None, tiny_data: Path, tmp_path: Path
+) -> None:
+    source = OSIE(tiny_data).image_path(0)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / source.name).write_bytes(source.read_bytes())
+    rows = [(source.name, who, 10 + i, 12, 230, at) for who in ("ann", "bob") for i, at in enumerate(times)]
+    with (tmp_path / "fixations.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "observer", "x", "y", "duration", "timestamp"), *rows[::-1]])
+    for path in FixationFolder(tmp_path, "all").scanpaths(0):
+        assert path.x.tolist() == [10, 11, 12]
+        assert (path.onset if path.onset is None else path.onset.tolist()) == begins
+
+
 def test_a_drawing_has_larger_circles_for_longer_fixations_and_a_colour_a_path() -> None:
     grey = np.full((300, 400), 128, np.uint8)
     short, long = (Scanpath([200], [150], [ms]) for ms in (100, 900))
@@ -89,5 +137,7 @@ def test_csv_has_a_line_a_fixation(tmp_path: Path) -> None:
 
 
 def test_columns_of_different_lengths_are_refused() -> None:
-    with pytest.raises(DataError, match=r"x, y and duration of a scanpath must be 1-D and of one length, got shapes"):
+    with pytest.raises(
+        DataError, match=r"x, y, duration and onset of a scanpath must be 1-D and of one length, got shapes"
+    ):
         Scanpath([1, 2], [1])

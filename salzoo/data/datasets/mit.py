@@ -173,8 +173,8 @@ class MIT300(FixationDataset):
         return _inner(self.root / self.stimuli) / self.names[index]
 
 
-def _fixations(path: Path) -> tuple[Floats, Floats, Floats]:
-    """Return x, y and duration (ms) of the fixations in raw gaze, which is negative while the eye is closed."""
+def _fixations(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return x, y, duration and onset (ms) of the fixations in raw gaze, negative while the eye is closed."""
     gaze = _eye_data(path)
     x, y = np.where((gaze >= 0).all(1), gaze.T, np.nan)
     try:
@@ -182,7 +182,8 @@ def _fixations(path: Path) -> tuple[Floats, Floats, Floats]:
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     assert found.duration is not None
-    return found.x, found.y, found.duration
+    assert found.onset is not None
+    return found.x, found.y, found.duration, found.onset
 
 
 def _eye_data(path: Path) -> Floats:

@@ -50,8 +50,8 @@ class Scene500(OneFileDataset):
         return found
 
 
-def _person(cell: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return 0-based x, y and the duration in ms; the cell of an observer who did not see the image is empty."""
+def _person(cell: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return 0-based x, y, duration and onset in ms; the cell of an observer who did not see the image is empty."""
     matrix = np.asarray(cell, dtype=np.float64)
-    row, column, _, duration = (matrix if matrix.size else np.empty((0, 4))).T
-    return column - 0.5, row - 0.5, duration * 1000
+    row, column, onset, duration = (matrix if matrix.size else np.empty((0, 4))).T
+    return column - 0.5, row - 0.5, duration * 1000, onset * 1000

@@ -148,6 +148,26 @@ def wrong_time(duration: Floats) -> str | None:
     return next((unit for unit, factor in SECOND.items() if 50 <= median * factor <= 5000), "samples")
 
 
+def onset_unit(timestamp: Floats, duration: Floats, group: NDArray[np.int64]) -> TimeUnit | None:
+    """Return the unit in which timestamps are when fixations began; None if they may be anything else.
+
+    From one onset to the next is the duration, in ms, and a saccade: the median is from 0.9 to 5 times the duration.
+    Units differ by a thousand, so at most one fits. Whole numbers are no seconds, but the numbers of fixations.
+
+    Args:
+        timestamp: In the order of time within each group.
+        duration: Milliseconds.
+        group: Number of the observer and the image.
+    """
+    same = group[1:] == group[:-1]
+    share = np.diff(timestamp)[same] / duration[:-1][same]
+    if not (share := share[np.isfinite(share)]).size:
+        return None
+    whole = bool((timestamp == np.floor(timestamp)).all())
+    units = (unit for unit, factor in SECOND.items() if 0.9 <= float(np.median(share)) * factor <= 5)
+    return next((unit for unit in units if not (unit == "s" and whole)), None)
+
+
 def raw_samples(x: Floats, y: Floats, group: NDArray[np.int64], size: float) -> bool:
     """Return whether rows seem to be samples of gaze and no fixations: many, each close to the one before.
 

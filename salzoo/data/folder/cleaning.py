@@ -113,6 +113,19 @@ def in_milliseconds(rows: Rows, options: StudyOptions, source: Path) -> Rows:
     return replace(rows, duration=duration)
 
 
+def onsets(rows: Rows, group: NDArray[np.int64]) -> Floats | None:
+    """Return when each fixation began, in milliseconds; None if the timestamps may be something else, as numbers.
+
+    Args:
+        rows: In the order of time within each group, durations in milliseconds.
+        group: Number of the observer and the image of each row.
+    """
+    if rows.timestamp is None or rows.duration is None:
+        return None
+    unit = checks.onset_unit(rows.timestamp, rows.duration, group)
+    return None if unit is None else rows.timestamp * checks.SECOND[unit]
+
+
 def doubtful_durations(duration: Floats) -> str | None:
     """Return a doubt if durations are no fixations' in the unit that was said."""
     if checks.wrong_time(duration) is None:
@@ -157,7 +170,9 @@ def merge_samples(rows: Rows, group: NDArray[np.int64], source: Path, size: floa
     again = np.concatenate([[False], same]) if len(rows) else np.empty(0, dtype=np.bool_)
     if rows.event is not None and rows.duration is not None:  # it may grow from sample to sample: the last has it all
         again = np.concatenate([same, [False]]) if len(rows) else again
+    began = None if rows.timestamp is None or not len(rows) else rows.timestamp[np.concatenate([[True], ~same])]
     kept, order, group = rows.without(again, "further samples of a fixation"), order[~again], group[~again]
+    kept = kept if began is None else replace(kept, timestamp=began)
     if kept.duration is None and checks.raw_samples(kept.x, kept.y, group, size):
         raise DataError(
             f"{source}: each row lies close to the one before, with {np.bincount(group).max()} rows of one observer on "

@@ -27,7 +27,8 @@ class FixationFolder(FixationDataset):
     this order:
 
     - a table in `root`, one row a fixation: CSV, TSV or Parquet with columns image, x, y, and if known observer,
-      duration (ms) and timestamp, by which the fixations of an image are then sorted;
+      duration (ms) and timestamp, by which the fixations of an image are then sorted; it is kept as their onset
+      where it agrees with the durations, in whatever unit (numbers of order do not);
     - `root/fixations/<stem>.mat` or `.npz`, with arrays x, y and the like, or a matrix `fixations` of counts;
     - `root/maps/<stem>.png` (or any format of `salzoo evaluate --maps`): grey maps, if the points are lost. What
       needs points (NSS, AUC, information gain, log-likelihood) then refuses them; densities work.

@@ -19,6 +19,7 @@ from salzoo.data.folder.cleaning import (
     drop_other_screens,
     in_milliseconds,
     merge_samples,
+    onsets,
 )
 from salzoo.data.folder.options import NEEDED, OPTIONS, StudyOptions
 from salzoo.data.folder.places import refuse_far_from_middle, to_pixels
@@ -179,6 +180,7 @@ def _points(rows: Rows, sizes: dict[str, Size], options: StudyOptions, source: P
     rows, order = merge_samples(rows, group, source, float(np.median(width)))
     rows, kept, repeated = drop_duplicates(rows, group[order])
     order = order[kept]
+    onset = onsets(rows, group[order])
     doubts = (
         refuse_far_from_middle(rows.x, rows.y, width[order], height[order], image[order], options, source),
         None if rows.duration is None else doubtful_durations(rows.duration),
@@ -186,11 +188,17 @@ def _points(rows: Rows, sizes: dict[str, Size], options: StudyOptions, source: P
     times = [] if rows.timestamp is None else [rows.timestamp]
     by_image = np.lexsort((order, *times, image[order]))
     rows, image = rows.take(by_image), image[order][by_image]
+    duration, onset = rows.duration, None if onset is None else onset[by_image]
     numbers = _numbers(rows, people)
     groups = np.split(np.arange(len(rows)), np.searchsorted(image, np.arange(1, len(seen))))
-    duration = rows.duration
     points = {
-        name: Fixations(rows.x[own], rows.y[own], numbers[own], None if duration is None else duration[own])
+        name: Fixations(
+            rows.x[own],
+            rows.y[own],
+            numbers[own],
+            None if duration is None else duration[own],
+            onset=None if onset is None else onset[own],
+        )
         for name, own in zip(seen, groups, strict=True)
     }
     return Study(
