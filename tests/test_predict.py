@@ -14,7 +14,7 @@ import torch
 import torch._dynamo
 from PIL import Image
 
-from salzoo.components.saliency_model import SaliencyModel
+from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.errors import SpecError
 from salzoo.prediction.files import predict_each
 
@@ -71,3 +71,9 @@ def test_a_compiled_network_predicts_the_same(images: list[Path]) -> None:
     model.network.compile()
     np.testing.assert_allclose(model.predict(images[0]).log_density, plain, atol=1e-4)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > graphs, "something was compiled"
+
+
+def test_huge_logits_still_give_a_density():
+    logits = torch.zeros(1, 1, 3, 4)
+    logits[0, 0, 0, :2] = 1e8
+    assert normalise_log(logits).exp().sum().item() == pytest.approx(1)

@@ -473,7 +473,9 @@ class SaliencyModel(CheckpointModule):
 
 def normalise_log(logits: Tensor) -> Tensor:
     """(N, 1, H, W) logits to (N, H, W) log densities; exact also for maps of a hundred megapixels."""
-    flat = logits.flatten(1)  # log_softmax loses a percent of the mass there
+    flat = logits.flatten(1)
+    flat = flat - flat.amax(1, keepdim=True).detach()  # else float32 loses the sum beside logits of 1e8
+    # log_softmax loses a percent of the mass of large maps:
     return (flat - flat.logsumexp(1, keepdim=True)).view(-1, *logits.shape[-2:])
 
 
