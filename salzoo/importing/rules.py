@@ -18,6 +18,39 @@ VGG16_NAMES = tuple(f"{block}_{i}" for block, count in enumerate((2, 2, 3, 3, 3)
 """Their numbers, as others name them: 1_1 to 5_3."""
 
 
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+"""Tensors of PyTorch's batch normalisation."""
+
+_SEPARABLE, _SINGLE = (("conv_s", "bn_s", ".0"), ("conv_t", "bn_t", ".1")), (("conv", "bn", ""),)
+_MIXED = (
+    *(("branch0.0.", ".branch0", _SINGLE), ("branch1.0.", ".branch1.0", _SINGLE)),
+    *(("branch1.1.", ".branch1.1", _SEPARABLE), ("branch2.0.", ".branch2.0", _SINGLE)),
+    *(("branch2.1.", ".branch2.1", _SEPARABLE), ("branch3.1.", ".branch3.1", _SINGLE)),
+)
+_S3D = {
+    **{(1, 0): (0, (("", "", _SEPARABLE),)), (1, 2): (2, (("", "", _SINGLE),)), (1, 3): (3, (("", "", _SEPARABLE),))},
+    **{(2, k): (5 + k, _MIXED) for k in range(2)},
+    **{(3, k): (8 + k, _MIXED) for k in range(5)},
+    **{(4, k): (14 + k, _MIXED) for k in range(2)},
+}
+"""Piece and place in K. Min's S3D, to torchvision's layer and the names inside of both."""
+
+
+def s3d_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """Yield the names of every tensor of S3D, in K. Min's code and in torchvision's.
+
+    Args:
+        theirs: What is before `base1`, with its dot.
+        ours: Name of torchvision's `features`.
+    """
+    for (piece, place), (layer, parts) in _S3D.items():
+        for inside, own, convolutions in parts:
+            for convolution, norm, index in convolutions:
+                there, here = f"{theirs}base{piece}.{place}.{inside}", f"{ours}.{layer}{own}{index}"
+                yield f"{there}{convolution}.weight", f"{here}.0.weight"
+                yield from ((f"{there}{norm}.{kind}", f"{here}.1.{kind}") for kind in BATCH_NORM)
+
+
 def rotate(kernel: Tensor) -> Tensor:
     """Turn a kernel (out, in, h, w) by 180 degrees: Theano convolves where torch correlates."""
     return kernel.flip(-2, -1)

@@ -30,9 +30,13 @@ from salzoo.registry import read_spec
         ("salnet", "network", 25_806_209),  # the released network's
         ("sam", "network", 51_835_841),
         ("sam.paper_resnet", "network", 70_093_441),  # with a bias in every convolution
+        ("tasednet", "network", 21_260_693),
+        ("tasednet", "network.backbone", 7_910_048),  # S3D without its classifier
         ("transalnet", "network", 72_510_977),  # with ResNet-50, as released
         ("transalnet.paper_dense", "network", 76_560_065),  # with DenseNet-161, as released
         ("unisal", "network", 3_189_122),  # the authors' 3,714,872 without recurrent layer and three other domains
+        ("vinet", "network", 31_099_585),
+        ("vinet.paper_s", "network", 9_500_737),
     ],
 )
 def test_paper_variants_have_the_papers_number_of_parameters(name: str, part: str, count: int) -> None:
