@@ -166,3 +166,21 @@ def print_images(done: int, files: int, failed: Sequence[tuple[str, str]], outpu
     for name, reason in failed:
         print(f"salzoo: {name}: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def write_each(texts: dict[Path | None, str]) -> list[str]:
+    """Write files, each whole or not at all, whatever becomes of the others; return what failed and why."""
+    from salzoo._io import write_text
+
+    failed = []
+    for path, text in texts.items():
+        try:
+            if path is None:
+                continue
+            if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout is written to, not replaced
+                path.write_text(text, encoding="utf-8")
+            else:
+                write_text(path, text)
+        except OSError as error:
+            failed.append(f"{path} could not be written: {error.strerror or error}")
+    return failed

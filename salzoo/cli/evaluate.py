@@ -8,7 +8,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from salzoo.cli._parser import MODEL_HELP, ROOT_HELP, Commands, Parser, add_command, add_device, positive
+from salzoo.cli import _evaluate_videos
+from salzoo.cli._parser import (
+    MODEL_HELP,
+    ROOT_HELP,
+    Commands,
+    Parser,
+    add_command,
+    add_device,
+    positive,
+    write_each,
+)
 from salzoo.errors import RunError, SpecError
 
 if TYPE_CHECKING:
@@ -24,6 +34,7 @@ Examples:
   salzoo evaluate salgan --data osie --root data --images 20                         a quick look, before all of them
   salzoo evaluate salgan --data folder --root my_study --folds 5                     every image of a small study
   salzoo evaluate saccadic wta --scanpaths --data osie --root data                   where they look next
+  salzoo evaluate deepgaze2 --data videos --root my_clips --every 5 --smooth density:2    videos, frame by frame
 """
 
 SCORING = ("split", "images", "folds", "per_observer", "metric_specific", "convention", "baselines", "processes")
@@ -70,6 +81,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of whatever is drawn, default 0")
     parser.add_argument("--processes", type=positive, metavar="N", help="divide the images among N processes")
     _add_outputs(parser)
+    _evaluate_videos.add_options(parser)
 
 
 def _add_rows(parser: Parser) -> None:
@@ -120,6 +132,10 @@ def run(arguments: argparse.Namespace) -> int:
     sources = Sources()
     sources.add(arguments.name)
     sources.add(arguments.maps, maps=True)
+    if _evaluate_videos.are_meant(arguments):
+        _evaluate_videos.add_compared(arguments, sources)
+        _check(arguments, sources)
+        return _evaluate_videos.run(arguments, sources)
     if arguments.compare:  # reads the saved tables
         sources.add(arguments.compare, compared=True)
     _check(arguments, sources)  # before an hour of scoring
@@ -262,21 +278,3 @@ def _show(table: Table, arguments: argparse.Namespace, sources: Sources) -> None
             card.record(Path(name), [table.measured(row, commit())])
     if failed:
         raise RunError("; ".join(failed))
-
-
-def write_each(texts: dict[Path | None, str]) -> list[str]:
-    """Write files, each whole or not at all, whatever becomes of the others; return what failed and why."""
-    from salzoo._io import write_text
-
-    failed = []
-    for path, text in texts.items():
-        try:
-            if path is None:
-                continue
-            if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout is written to, not replaced
-                path.write_text(text, encoding="utf-8")
-            else:
-                write_text(path, text)
-        except OSError as error:
-            failed.append(f"{path} could not be written: {error.strerror or error}")
-    return failed

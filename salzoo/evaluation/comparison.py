@@ -52,12 +52,14 @@ class Comparison:
         over: The row it is compared with.
         images: Number of images.
         differences: By metric; those that both rows have.
+        what: What is paired, in words.
     """
 
     row: str
     over: str
     images: int
     differences: dict[str, Difference]
+    what: str = "images"
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON types, with `better`, `worse` or None as the verdict of each metric."""
@@ -67,19 +69,19 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """Return the table and the verdict; from fewer than 5 images the refusal of one."""
-        head = f"{self.row} - {self.over}, paired over {self.images} images"
+        head = f"{self.row} - {self.over}, paired over {self.images} {self.what}"
         if self.images < FEWEST:
             lines = [
                 f"{head}:",
                 "",
                 *_markdown.table(["metric", "difference"], self._means()),
                 "",
-                too_few(self.images),
+                too_few(self.images, self.what),
             ]
             return "\n".join(lines)
         lines = [f"{head}; * is significant (Holm's p < {LEVEL:g} over {len(self.differences)} metrics):", ""]
         rows = ([METRICS[name].heading(), *self._cells(name)] for name in self.differences)
-        lines += _markdown.table(["metric", "difference", "95 % interval", "p", "p (Holm)", "", "images"], rows)
+        lines += _markdown.table(["metric", "difference", "95 % interval", "p", "p (Holm)", "", self.what], rows)
         return "\n".join([*lines, "", self.verdict()])
 
     __repr__ = _repr_markdown_ = to_markdown
@@ -87,7 +89,7 @@ class Comparison:
     def verdict(self) -> str:
         """Return in words what got better and what got worse."""
         if self.images < FEWEST:
-            return too_few(self.images)
+            return too_few(self.images, self.what)
         found = {way: [n for n in self.differences if self._verdict(n) == way] for way in ("better", "worse")}
         said = []
         if found["worse"]:
@@ -98,7 +100,7 @@ class Comparison:
             return f"{self.row} against {self.over}: " + " ".join(said)
         lower = [name for name, each in self.differences.items() if self._gain(each.mean, name) < 0]
         worse = f" The means got worse: {', '.join(lower)}." if len(lower) > len(self.differences) / 2 else ""
-        few = f" Fewer than {ENOUGH} images are never called significant." if self.images < ENOUGH else ""
+        few = f" Fewer than {ENOUGH} {self.what} are never called significant." if self.images < ENOUGH else ""
         return f"{self.row} against {self.over}: no difference that chance does not explain.{worse}{few}"
 
     def _means(self) -> list[list[str]]:
@@ -121,7 +123,7 @@ class Comparison:
         return difference if METRICS[name].higher_is_better else -difference
 
 
-def compare(row: str, over: str, scores: Mapping[str, Scores], seed: int = 0) -> Comparison:
+def compare(row: str, over: str, scores: Mapping[str, Scores], seed: int = 0, *, what: str = "images") -> Comparison:
     """Compare two rows of scores of the same images.
 
     Args:
@@ -129,6 +131,7 @@ def compare(row: str, over: str, scores: Mapping[str, Scores], seed: int = 0) ->
         over: The row it is compared with.
         scores: One score an image, by row and metric, in the same order; NaN where a metric is not defined.
         seed: Seed of the resamples and permutations.
+        what: What is scored, in words.
 
     Raises:
         SpecError: If there is no such row, or the two have no metric in common.
@@ -152,12 +155,10 @@ def compare(row: str, over: str, scores: Mapping[str, Scores], seed: int = 0) ->
         )
         for name, each in pairs.items()
     }
-    return Comparison(row, over, max(each.images for each in differences.values()), differences)
+    return Comparison(row, over, max(each.images for each in differences.values()), differences, what)
 
 
-def too_few(images: int) -> str:
-    """Return the refusal to conclude from a handful of images."""
-    return (
-        f"{images} images are too few to conclude anything: score at least {FEWEST}, better {ENOUGH}, or every image "
-        "of a small study with `--folds 5`."
-    )
+def too_few(images: int, what: str = "images") -> str:
+    """Return the refusal to conclude from a handful of images, or of whatever they are."""
+    more = ", or every image of a small study with `--folds 5`" if what == "images" else ""
+    return f"{images} {what} are too few to conclude anything: score at least {FEWEST}, better {ENOUGH}{more}."

@@ -18,7 +18,7 @@ from salzoo._distributed import all_gather_object
 from salzoo._progress import counted
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
-from salzoo.data import FixationDataset, FixationFolder, Item
+from salzoo.data import FixationDataset, FixationFolder, Item, VideoDataset, VideoFolder
 from salzoo.data.map_folder import MapFolder, to_map
 from salzoo.data.registry import images_of
 from salzoo.errors import DatasetNotFoundError, SpecError
@@ -170,7 +170,9 @@ def predictor(model: SaliencyModel) -> Predictor:
     return predict
 
 
-def overlap(model: SaliencyModel, dataset: FixationDataset, name: str = "the model") -> tuple[str, ...]:
+def overlap(
+    model: SaliencyModel, dataset: FixationDataset | VideoDataset, name: str = "the model", what: str = "images"
+) -> tuple[str, ...]:
     """Return warnings that a model was trained on images of a split; none if it was not.
 
     Images are compared by their content, so that copies under other names or sizes are found. Of a training set whose
@@ -180,6 +182,7 @@ def overlap(model: SaliencyModel, dataset: FixationDataset, name: str = "the mod
         model: The model; one that is not from a checkpoint has seen nothing.
         dataset: The split that it is scored on.
         name: What the warning calls the model.
+        what: What the split consists of, in words; of videos, frames are compared.
     """
     seen = {} if model.config is None else model.config.images_seen
     notes = []
@@ -187,9 +190,9 @@ def overlap(model: SaliencyModel, dataset: FixationDataset, name: str = "the mod
     copies = {entry: are_among(own, unpack(images)) for entry, images in seen.items() if images}
     if sets := [entry for entry, found in copies.items() if found.any()]:
         count = np.any(list(copies.values()), axis=0).sum()
-        notes.append(f"{name} was trained on {count} of these {len(own)} images ({', '.join(sets)})")
+        notes.append(f"{name} was trained on {count} of these {len(own)} {what} ({', '.join(sets)})")
     if sets := [entry for entry, images in seen.items() if not images and _same_name(entry, dataset)]:
-        notes.append(f"{name} was trained on {', '.join(sets)}, which goes by the same name as these images")
+        notes.append(f"{name} was trained on {', '.join(sets)}, which goes by the same name as these {what}")
     return tuple(f"Warning: {note}: its row is no test." for note in notes)
 
 
@@ -213,10 +216,10 @@ def first(dataset: FixationDataset, count: int | None) -> tuple[FixationDataset,
     return dataset.only(dataset.names[:count]), (f"A part: the first {count} of {total} images, for a quick look.",)
 
 
-def _same_name(entry: str, dataset: FixationDataset) -> bool:
+def _same_name(entry: str, dataset: FixationDataset | VideoDataset) -> bool:
     """Return whether a training set holds images of a split, by its name; users' studies all have the same."""
     name, _, split = entry.partition(":")
-    if name == FixationFolder.name or images_of(name) != images_of(dataset.name):
+    if name in (FixationFolder.name, VideoFolder.name) or images_of(name) != images_of(dataset.name):
         return False
     return split == dataset.split or "all" in (split, dataset.split)
 
