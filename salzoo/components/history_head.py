@@ -9,16 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo.components.layers import blur_mirrored
+from salzoo.components.polar_lattice import PolarLattice, look_up
 from salzoo.components.stimulus import Stimulus
 
 BLURS = (2.0, 5.0)
 """Widths in cells of 1/80 of the longer side at which a cell's surroundings are seen."""
 SEEN_CELLS = 80
 """Cells along the longer side in which all distances are measured, whatever the grid is."""
+RADII = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5, 6.5, 9.0, 13.0, 20.0, 30.0, 45.0, 65.0, 100.0)
+"""Circles of the fields around past fixations, in cells of 1/80 of the longer side."""
+RAYS = 8
+FIELDS = 2
+"""Fields around each past fixation: how much each counts depends on the context."""
 FIRST = 7
 """Fixations that are told apart by their number; later ones are alike."""
-PLANES = 10
+PLANES = 7
 """What `_planes` says of how a cell lies to a fixation."""
+TURNS = 2
+"""What `_planes` says of how a cell lies to the direction of the last saccade."""
 SHAPE = 5
 """What `_shape` says of a density."""
 
@@ -26,67 +34,95 @@ SHAPE = 5
 class HistoryHead(nn.Module):
     """Says how likely each cell of a grid is to be fixated next.
 
-    The logarithm is `a * log s + linear(offsets) + selection(...)`: the log density of the cell with an exponent that
-    depends on the history, a linear function of how the cell lies to each of the past fixations, and a network of both
-    and of what is said once for all cells (`_context`). As in DeepGaze III, past fixations pass through a scanpath
-    network of a few channels, each with weights by its age.
+    The logarithm is `a log s + fields + selection`. The log density s of the cell has an exponent a, and each of the
+    past fixations has fields: functions of the displacement, kept on a polar lattice. Exponent and weights of the
+    fields are linear in a context that is said once for all cells (`_context`). The selection is a network of density,
+    past fixations and context, cell by cell of a wide grid, between which it is interpolated bilinearly: it is smooth,
+    and fields have what is sharp. As in DeepGaze III, past fixations pass through a scanpath network of a few channels,
+    each with weights by its age.
 
     Args:
         lags: Past fixations that matter.
         encoding: Channels in which past fixations are added up, and of the scanpath network's result.
         selection: Channels of the hidden layer that sees saliency and scanpath.
+        wide: Cells along the longer side of the wide grid.
     """
 
-    def __init__(self, lags: int, encoding: tuple[int, int], selection: int) -> None:
+    def __init__(self, lags: int, encoding: tuple[int, int], selection: int, wide: int) -> None:
         super().__init__()
-        self.lags = lags
+        self.lags, self.wide = lags, wide
+        self.lattice = PolarLattice(RADII, RAYS)
         context = FIRST + 2 * lags - 1 + SHAPE
-        self.encode = nn.Linear(PLANES * lags, encoding[0])
+        self.encode = nn.Linear(PLANES * lags + TURNS, encoding[0])
         self.encode_context = nn.Linear(context, encoding[0], bias=False)
         self.scanpath = nn.Linear(*encoding)
-        self.select = nn.Linear(encoding[1] + 1 + len(BLURS), selection)
+        self.select = nn.Linear(encoding[1], selection)
+        self.select_seen = nn.Linear(1 + len(BLURS), selection, bias=False)
         self.select_context = nn.Linear(context, selection, bias=False)
-        self.last = nn.Linear(selection, 1)
-        self.offsets = nn.Linear(PLANES * lags, 1, bias=False)
+        self.last = nn.Linear(selection, 1, bias=False)
+        self.fields = nn.Parameter(torch.zeros(lags, FIELDS, len(RADII), RAYS))
+        self.weights = nn.Linear(context, lags * FIELDS)
         self.exponent = nn.Linear(context, 1)
-        for layer in (self.last, self.offsets, self.exponent, self.encode_context):
+        for layer in (self.last, self.exponent, self.encode_context):
             nn.init.zeros_(layer.weight)  # begin with the static density
         nn.init.ones_(self.exponent.bias)
+        nn.init.ones_(self.weights.bias)
 
-    def forward(self, stimulus: Stimulus, history: Tensor, cells: Tensor | None = None) -> Tensor:
+    def forward(self, stimulus: Stimulus, history: Tensor) -> Tensor:
         """Return natural logarithms up to a constant.
 
         Args:
             stimulus: The image.
             history: (B, K, 2 or more) x and y in pixels of past fixations, the latest last, absent ones NaN.
-            cells: (B, n) numbers of the cells that are asked for; None for all.
 
         Returns:
-            (B, n).
+            (B, rows, columns).
         """
         log_density = stimulus.log_cells.to(history) + math.log(stimulus.log_cells.numel())
-        unit = SEEN_CELLS / max(stimulus.size)
-        places = stimulus.centres.to(history).flatten(0, 1) * unit
-        past = history[:, -self.lags :, :2].flip(1) * unit
+        past = history[:, -self.lags :, :2].flip(1)
         past = F.pad(past, (0, 0, 0, self.lags - past.shape[1]), value=torch.nan)
-        seen = self._surroundings(log_density, max(stimulus.grid) / SEEN_CELLS)
         context = self._context(stimulus, log_density, history, past)
-        if cells is None:
-            seen, places = seen[None], places[None]
-        else:
-            seen, places = seen[cells], places[cells]
-        planes = _planes(places[:, :, None] - past[:, None])
-        hidden = F.relu(self.encode(planes) + self.encode_context(context)[:, None])
-        scanpath = F.relu(self.scanpath(hidden))
-        both = torch.cat([scanpath, seen.expand(len(scanpath), -1, -1)], dim=-1)
-        selected = self.last(F.relu(self.select(both) + self.select_context(context)[:, None]))
-        found: Tensor = self.exponent(context) * seen[..., 0] + (self.offsets(planes) + selected)[..., 0]
+        found: Tensor = self.exponent(context)[..., None] * log_density
+        found = found + self._around(stimulus, past, self.weights(context))
+        selected = self._selected(stimulus, log_density, past, context)
+        found += F.interpolate(selected[:, None], stimulus.grid, mode="bilinear", align_corners=False)[:, 0]
         return found
 
-    def _surroundings(self, log_density: Tensor, scale: float) -> Tensor:
-        """(rows, columns) log density to (cells, 3): of the cell, and of its surroundings, blurred."""
+    def _around(self, stimulus: Stimulus, past: Tensor, weights: Tensor) -> Tensor:
+        """Return the sum of the fields around past fixations (B, lags, 2), (B, rows, columns)."""
+        known = ~past[..., :1].isnan()
+        weights = weights.view(-1, self.lags, FIELDS) * known
+        tables = self.lattice.tables(self.fields.flatten(0, 1), stimulus, max(stimulus.size) / SEEN_CELLS)
+        each = tables.view(self.lags, FIELDS, *tables.shape[1:])
+        found = past.new_zeros(())
+        for lag in range(self.lags):
+            if bool(known[:, lag].any()):
+                fields = look_up(each[lag], stimulus, past[:, lag].nan_to_num())
+                found = found + torch.einsum("bf,bfrc->brc", weights[:, lag], fields)
+        return found
+
+    def _selected(self, stimulus: Stimulus, log_density: Tensor, past: Tensor, context: Tensor) -> Tensor:
+        """Return what the network says on the wide grid, (B, h, w)."""
+        seen, places = self._wide(stimulus, log_density)
+        unit = SEEN_CELLS / max(stimulus.size)
+        planes = _planes(places.flatten(1) * unit, past * unit)
+        hidden = _mixed(self.encode, planes, self.encode_context(context))
+        scanpath = _mixed(self.scanpath, hidden)
+        static = F.linear(seen.flatten(1).T, self.select_seen.weight).T[:, None]
+        both = _mixed(self.select, scanpath, self.select_context(context), static)
+        selected = self.last.weight @ both.flatten(1)
+        return selected.view(-1, *places.shape[1:])
+
+    def _wide(self, stimulus: Stimulus, log_density: Tensor) -> tuple[Tensor, Tensor]:
+        """Return, on the wide grid, the log density and its surroundings (3, h, w), and places in pixels (2, h, w)."""
+        scale = max(stimulus.grid) / SEEN_CELLS
         maps = log_density[None, None]
-        return torch.cat([maps, *(blur_mirrored(maps, sigma * scale) for sigma in BLURS)], dim=1)[0].flatten(1).T
+        maps = torch.cat([maps, *(blur_mirrored(maps, sigma * scale) for sigma in BLURS)], dim=1)
+        centres = stimulus.centres.to(log_density).movedim(-1, 0)[None]
+        share = min(1.0, self.wide / max(stimulus.grid))
+        height, width = (max(1, round(side * share)) for side in stimulus.grid)
+        seen, places = (F.adaptive_avg_pool2d(each, (height, width))[0] for each in (maps, centres))
+        return seen, places
 
     def _context(self, stimulus: Stimulus, log_density: Tensor, history: Tensor, past: Tensor) -> Tensor:
         """Return what is said once for all cells, (B, ...).
@@ -97,30 +133,44 @@ class HistoryHead(nn.Module):
         rows, columns = stimulus.grid
         count = (~history[..., 0].isnan()).sum(1).clamp_max(FIRST - 1)
         number = F.one_hot(count, FIRST).to(history)
-        known = ~past[..., 0].isnan()
-        cell = stimulus.to_cells(history[:, -self.lags :, :2].flip(1)).nan_to_num().round().long()
-        cell = F.pad(cell, (0, 0, 0, self.lags - cell.shape[1]))
+        cell = stimulus.to_cells(past).nan_to_num().round().long()
         index = cell[..., 1].clamp(0, rows - 1) * columns + cell[..., 0].clamp(0, columns - 1)
-        there = log_density.flatten()[index] * known / 4
-        lengths = torch.log1p((past[:, :-1] - past[:, 1:]).square().sum(-1).sqrt()).nan_to_num() / 2
+        there = log_density.flatten()[index] * ~past[..., 0].isnan() / 4
+        steps = (past[:, :-1] - past[:, 1:]) * (SEEN_CELLS / max(stimulus.size))
+        lengths = torch.log1p(steps.square().sum(-1).sqrt()).nan_to_num() / 2
         shape = _shape(log_density).expand(len(history), -1)
         return torch.cat([number, there, lengths, shape], dim=1)
 
 
-def _planes(offsets: Tensor) -> Tensor:
-    """(B, n, lags, 2) offsets of cells from fixations to (B, n, lags * PLANES); 0 for a fixation that is not there.
+def _mixed(layer: nn.Linear, maps: Tensor, context: Tensor | None = None, static: Tensor | None = None) -> Tensor:
+    """(channels, B, cells) through a layer and a rectifier; context (B, out) and static maps (out, 1, cells) add."""
+    mixed = (layer.weight @ maps.flatten(1)).view(-1, *maps.shape[1:])
+    added = layer.bias[:, None] if context is None else (context + layer.bias).T
+    mixed = mixed.add_(added[..., None])
+    return F.relu_(mixed if static is None else mixed.add_(static))
 
-    Offsets and distance, the same on a logarithmic scale, how near the direction is to the horizontal, and nearness.
+
+def _planes(places: Tensor, past: Tensor) -> Tensor:
+    """(2, cells) places and (B, lags, 2) fixations to (PLANES * lags + TURNS, B, cells); 0 for what is not there.
+
+    Offsets, the same on a logarithmic scale and its length, how near the direction is to the horizontal, and nearness.
+    Of the last fixation also the part of the offset that goes on in the direction of the last saccade, on a logarithmic
+    scale, and how near the direction is to that of the saccade or its opposite.
     """
-    there = ~offsets[..., :1].isnan()
-    x, y = offsets.nan_to_num().unbind(-1)
+    x, y = (places[:, None, None] - past.nan_to_num().movedim(-1, 0).mT[..., None]).unbind()
     square = x * x + y * y
     distance = square.sqrt()
     log = torch.log1p(distance)
     part = log / (distance + 0.1)
-    planes = [x / 20, y / 20, distance / 20, log, x * part, y * part, (x * x - y * y) / (square + 0.1) * log]
-    planes += [torch.exp(-square / 2), torch.exp(-square / 18), torch.ones_like(x)]
-    return (torch.stack(planes, dim=-1) * there).flatten(2)
+    across = (x * x - y * y) / (square + 0.1) * log
+    planes = torch.stack([x / 20, y / 20, log, x * part, y * part, across, torch.exp(square / -18)])
+    there = ~past[..., 0].isnan().T[..., None]
+    planes = (planes if bool(there.all()) else planes * there).flatten(0, 1)
+    step = F.pad(past, (0, 0, 0, 1), value=torch.nan)[:, :2].diff(dim=1)[:, 0].neg().nan_to_num()
+    unit = step / (step.norm(dim=1, keepdim=True) + 0.1)
+    along = (unit[:, :1] * x[0] + unit[:, 1:] * y[0]) * part[0]
+    turns = torch.stack([along, along * along / (log[0] + 0.1)])
+    return torch.cat([planes, turns])
 
 
 def _shape(log_density: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
+from salzoo.components.dense_head import DenseHead
 from salzoo.components.history_head import FIRST, HistoryHead
 from salzoo.components.layers import CentreBiasTemplate, GaussianBlur, fit_centre_biases, sides
 from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
@@ -170,6 +171,7 @@ class DeepGazeIIINetwork(nn.Module):
         stride: Stride of the map at which blur and centre bias work, of the halved image.
         sigma_px: First width of the blur in pixels of that map.
         template: (height, width) of the one `CentreBiasTemplate`; the authors' is 1024 x 1024.
+        wide: Of the head: cells along the longer side of the grid on which its network works.
     """
 
     def __init__(
@@ -184,13 +186,18 @@ class DeepGazeIIINetwork(nn.Module):
         stride: int = 2,
         sigma_px: float = 8.0,
         template: tuple[int, int] = (1024, 1024),
+        wide: int | None = None,
     ) -> None:
         check_range(1, 64, components=components, readout_stride=readout_stride, stride=stride)
         check_range(1, 8192, saliency=saliency, encoding=encoding, selection=selection)
         check_range(0.01, 64, sigma_px=sigma_px)
         check_range(2, 2048, template=template)
+        check_range(1, 512, wide=wide or 1)
         super().__init__()
-        self.head = HistoryHead(FIXATIONS, encoding, selection[0]) if backbone is None else None
+        self.head: HistoryHead | DenseHead | None = None
+        if backbone is None:
+            options = FIXATIONS, encoding, selection[0]
+            self.head = DenseHead(*options) if wide is None else HistoryHead(*options, wide)
         if backbone is None:
             return
         self.backbone = TimmBackbone(backbone, feature_nodes)
@@ -330,20 +337,9 @@ class DeepGazeIII(ScanpathModel):
             )
 
     def _log_likelihood(self, image: SeenImage, generator: np.random.Generator) -> Tensor:
-        """Return that of a few fixations from the second on, in cells over uniform.
-
-        For the head, the sum over all cells is estimated from those of every second row and column.
-        """
+        """Return that of a few fixations from the second on, in cells over uniform."""
         histories, cells = image.steps(FIRST)
         few = generator.permutation(len(cells))[: self.training_config.fixations]
-        histories, cells = histories[few].to(self.device), cells[few, None].to(self.device)
-        rows, columns = image.stimulus.grid
-        if self.network.head is None:
-            log_probability = self.score_cells(image.stimulus, histories).flatten(1).log_softmax(1)
-            return log_probability.gather(1, cells)[:, 0] + math.log(rows * columns)
-        number = torch.arange(rows * columns, device=self.device).view(rows, columns)
-        row, column = (generator.integers(min(2, side)) for side in (rows, columns))
-        some = number[row::2, column::2].flatten()
-        scores = self.network.head(image.stimulus, histories, torch.cat([cells, some.expand(len(cells), -1)], dim=1))
-        found: Tensor = scores[:, 0] - scores[:, 1:].logsumexp(1) + math.log(len(some))
-        return found
+        scores = self.score_cells(image.stimulus, histories[few].to(self.device)).flatten(1)
+        found = scores.log_softmax(1).gather(1, cells[few, None].to(self.device))
+        return found[:, 0] + math.log(scores.shape[1])

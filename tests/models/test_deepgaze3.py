@@ -35,17 +35,15 @@ def build(**options: Any) -> ScanpathModel:
     return model
 
 
-def test_the_head_says_the_same_of_some_cells_of_a_reduced_image_and_of_a_longer_history() -> None:
-    """What training relies on: a cell by itself, cells as pixels, and absent fixations as if nobody had named them."""
+def test_the_head_says_the_same_of_a_reduced_image_and_of_a_longer_history() -> None:
+    """What training relies on: cells as pixels, and absent fixations as if nobody had named them."""
     head = build().network.head
     stimulus = Stimulus(torch.from_numpy(np.random.default_rng(1).normal(size=(60, 80))).float().log_softmax(1), 40)
     history = torch.full((2, 7, 3), float("nan"))
     history[0, -2:, :2] = torch.tensor([[10.0, 50], [71, 3]])
     history[1, :, :2] = torch.from_numpy(np.random.default_rng(2).uniform(0, 60, (7, 2)))
     whole = head(stimulus, history)
-    assert whole.std(1).min() > 0.1
-    cells = torch.tensor([[0, 7, 1199], [31, 600, 5]])
-    torch.testing.assert_close(head(stimulus, history, cells), whole.gather(1, cells))
+    assert whole.flatten(1).std(1).min() > 0.1
     torch.testing.assert_close(head(stimulus, history[:1, -2:]), whole[:1])
     reduced = history.clone()
     reduced[..., :2] = stimulus.to_cells(history[..., :2])
