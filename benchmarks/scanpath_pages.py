@@ -11,8 +11,8 @@ from record import RESULTS
 from salzoo._markdown import table
 from salzoo.evaluation.scanpaths.scoring import STATIC
 from salzoo.evaluation.scanpaths.similarity import CONTROLS
-from salzoo.evaluation.scanpaths.table import SIMILARITIES
-from salzoo.metrics.scanpaths import DIRECTIONS
+from salzoo.evaluation.scanpaths.table import apart
+from salzoo.metrics.scanpaths import DIRECTIONS, SIMILARITIES
 
 FIRST = "osie"
 """The set that order and details are shown of."""
@@ -69,9 +69,12 @@ def saccades_table() -> str:
             seen = found["saccades"][row]
             rows.append([f"`{row}`", *(f"{seen[f'amplitude_q{q}']:.2f}" for q in (25, 50, 75))])
             rows[-1] += [f"{seen[name]:.3f}" for name in shares]
+            far = apart(found["saccades"])[row]
+            rows[-1] += [f"{far['amplitude']:.0%}", f"{far['direction']:.3f}"]
     degree = f"a degree is taken for {found['pixels_per_degree']} px"
-    lines = table([FIRST, "25 %", "median", "75 %", *shares], rows)
-    return "\n".join([*lines, "", f"Quartiles of amplitude in degrees ({degree}), shares. {_about({FIRST: found})}"])
+    lines = table([FIRST, "25 %", "median", "75 %", *shares, "quartiles apart", "directions apart"], rows)
+    about = f"Quartiles of amplitude in degrees ({degree}), shares, and the largest difference of a quartile and of a "
+    return "\n".join([*lines, "", f"{about}direction's share from people's. {_about({FIRST: found})}"])
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 
 import salzoo
+from salzoo.checkpoint.publishing import check
 from salzoo.cli import main
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.data import FixationDataset, load_dataset
+from salzoo.errors import PublishError
 from salzoo.evaluation.scanpaths import ScanpathTable, evaluate_scanpaths, load_models
+from salzoo.evaluation.scanpaths.table import apart
 from salzoo.evaluation.statistics import interval, of_ratio
 from salzoo.metrics.scanpaths import dtw, multimatch, saccade_statistics
 
@@ -96,6 +99,19 @@ def test_people_are_compared_with_all_others(table: ScanpathTable, osie: Fixatio
     assert table.saccades["wta"]["saccades"] == table.saccades["human"]["saccades"]  # paths as long as people's
 
 
+def test_how_far_saccades_are_from_peoples(table: ScanpathTable) -> None:
+    found, people = table.saccades["wta"], table.saccades["human"]
+    far = apart(table.saccades)
+    assert far["human"] == {"amplitude": 0, "direction": 0}
+    ratios = [found[f"amplitude_q{q}"] / people[f"amplitude_q{q}"] for q in (25, 50, 75)]
+    assert far["wta"]["amplitude"] == pytest.approx(max(abs(ratio - 1) for ratio in ratios))
+    directions = [abs(found[name] - people[name]) for name in ("E", "NE", "N", "NW", "W", "SW", "S", "SE")]
+    assert far["wta"]["direction"] == pytest.approx(max(directions))
+    assert table.to_json()["apart"]["wta"] == far["wta"]
+    assert f"| {far['wta']['amplitude']:.0%} | {far['wta']['direction']:.3f} |" in table.to_markdown()
+    assert apart({"wta": found}) == {}
+
+
 def test_the_seed_says_what_is_drawn(osie: FixationDataset) -> None:
     one, again, other = (
         evaluate_scanpaths({"uniform": salzoo.load("uniform")}, osie, seed=seed, progress=False) for seed in (3, 3, 4)
@@ -137,6 +153,28 @@ def test_command(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(lines) == 2 * 4
     assert lines[0]["row"] == "chance"
     assert int(lines[0]["fixations"]) > 0
+
+
+def test_rows_go_into_config_and_card_and_then_it_can_be_published(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = salzoo.load("cle", weights=None, density="uniform", cells=12)
+    folder = tmp_path / "cle.lite"
+    model.save_pretrained(folder, license="apache-2.0")
+    with pytest.raises(PublishError, match=r"no measured numbers: `salzoo evaluate .* --scanpaths --data SET"):
+        check(folder)
+    words = ["evaluate", f"mine={folder}", "--scanpaths", "--data", "osie", "--root", str(tiny_data)]
+    assert main([*words, "--split", "val", "--record", "--json", str(tmp_path / "t.json")]) == 0
+    scores = json.loads((tmp_path / "t.json").read_text())["rows"]["mine"]
+    (row,) = check(folder).measured
+    assert (row.dataset, row.split, row.convention) == ("osie", "val", "scanpath")
+    assert row.scores == {name: round(scores[name], 5) for name in ("ll", "order", "nss", "auc")}
+    card = (folder / "README.md").read_text()
+    assert f"| osie | val | {row.images} | {scores['ll']:.3f} | {scores['order']:.3f} |" in card
+    assert "## Measured: the next fixation" in card
+    assert "Convention" not in card
+    assert main([*words, "--images", "1", "--record"]) == 2
+    assert "--record is for all images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from salzoo import _markdown
 from salzoo._io import write_text
-from salzoo.checkpoint.config import CARD, SHEET, Config, Measured, Provenance
+from salzoo.checkpoint.config import CARD, OF_SCANPATHS, SHEET, Config, Measured, Provenance
 from salzoo.checkpoint.folder import find_checkpoint, read_config, save_checkpoint, write_config
 from salzoo.errors import SpecError
 from salzoo.metrics import METRICS
+from salzoo.metrics.scanpaths import CONDITIONAL
 from salzoo.registry import ModelSpec, prose_file, read_spec
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
         pipeline_tag="image-to-image",
         tags=["saliency", "fixation-prediction", "eye-tracking", "lightning"],
         datasets=sorted({row.dataset for row in config.measured}),
-        metrics=list(METRICS) if config.measured else None,
+        metrics=_metrics(config.measured) or None,
         model_name=name if config.measured else None,
         eval_results=[result for row in config.measured for result in _results(row)] or None,
     )
@@ -66,6 +67,7 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
         OVERLAYS if sheet else "",
         prose.read_text(encoding="utf-8").strip() if prose.is_file() and not own else "",
         _measured_table(config),
+        _scanpath_table(config),
         _training(config) if config.imported is None or config.provenance is not None else "",
         _origin(spec, config),
         _citation(spec),
@@ -126,36 +128,57 @@ def record(folder: Path, rows: Iterable[Measured]) -> None:
     write(folder, read_spec(config.model), config)
 
 
+def _metrics(rows: Iterable[Measured]) -> list[str]:
+    """Return the metrics of the tables of some rows."""
+    kinds = {row.convention == OF_SCANPATHS for row in rows}
+    return [*(METRICS if False in kinds else ()), *(CONDITIONAL if True in kinds else ())]
+
+
 def _results(row: Measured) -> list[EvalResult]:
+    paths = row.convention == OF_SCANPATHS
     return [
         EvalResult(
             task_type="image-to-image",
-            task_name="Saliency prediction",
+            task_name="Scanpath prediction" if paths else "Saliency prediction",
             dataset_type=row.dataset,
             dataset_name=SETS.get(row.dataset, row.dataset),
             dataset_split=row.split,
             metric_type=metric,
-            metric_name=metric,
+            metric_name=f"{CONDITIONAL[metric].heading}, next fixation" if paths else metric,
             metric_value=round(value, 4),
         )
         for metric, value in row.scores.items()
-        if metric in METRICS
+        if metric in (CONDITIONAL if paths else METRICS)
     ]
 
 
 def _measured_table(config: Config) -> str:
-    if not config.measured:
+    if not (measured := [row for row in config.measured if row.convention != OF_SCANPATHS]):
         return ""
-    names = [name for name in METRICS if any(name in row.scores for row in config.measured)]
+    names = [name for name in METRICS if any(name in row.scores for row in measured)]
     header = ["dataset", "split", "images", *(METRICS[n].heading() for n in names)]
     rows = [
         [row.dataset, row.split, str(row.images), *(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names)]
-        for row in config.measured
+        for row in measured
     ]
-    first = config.measured[0]
+    first = measured[0]
     note = f"Convention `{first.convention}`, measured by `make table` at commit `{first.commit[:12]}`. "
     note += "Information gain in bits a fixation over the centre bias of the set's training split."
     return "\n".join(["## Measured", "", *_markdown.table(header, rows), "", note])
+
+
+def _scanpath_table(config: Config) -> str:
+    if not (measured := [row for row in config.measured if row.convention == OF_SCANPATHS]):
+        return ""
+    names = [name for name in CONDITIONAL if any(name in row.scores for row in measured)]
+    header = ["dataset", "split", "images", *(CONDITIONAL[name].heading for name in names)]
+    rows = [
+        [row.dataset, row.split, str(row.images), *(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names)]
+        for row in measured
+    ]
+    commits = ", ".join(sorted({f"`{row.commit[:12]}`" for row in measured}))
+    note = "Of each fixation from the second on, given those before it; `salzoo evaluate --scanpaths` at commit "
+    return "\n".join(["## Measured: the next fixation", "", *_markdown.table(header, rows), "", f"{note}{commits}."])
 
 
 def _training(config: Config) -> str:

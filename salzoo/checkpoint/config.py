@@ -23,6 +23,9 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 SHEET = "sheet.jpg"
 """Overlays of the model on free images, which the card shows if the folder has it; `benchmarks/sheets.py`."""
 
+OF_SCANPATHS = "scanpath"
+"""In the place of a convention, in the rows of `salzoo evaluate --scanpaths`."""
+
 FORMAT = 1
 """Version of the layout of `config.json`; RELEASES.md says when it changes."""
 
@@ -127,7 +130,7 @@ def _check_entries(field: str, data: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of an evaluation, written by `salzoo evaluate`."""
+    """One row of an evaluation, written by `salzoo evaluate`; with `--scanpaths`, its convention is `OF_SCANPATHS`."""
 
     dataset: str
     split: str

@@ -13,7 +13,7 @@ from salzoo.checkpoint.folder import find_checkpoint, read_config
 from salzoo.errors import SpecError
 from salzoo.registry import AUTHORS, ModelSpec, prose_file, resolve
 
-SHOWN = ("auc_judd", "nss", "cc", "kld", "ig")
+SHOWN = ("ll", "auc_judd", "nss", "cc", "kld", "ig")
 """Metrics of the sheet."""
 _INDENT, _WIDTH = 10, 110
 

@@ -150,10 +150,11 @@ def _check_config(folder: Path, config: Config) -> None:
             f"{folder / CONFIG}: license is {license}, which does not allow these weights to be published.{note} Keep "
             "them to yourself, and name the authors' file to others: they import it as you did."
         )
-    if not config.measured and spec.kind == "image":  # `evaluate --scanpaths` has no --record
+    if not config.measured:
+        kind = "--scanpaths " if spec.kind == "scanpath" else ""
         raise PublishError(
-            f"{folder / CONFIG} has no measured numbers: `salzoo evaluate {folder} --data SET --root DIR --record` "
-            "measures them and writes them there."
+            f"{folder / CONFIG} has no measured numbers: `salzoo evaluate {folder} {kind}--data SET --root DIR "
+            "--record` measures them and writes them there."
         )
     for row in config.measured:
         if bad := [name for name, value in row.scores.items() if not math.isfinite(value)]:

@@ -23,6 +23,7 @@ from salzoo.errors import RunError, SpecError
 
 if TYPE_CHECKING:
     from salzoo.data.base import Split
+    from salzoo.evaluation.scanpaths.table import ScanpathTable
     from salzoo.evaluation.sources import Sources
     from salzoo.evaluation.table import Table
 
@@ -39,7 +40,7 @@ Examples:
 
 SCORING = ("split", "images", "folds", "per_observer", "metric_specific", "convention", "baselines", "processes")
 """Options that mean nothing without images to score."""
-OF_MAPS = ("maps", "compare", "record", *(name for name in SCORING if name not in ("split", "images")))
+OF_MAPS = ("maps", "compare", *(name for name in SCORING if name not in ("split", "images")))
 """Options that mean nothing for scanpaths."""
 
 
@@ -214,9 +215,19 @@ def _run_scanpaths(arguments: argparse.Namespace, sources: Sources) -> int:
     content = json.dumps(table.to_json(), indent=2) + "\n"
     failed = write_each({arguments.json: content, arguments.csv: table.to_csv()})
     print(table.to_markdown(intervals=arguments.intervals))
+    if arguments.record:
+        _record(table, sources)
     if failed:
         raise RunError("; ".join(failed))
     return 0
+
+
+def _record(table: Table | ScanpathTable, sources: Sources) -> None:
+    from salzoo._version import commit
+    from salzoo.checkpoint import card
+
+    for row, name in sources.models.items():
+        card.record(Path(name), [table.measured(row, commit())])
 
 
 def _table(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> Table:
@@ -271,10 +282,6 @@ def _show(table: Table, arguments: argparse.Namespace, sources: Sources) -> None
     failed += write_each({arguments.json: json.dumps(content, indent=2) + "\n", arguments.csv: table.to_csv()})
     print("\n\n".join(shown))
     if arguments.record:
-        from salzoo._version import commit
-        from salzoo.checkpoint import card
-
-        for row, name in sources.models.items():
-            card.record(Path(name), [table.measured(row, commit())])
+        _record(table, sources)
     if failed:
         raise RunError("; ".join(failed))

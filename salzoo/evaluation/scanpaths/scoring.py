@@ -19,9 +19,15 @@ from salzoo.components.stimulus import Stimulus
 from salzoo.data import FixationDataset
 from salzoo.errors import SpecError
 from salzoo.evaluation.scanpaths.similarity import CONTROLS, Path, People, similarities, with_others
-from salzoo.evaluation.scanpaths.table import METRICS, ScanpathTable
+from salzoo.evaluation.scanpaths.table import ScanpathTable
 from salzoo.evaluation.scoring import overlap
-from salzoo.metrics.scanpaths import conditional_auc, conditional_log_likelihood, conditional_nss, saccade_statistics
+from salzoo.metrics.scanpaths import (
+    METRICS,
+    conditional_auc,
+    conditional_log_likelihood,
+    conditional_nss,
+    saccade_statistics,
+)
 
 Floats = NDArray[np.float64]
 _CONDITIONAL = (conditional_log_likelihood, conditional_nss, conditional_auc)

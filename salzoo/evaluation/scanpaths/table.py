@@ -7,47 +7,14 @@ import io
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from salzoo import _markdown
 from salzoo._text import to_cell
 from salzoo._version import commit
+from salzoo.checkpoint.config import OF_SCANPATHS, Measured
 from salzoo.evaluation.statistics import Floats, interval, mean, of_ratio
-from salzoo.metrics.scanpaths import DIRECTIONS
-
-
-class Column(NamedTuple):
-    """A metric as a column: its heading, which side is better, and digits after the point."""
-
-    heading: str
-    higher_is_better: bool | None = True
-    digits: int = 3
-
-
-CONDITIONAL: Final = {
-    "ll": Column("bit over uniform"),
-    "order": Column("bit over static"),
-    "ll_far": Column("bit, steps from 1°"),
-    "nss": Column("NSS"),
-    "auc": Column("AUC"),
-}
-"""Metrics of the density of the next fixation; means over fixations. The first one ranks models."""
-SIMILARITIES: Final = {
-    "mm_shape": Column("MultiMatch shape"),
-    "mm_direction": Column("direction"),
-    "mm_length": Column("length"),
-    "mm_position": Column("position"),
-    "mm_duration": Column("duration"),
-    "scan_match": Column("ScanMatch"),
-    "string_edit": Column("string edit"),
-    "dtw": Column("DTW px", higher_is_better=False, digits=0),
-    "frechet": Column("Frechet px", higher_is_better=False, digits=0),
-    "stde": Column("STDE"),
-    "recurrence": Column("recurrence %", higher_is_better=None, digits=1),
-    "determinism": Column("determinism %", higher_is_better=None, digits=1),
-}
-"""Metrics of drawn paths beside people's; means over images of means over pairs. They describe, and do not rank."""
-METRICS: Final = CONDITIONAL | SIMILARITIES
+from salzoo.metrics.scanpaths import CONDITIONAL, DIRECTIONS, METRICS, SIMILARITIES, Column
 
 _WEIGHTED_BY = {name: "far" if name == "ll_far" else "fixations" for name in CONDITIONAL}
 _SETTINGS = ("dataset", "split", "seed", "pixels_per_degree")
@@ -87,6 +54,12 @@ class ScanpathTable:
         """Mean by row and metric: over fixations for those of `CONDITIONAL`, over images for the others."""
         return {row: {m: mean(self._values(row, m)) for m in scores} for row, scores in self.scores.items()}
 
+    def measured(self, row: str, at: str) -> Measured:
+        """Return what ranks one row as a checkpoint's `config.json` records it, with the commit of the code, `at`."""
+        found = self.rows[row]
+        scores = {name: round(found[name], 5) for name in CONDITIONAL if math.isfinite(found.get(name, math.nan))}
+        return Measured(self.dataset, self.split, len(self.images), OF_SCANPATHS, at, scores)
+
     def intervals(self, seed: int = 0) -> dict[str, dict[str, tuple[float, float]]]:
         """Return the 95 % interval (low, high) of each mean, over images (`salzoo.evaluation.statistics`).
 
@@ -104,7 +77,7 @@ class ScanpathTable:
         content |= {"images": len(self.images), "fixations": sum(self.fixations), "commit": commit()}
         content |= {"notes": list(self.notes), "rows": _each(means, _number)}
         content["intervals"] = _each(spread, lambda ends: [_number(end) for end in ends])
-        content["saccades"] = _each(self.saccades, _number)
+        content["saccades"], content["apart"] = _each(self.saccades, _number), _each(apart(self.saccades), _number)
         return content
 
     def to_csv(self) -> str:
@@ -133,7 +106,8 @@ class ScanpathTable:
         lines += ["", "Drawn paths beside people's. These describe models, and do not rank them:", ""]
         lines += self._table(SIMILARITIES, intervals=intervals)
         unit = "px" if self.pixels_per_degree is None else "degrees"
-        lines += ["", f"Saccades: quartiles of amplitude in {unit}, shares of directions and turns:", ""]
+        told = ", and how far the first two are from people's" if "human" in self.saccades else ""
+        lines += ["", f"Saccades: quartiles of amplitude in {unit}, shares of directions and turns{told}:", ""]
         return "\n".join([*lines, *self._saccades()])
 
     __repr__ = _repr_markdown_ = to_markdown
@@ -161,15 +135,39 @@ class ScanpathTable:
     def _saccades(self) -> Iterable[str]:
         shares = [name for name in _SHARES if any(name in found for found in self.saccades.values())]
         digits = 0 if self.pixels_per_degree is None else 2
+        far = apart(self.saccades)
         rows = (
             [
                 row,
                 *(f"{found[f'amplitude_q{q}']:.{digits}f}" for q in (25, 50, 75)),
                 *(f"{found[name]:.3f}" for name in shares),
+                *([f"{far[row]['amplitude']:.0%}", f"{far[row]['direction']:.3f}"] if far else []),
             ]
             for row, found in self.saccades.items()
         )
-        return _markdown.table([self.dataset, "25 %", "median", "75 %", *shares], rows)
+        ends = ["quartiles apart", "directions apart"] if far else []
+        return _markdown.table([self.dataset, "25 %", "median", "75 %", *shares, *ends], rows)
+
+
+def apart(saccades: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return how far statistics of saccades are from people's, by row; empty without people.
+
+    Args:
+        saccades: As in a `ScanpathTable`.
+
+    Returns:
+        `amplitude`, the largest difference of a quartile as a share of people's, and `direction`, the largest
+        difference of the share of one of the eight directions.
+    """
+    if not (people := saccades.get("human")):
+        return {}
+    return {row: _apart(found, people) for row, found in saccades.items()}
+
+
+def _apart(found: dict[str, float], people: dict[str, float]) -> dict[str, float]:
+    quartiles = (f"amplitude_q{q}" for q in (25, 50, 75))
+    amplitude = [abs(found[name] / people[name] - 1) if people[name] else math.nan for name in quartiles]
+    return {"amplitude": max(amplitude), "direction": max(abs(found[name] - people[name]) for name in DIRECTIONS)}
 
 
 def _each(rows: dict[str, dict[str, Any]], change: Callable[[Any], Any]) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 Only the likelihood of the next fixation ranks models; see `conditional_log_likelihood`.
 """
 
+from salzoo.metrics.scanpaths._columns import CONDITIONAL, METRICS, SIMILARITIES, Column
 from salzoo.metrics.scanpaths.conditional import conditional_auc, conditional_log_likelihood, conditional_nss
 from salzoo.metrics.scanpaths.multimatch import MultiMatch, multimatch
 from salzoo.metrics.scanpaths.recurrence import Recurrence, cross_recurrence, recurrence
@@ -11,7 +12,11 @@ from salzoo.metrics.scanpaths.strings import scan_match, string_edit
 from salzoo.metrics.scanpaths.warping import dtw, frechet, stde
 
 __all__ = [
+    "CONDITIONAL",
     "DIRECTIONS",
+    "METRICS",
+    "SIMILARITIES",
+    "Column",
     "MultiMatch",
     "Recurrence",
     "Saccades",
