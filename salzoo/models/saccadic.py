@@ -36,7 +36,7 @@ from salzoo.components.scanpath_fit import SeenImage, look, maximise
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import DEGREES, Stimulus
 from salzoo.components.training_config import TrainingConfig
-from salzoo.data.base import FixationDataset, Split
+from salzoo.data.base import FixationDataset
 from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import TrainingStatistics
 from salzoo.errors import SpecError
@@ -94,11 +94,6 @@ class Saccadic(ScanpathModel):
         self.network = DisplacementField() if form == "field" else SaccadeBias(frames)
         keep_contiguous(self.network)
 
-    @property
-    def fitted_splits(self) -> tuple[Split, ...]:
-        """Biases come from the training images; the field from those that the density's model was not trained on."""
-        return ("val",) if isinstance(self.network, DisplacementField) else ("train",)
-
     def score_cells(self, stimulus: Stimulus, history: Tensor) -> Tensor:
         """Return the log probability of each cell."""
         degree = stimulus.pixels_per_degree(self.pixels_per_degree)
@@ -116,7 +111,7 @@ class Saccadic(ScanpathModel):
         return one if self.candidates == 1 else best_of(one, stimulus.log_cells.to(history), self.candidates)
 
     def fit_statistics(self, data: TrainingStatistics) -> None:
-        """Fit the field to held-out images, or the biases to the saccades of the training images.
+        """Fit the field, or the biases, to the scanpaths of training images.
 
         Raises:
             SpecError: If the data are not a `SaliencyDataModule`.
@@ -129,7 +124,7 @@ class Saccadic(ScanpathModel):
             self.network.fit(torch.cat(frames), torch.cat(steps))
             return
         config = self.training_config
-        images = list(look(self, data.datasets("val")))
+        images = list(look(self, data.datasets("train")))
         with torch.enable_grad():
             maximise(self.network, images, self._log_likelihood, epochs=config.epochs, lr=config.lr, batch=config.batch)
 

@@ -149,6 +149,5 @@ def test_fit_writes_a_checkpoint_that_says_what_it_has_seen(name: str, tiny_data
     assert all(changed)
     config = read_config(folder)
     assert config.provenance is not None
-    split = "val" if name == "saccadic" else "train"
-    assert config.provenance.data == (f"osie:{split}",)
-    assert set(config.trained_images) == {f"osie:{split}"}
+    assert config.provenance.data == ("osie:train",)
+    assert set(config.trained_images) == {"osie:train"}
