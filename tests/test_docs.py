@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from salzoo import losses
-from salzoo.data import DATASETS
+from salzoo.data import DATASETS, VIDEO_DATASETS
 from salzoo.metrics import METRICS
 from salzoo.registry import read_spec, spec_names
 
@@ -117,7 +117,7 @@ def test_every_model_has_a_page_with_its_facts_and_a_row(site: Path, pages: dict
 
 @pytest.mark.slow
 def test_every_dataset_metric_and_loss_has_its_place(site: Path, pages: dict[Path, Page]) -> None:
-    readers = {name: getattr(each, "func", each) for name, each in DATASETS.items()}
+    readers = {name: getattr(each, "func", each) for name, each in {**DATASETS, **VIDEO_DATASETS}.items()}
     for name, reader in readers.items():
         page = pages[site / "datasets" / f"{reader.name}.html"]
         assert f"<code>{name}</code>" in page.text
@@ -139,7 +139,7 @@ def test_public_names_are_in_the_reference(pages: dict[Path, Page]) -> None:
     known = {anchor.rpartition(".")[2] for page in pages.values() for anchor in page.anchors if "salzoo." in anchor}
     modules = {"data", "errors", "losses", "metrics", "__version__"}
     assert set(salzoo.__all__) - modules - known == set()
-    assert set(salzoo.data.__all__) - {"DATASETS"} - known == set()
+    assert set(salzoo.data.__all__) - {"DATASETS", "VIDEO_DATASETS"} - known == set()
 
 
 @pytest.mark.slow

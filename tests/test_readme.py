@@ -18,7 +18,7 @@ import pytest
 import scripts
 import torch
 from clips import disc_frames, write_clip
-from data import make_tiny
+from data import make_clips, make_tiny
 from PIL import Image
 
 import salzoo
@@ -91,6 +91,7 @@ def folder(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> 
     write_clip(tmp_path / "clip.mp4", disc_frames(3))
     (tmp_path / "data").symlink_to(tiny_data)
     study(tmp_path / "my_study")
+    make_clips.videos(tmp_path / "my_clips", clips=4)
     pages_of_others(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path

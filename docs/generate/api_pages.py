@@ -8,7 +8,7 @@ from tree import Tree
 
 import salzoo
 from salzoo import data, metrics
-from salzoo.data import DATASETS
+from salzoo.data import DATASETS, VIDEO_DATASETS
 from salzoo.metrics import METRICS, functional, scanpaths
 
 TOPICS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -99,12 +99,12 @@ def _index(topics: dict[str, tuple[str, tuple[str, ...]]]) -> str:
 
 def _others(module: str, names: Iterable[str], shown: set[str]) -> tuple[str, ...]:
     """Return a module's public functions and classes that are shown nowhere else."""
-    hidden = {"functional", "DATASETS", "METRICS", *shown}
+    hidden = {"functional", "DATASETS", "VIDEO_DATASETS", "METRICS", *shown}
     return tuple(f"{module}.{name}" for name in names if name not in hidden)
 
 
 def _readers() -> set[str]:
-    return {getattr(each, "func", each).__name__ for each in DATASETS.values()}
+    return {getattr(each, "func", each).__name__ for each in (*DATASETS.values(), *VIDEO_DATASETS.values())}
 
 
 def _whole(name: str) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from tree import REPOSITORY, Tree
 
-from salzoo.data import DATASETS, FixationDataset
+from salzoo.data import DATASETS, VIDEO_DATASETS, FixationDataset, VideoDataset
 
 FOLDER = REPOSITORY / "docs" / "datasets"
 
 
-def readers() -> dict[type[FixationDataset], list[str]]:
+def readers() -> dict[type[FixationDataset | VideoDataset], list[str]]:
     """Return the names under which each reader is known."""
-    found: dict[type[FixationDataset], list[str]] = {}
-    for name, each in DATASETS.items():
+    found: dict[type[FixationDataset | VideoDataset], list[str]] = {}
+    for name, each in {**DATASETS, **VIDEO_DATASETS}.items():
         found.setdefault(getattr(each, "func", each), []).append(name)
     return found
 
@@ -28,7 +28,8 @@ def add(tree: Tree) -> list[object]:
     for reader, names in readers().items():
         source = FOLDER / f"{reader.name}.md"
         known = " and ".join(f"`{name}`" for name in names)
-        end = f"\n## Reader\n\nIn `--data` and `load_dataset`: {known}.\n\n::: salzoo.data.{reader.__name__}\n"
+        opens = "load_video_dataset" if issubclass(reader, VideoDataset) else "load_dataset"
+        end = f"\n## Reader\n\nIn `--data` and `{opens}`: {known}.\n\n::: salzoo.data.{reader.__name__}\n"
         end += "    options: {heading_level: 3}\n"
         tree.add(f"datasets/{source.name}", source.read_text(encoding="utf-8") + end, source)
         places.append(f"datasets/{source.name}")

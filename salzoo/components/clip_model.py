@@ -74,6 +74,19 @@ class ClipModel(VideoModel):
         check_range(0, 0.2, blur=blur)
         self.blur = blur
 
+    def logits_of_clips(self, image: Tensor) -> Tensor:
+        """Predict the last frame of each clip alone, as these networks are trained; short ones are padded as by `step`.
+
+        Args:
+            image: (N, T, 3, h, w) consecutive frames at the network's size.
+
+        Returns:
+            (N, 1, 1, h', w') logits.
+        """
+        seen = [self._pixels(frame) for frame in image.unbind(1)][-self.network.frames :]
+        window = [seen[0]] * (self.network.frames - len(seen)) + seen
+        return self.network.clip(torch.stack(window, dim=2))[:, None]
+
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Sigmoid, the blur, and the map divided by its sum."""
         if self.training or not self.blur:

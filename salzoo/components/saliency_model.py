@@ -23,7 +23,7 @@ from salzoo.components.training_config import TrainingConfig
 from salzoo.components.video import ModelState, VideoFrame, VideoState, predict_frames
 from salzoo.components.views import View, check_views
 from salzoo.data.datamodule import SaliencyDataModule
-from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, check_batch, column
+from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, check_batch, column, frames_of
 from salzoo.errors import SpecError
 from salzoo.images.geometry import scaled_size
 from salzoo.images.preprocess import Preprocess
@@ -440,10 +440,30 @@ class SaliencyModel(CheckpointModule):
         torch.manual_seed((step * 1_009 + self.global_rank) % 2**63)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """One step on a stacked batch."""
-        loss = self.loss(self(column(batch, "image")), batch)
-        self.log("train/loss", loss, batch_size=len(batch["image"]), prog_bar=True)
+        """One step on a stacked batch of images, or of clips: (N, T, 3, h, w)."""
+        image = column(batch, "image")
+        if image.ndim == 5:
+            maps = self.logits_of_clips(image)
+            frames = frames_of(batch, maps.shape[1])
+            seen = frames.pop("seen")
+            if not seen.any():
+                return None
+            loss = self.loss(maps.flatten(0, 1)[seen], frames)
+        else:
+            loss = self.loss(self(image), batch)
+        self.log("train/loss", loss, batch_size=len(image), prog_bar=True)
         return loss
+
+    def logits_of_clips(self, image: Tensor) -> Tensor:
+        """Predict clips as they are trained on; here each frame is an image by itself.
+
+        Args:
+            image: (N, T, 3, h, w) consecutive frames at the network's size.
+
+        Returns:
+            (N, T', 1, h', w') logits of the last T' frames.
+        """
+        return cast("Tensor", self(image.flatten(0, 1)).unflatten(0, image.shape[:2]))
 
     def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
         """Score images at their own sizes."""
@@ -467,8 +487,14 @@ class SaliencyModel(CheckpointModule):
         """
         columns = (column(batch, key) for key in ("image", "fixations", "density"))
         for image, fixations, density in zip(*columns, strict=True):
-            (log_density,) = self.log_densities([image])
-            metrics.update(log_density.exp()[None], fixations=fixations[None], density=density[None])
+            if image.ndim == 3:
+                (log_density,) = self.log_densities([image])
+                metrics.update(log_density.exp()[None], fixations=fixations[None], density=density[None])
+                continue
+            for frame, (log_density, _) in enumerate(self.log_densities_of_frames(list(image))):
+                if density[frame].any():
+                    truth = {"fixations": fixations[frame, None], "density": density[frame, None]}
+                    metrics.update(log_density.exp()[None], **truth)
 
 
 def normalise_log(logits: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
+import torch
 from torch import Tensor
 
 from salzoo.components.saliency_model import SaliencyModel
@@ -29,11 +30,11 @@ class TemporalNetwork(Protocol):
         """Predict the next frame.
 
         Args:
-            image: (1, 3, h, w) normalised frame at the network's size.
+            image: (N, 3, h, w) normalised frames of N videos at the network's size.
             state: What was returned for the frame before it; None at the beginning of a video.
 
         Returns:
-            (1, 1, h', w') logits, and tensors, or tuples, lists or dicts of them, that the next frame needs.
+            (N, 1, h', w') logits, and tensors, or tuples, lists or dicts of them, that the next frame needs.
         """
         ...
 
@@ -43,6 +44,17 @@ class VideoModel(SaliencyModel):
 
     `predict` takes an image for itself; `predict_video` goes frame by frame, in the order of time, whatever the batch.
     """
+
+    def logits_of_clips(self, image: Tensor) -> Tensor:
+        """Predict clips as they are trained on, frame after frame, with gradients through what is remembered."""
+        network = cast("TemporalNetwork", self.network)
+        if not network.temporal:
+            return super().logits_of_clips(image)
+        found, state = [], None
+        for frame in image.unbind(1):
+            logits, state = network.step(self._pixels(frame), state)
+            found.append(logits)
+        return torch.stack(found, dim=1)
 
     def infer_frames(self, images: Sequence[Tensor], state: ModelState) -> list[tuple[Tensor, ModelState]]:
         """Consecutive frames to log densities, each with the state after it.

@@ -38,6 +38,7 @@ from salzoo.data.videos.windows import ClipView, ClipWindows
 
 if TYPE_CHECKING:
     from salzoo.data.datamodule import SaliencyDataModule
+    from salzoo.data.videos.datamodule import VideoDataModule
 
 __all__ = [
     "CAT2000",
@@ -69,6 +70,7 @@ __all__ = [
     "Scene500",
     "TrainingView",
     "UCFSports",
+    "VideoDataModule",
     "VideoDataset",
     "VideoFolder",
     "collate_scanpaths",
@@ -94,4 +96,8 @@ def __getattr__(name: str) -> object:
         from salzoo.data.datamodule import SaliencyDataModule
 
         return SaliencyDataModule
+    if name == "VideoDataModule":
+        from salzoo.data.videos.datamodule import VideoDataModule
+
+        return VideoDataModule
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

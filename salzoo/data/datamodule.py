@@ -135,6 +135,10 @@ class SaliencyDataModule(pl.LightningDataModule):
         for start in range(0, len(chosen), self.batch_size):
             yield torch.stack([items[index]["image"] for index in chosen[start : start + self.batch_size]])
 
+    def items(self, split: Split) -> Iterator[Item]:
+        """Yield the items of a split, at their own sizes."""
+        return (dataset[i] for dataset in self.datasets(split) for i in range(len(dataset)))
+
     def train_dataloader(self) -> DataLoader[Item]:
         """Return shuffled and augmented batches of the train split.
 

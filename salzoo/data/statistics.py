@@ -17,7 +17,7 @@ from salzoo.images.geometry import Size
 
 BATCH = (
     "salzoo trains on mappings with image (N, 3, h, w), fixations (N, h, w) integer counts and density (N, h, w) that "
-    "sums to 1"
+    "sums to 1; of clips, (N, T, 3, h, w) and (N, T, h, w)"
 )
 """What a training batch is, for messages."""
 
@@ -51,7 +51,7 @@ class LoaderStatistics:
         """Yield the fixations and the (height, width) of each training image."""
         for batch in self.loader:
             check_batch(batch, values=False)
-            for counts in batch["fixations"]:
+            for counts in frames_of(batch)["fixations"]:
                 rows, columns = counts.cpu().clamp_min(0).nonzero(as_tuple=True)
                 each = counts[rows, columns].cpu().long().numpy()
                 y, x = (np.repeat(axis.numpy(), each) for axis in (rows, columns))
@@ -67,16 +67,33 @@ class LoaderStatistics:
         for batch in self.loader:
             if seen >= images:
                 return
-            image = column(batch, "image")
+            image = column(batch, "image").flatten(0, -4)
             seen += len(image)
             yield image
 
     def _items(self) -> Iterator[Item]:
-        for batch in self.loader:
+        for batch in map(frames_of, self.loader):
             names = batch.get("name", [""] * len(column(batch, "image")))
             columns = (column(batch, key) for key in ("image", "fixations", "density"))
             for image, fixations, density, name in zip(*columns, names, strict=True):
                 yield Item(image=image, fixations=fixations, density=density, name=name)
+
+
+def frames_of(batch: Any, last: int | None = None) -> Any:
+    """Return the frames of a batch of clips as one of images, those without a fixation left out; of images, itself.
+
+    Args:
+        batch: With `image` (N, T, 3, h, w), `fixations` and `density` (N, T, h, w).
+        last: Take only so many frames at the end of each clip.
+    """
+    image = column(batch, "image")
+    if image.ndim != 5:
+        return batch
+    parts = {key: column(batch, key)[:, -(last or 0) :].flatten(0, 1) for key in ("image", "fixations", "density")}
+    seen = parts["density"].sum((-2, -1)) > 0
+    names = [name for name in batch.get("name", [""] * len(image)) for _ in range(last or image.shape[1])]
+    told = [name for name, one in zip(names, seen.tolist(), strict=True) if one]
+    return {key: part[seen] for key, part in parts.items()} | {"name": told, "seen": seen}
 
 
 def check_batch(batch: Any, *, values: bool) -> None:
@@ -90,7 +107,7 @@ def check_batch(batch: Any, *, values: bool) -> None:
         DataError: Naming what is wrong, and what a batch is.
     """
     image, fixations, density = (column(batch, key) for key in ("image", "fixations", "density"))
-    wanted = (len(image), *image.shape[-2:])
+    wanted = (*image.shape[:-3], *image.shape[-2:])
     for name, maps in (("fixations", fixations), ("density", density)):
         if tuple(maps.shape) != wanted:
             raise DataError(f"{name} of a batch are {tuple(maps.shape)}, beside images {tuple(image.shape)}: {BATCH}.")

@@ -35,7 +35,8 @@ from salzoo.checkpoint.loading import import_class, read_lightning
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.components.training_config import TrainingConfig
-from salzoo.data import SaliencyDataModule
+from salzoo.data import VIDEO_DATASETS, SaliencyDataModule
+from salzoo.data.videos.datamodule import VideoDataModule
 from salzoo.errors import RunError, SpecError, WeightsError
 from salzoo.metrics.modules import NSS
 from salzoo.registry import ModelSpec
@@ -90,6 +91,7 @@ def fit(run: Run) -> Path | None:
         raise SpecError(f"{run.output} holds a run already: resume it with --ckpt_path last, or choose another folder.")
     try:
         cli = parse(run)
+        parent = _start(cli, run)
         _train(cli, run)
     except MisconfigurationException as error:
         raise SpecError(f"{run.spec.name}.{run.tag}: {' '.join(str(error).split())}") from error
@@ -103,8 +105,33 @@ def fit(run: Run) -> Path | None:
     if cli.config["trainer"]["fast_dev_run"]:
         return None
     if cli.trainer.is_global_zero:
-        export(cli, run)
+        export(cli, run, parent)
     return folder
+
+
+def _start(cli: LightningCLI, run: Run) -> Config | None:
+    """Take over the weights that `training.start` names; those that it has not stay new.
+
+    Returns:
+        The config of that checkpoint, whose training sets count as the new one's too.
+
+    Raises:
+        SpecError: If it has tensors that the network has not, or of other shapes.
+    """
+    name = getattr(cli.model.training_config, "start", None)
+    if name is None:
+        return None
+    other = load(name)
+    own, given = cli.model.network.state_dict(), other.network.state_dict()
+    if wrong := sorted(key for key, tensor in given.items() if key not in own or own[key].shape != tensor.shape):
+        raise SpecError(
+            f"{run.spec.name}.{run.tag} cannot start from {name}: its {wrong[0]} has no place of that shape in the "
+            "network; --model.backbone, --model.decoder, ... have to be those of that checkpoint."
+        )
+    cli.model.network.load_state_dict(given, strict=False)
+    cli.model.statistics_fitted = True
+    parent: Config | None = other.config
+    return parent
 
 
 def _train(cli: LightningCLI, run: Run) -> None:
@@ -192,6 +219,11 @@ def parse(
         recipe = {**variant.recipe, "model": {**variant.network, **preprocess}}
         callbacks += run_callbacks(_checkpoints(run))
     recipe = {"seed_everything": 0, **recipe}
+    if data_class is SaliencyDataModule and _of_videos(run.options):
+        _refuse_images_alone(run)
+        data_class = VideoDataModule
+        kept = ("augment", "size", "fit")  # numbers of images say nothing of clips
+        recipe["data"] = {key: value for key, value in recipe.get("data", {}).items() if key in kept}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # sys.argv has salzoo's own words, not these
         yaml.safe_dump(recipe, file)
@@ -209,6 +241,39 @@ def parse(
     if cli.model.training_config.pretrained_backbone:
         cli.model.load_pretrained_backbone()
     return cli
+
+
+def _of_videos(options: Sequence[str]) -> bool:
+    """Whether options, or a configuration that they name, ask for datasets of videos.
+
+    Raises:
+        SpecError: If they ask for images too.
+    """
+    sets: Any = ()
+    for place, option in enumerate(options):
+        name, equals, value = option.partition("=")
+        value = value if equals else next(iter(options[place + 1 :]), "")
+        if name == "--data.sets":
+            sets = yaml.safe_load(value)
+        elif name == "--config" and Path(value).is_file():
+            content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+            data = content.get("data") if isinstance(content, dict) else None
+            sets = data.get("sets", sets) if isinstance(data, dict) else sets
+    names = [each.strip() for each in sets.split(",")] if isinstance(sets, str) else list(sets or ())
+    videos = [name for name in names if name in VIDEO_DATASETS]
+    if videos and len(videos) < len(names):
+        raise SpecError(f"--data names images and videos, {', '.join(names)}: train on the one, then on the other.")
+    return bool(videos)
+
+
+def _refuse_images_alone(run: Run) -> None:
+    """Refuse clips for a model whose steps of training are of another kind.
+
+    Raises:
+        SpecError: Naming the model.
+    """
+    if import_class(run.spec).training_step is not SaliencyModel.training_step or run.spec.training != "gradient":
+        raise SpecError(f"{run.spec.name} is trained on images in a way of its own, and not on clips.")
 
 
 def _reason(run: Run, error: Exception) -> str:
@@ -340,12 +405,16 @@ def _validate(model: SaliencyModel, cli: LightningCLI) -> float:
     In this process alone: the others have finished.
     """
     data, trainer = cli.datamodule, cli.trainer
-    items = (dataset[i] for dataset in data.datasets("val") for i in range(len(dataset)))
     count = sum(map(int, trainer.num_val_batches)) * data.eval_batch_size * trainer.world_size
     nss = NSS(sync_on_compute=False)
-    for item in itertools.islice(items, count):
-        (log_density,) = model.log_densities([item["image"]])
-        nss.update(log_density.exp()[None].cpu(), fixations=item["fixations"][None])
+    for item in itertools.islice(data.items("val"), count):
+        if item["image"].ndim == 3:
+            maps, truth = model.log_densities([item["image"]]), item["fixations"][None]
+        else:
+            maps, truth = [m for m, _ in model.log_densities_of_frames(list(item["image"]))], item["fixations"]
+        for log_density, fixations in zip(maps, truth, strict=True):
+            if fixations.any() or len(maps) == 1:
+                nss.update(log_density.exp()[None].cpu(), fixations=fixations[None])
     return float(nss.compute())
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from salzoo.data.fixations import Fixations
 from salzoo.data.transforms import Augment
 from salzoo.data.videos.base import ClipItem, VideoDataset
 from salzoo.errors import SpecError
@@ -62,25 +63,25 @@ class ClipView(Dataset[ClipItem]):
 
     Args:
         dataset: Where clips come from.
-        size: (height, width) of what is returned.
+        size: (height, width) of what is returned; None for the clips' own sizes.
         length: Frames in a window.
         every: Take every so manyth frame.
         windows: Windows of each clip in an epoch.
         fit: `squash` or `pad`.
-        augment: Of which `flip` is used; None for none. None also takes windows evenly spread instead of at random.
+        augment: Random changes, with a `size` alone; None for none, and windows evenly spread instead of at random.
         seed: Seed of the random numbers.
         resample: How frames are resized.
         pad_value: Grey of the padding, from 0 to 255.
 
     Raises:
         DataError: If the fixations of the split are not public.
-        SpecError: If a number is below 1, or a crop is wanted.
+        SpecError: If a number is below 1.
     """
 
     def __init__(
         self,
         dataset: VideoDataset,
-        size: Size,
+        size: Size | None,
         length: int = 16,
         every: int = 1,
         windows: int = 1,
@@ -92,11 +93,8 @@ class ClipView(Dataset[ClipItem]):
         pad_value: int = PAD_GREY,
     ) -> None:
         dataset.require_fixations()
-        if min(length, every, windows) < 1 or (augment is not None and augment.crop):
-            raise SpecError(
-                f"length={length}, every={every}, windows={windows} and augment={augment} are not accepted: numbers "
-                "from 1, and no crop of clips"
-            )
+        if min(length, every, windows) < 1:
+            raise SpecError(f"length={length}, every={every}, windows={windows} are not accepted: at least 1")
         self.dataset, self.size, self.length, self.every, self.windows = dataset, size, length, every, windows
         self.fit, self.augment, self.seed, self.resample, self.pad_value = fit, augment, seed, resample, pad_value
         self._epoch = torch.zeros((), dtype=torch.int64)
@@ -120,22 +118,35 @@ class ClipView(Dataset[ClipItem]):
         index = range(len(self))[index]
         clip, number = index % len(self.dataset), index // len(self.dataset)
         last = max(len(self.dataset.clip(clip)) - (self.length - 1) * self.every - 1, 0)
-        if self.augment is None:
-            first, flip = round(last * (number + 0.5) / self.windows), False
-        else:
-            rng = np.random.default_rng((self.seed, int(self._epoch), index))
-            first, flip = int(rng.integers(last + 1)), bool(rng.random() < self.augment.flip)
-        item = self.dataset.window(clip, first, self.length, self.every)
-        return self._fitted(item, clip, flip=flip)
+        if self.augment is None or self.size is None:
+            return self._fitted(clip, round(last * (number + 0.5) / self.windows), None)
+        rng = np.random.default_rng((self.seed, int(self._epoch), index))
+        return self._fitted(clip, int(rng.integers(last + 1)), rng)
 
-    def _fitted(self, item: ClipItem, clip: int, *, flip: bool) -> ClipItem:
-        """Bring a window to `size`."""
-        old: Size = (item["image"].shape[-2], item["image"].shape[-1])
+    def _fitted(self, clip: int, first: int, rng: np.random.Generator | None) -> ClipItem:
+        """Return a window, cropped, resized and flipped as a whole."""
+        item = self.dataset.window(clip, first, self.length, self.every)
+        if self.size is None:
+            return item
+        image, given = item["image"], item["density"]
+        points = [self.dataset.fixations(clip, n) for n in self._numbers(clip, first)]
+        sigma = self.dataset.sigma(_size(image))  # of the whole frame: a crop enlarges its blur with its content
+        flip = False
+        if rng is not None and self.augment is not None:
+            flip = bool(rng.random() < self.augment.flip)
+            image, points, given = _crop(image, points, given, self.augment.crop, rng)
+        old = _size(image)
         top, left, *box = fit_box(old, self.size, self.fit)
         new = (box[0], box[1])
-        image = resize_image(item["image"], new, self.resample)
-        counts = torch.stack([_moved(each, new) for each in item["fixations"]])
-        density = self._densities(item, clip, old, new)
+        image = resize_image(image, new, self.resample)
+        blur = (sigma * new[0] / old[0], sigma * new[1] / old[1])
+        moved = [each.resized(old, new) for each in points]
+        if self.dataset.has_maps:
+            density = F.interpolate(given[:, None], new, mode="area")[:, 0]
+            density = density / density.sum((-2, -1), keepdim=True).clamp_min(1e-20)
+        else:
+            density = torch.stack([each.density(new, blur) for each in moved])
+        counts = torch.stack([each.counts(new) for each in moved])
         if flip:
             image, counts, density = image.flip(-1), counts.flip(-1), density.flip(-1)
         margins = (left, self.size[1] - left - new[1], top, self.size[0] - top - new[0])
@@ -145,26 +156,29 @@ class ClipView(Dataset[ClipItem]):
             density=F.pad(density, margins),
             time_s=item["time_s"],
             name=item["name"],
-            first=item["first"],
+            first=first,
         )
 
-    def _densities(self, item: ClipItem, clip: int, old: Size, new: Size) -> Tensor:
-        """Return (T, h, w): maps that come with the dataset by area, others blurred anew from the points."""
-        if self.dataset.has_maps:
-            small = F.interpolate(item["density"][:, None], new, mode="area")[:, 0]
-            return small / small.sum((-2, -1), keepdim=True).clamp_min(1e-20)
-        sigma = self.dataset.sigma(old)
-        blur = (sigma * new[0] / old[0], sigma * new[1] / old[1])
-        numbers = [item["first"] + i * self.every for i in range(self.length)]
-        last = len(self.dataset.clip(clip)) - 1
-        kept = [n if n <= last else numbers[0] + (last - numbers[0]) // self.every * self.every for n in numbers]
-        found = {n: self.dataset.fixations(clip, n).resized(old, new).density(new, blur) for n in dict.fromkeys(kept)}
-        return torch.stack([found[n] for n in kept])
+    def _numbers(self, clip: int, first: int) -> list[int]:
+        """Return the numbers of a window's frames; the last one is repeated where the clip ends."""
+        last = (len(self.dataset.clip(clip)) - 1 - first) // self.every
+        return [first + min(i, last) * self.every for i in range(self.length)]
 
 
-def _moved(counts: Tensor, new: Size) -> Tensor:
-    """Move counts to the pixels of another size; none is lost."""
-    y, x = counts.nonzero(as_tuple=True)
-    found = torch.zeros(new, dtype=counts.dtype)
-    at = ((2 * y + 1) * new[0] // (2 * counts.shape[0]), (2 * x + 1) * new[1] // (2 * counts.shape[1]))
-    return found.index_put_(at, counts[y, x], accumulate=True)
+def _size(image: Tensor) -> Size:
+    return image.shape[-2], image.shape[-1]
+
+
+def _crop(
+    image: Tensor, points: list[Fixations], density: Tensor, share: float, rng: np.random.Generator
+) -> tuple[Tensor, list[Fixations], Tensor]:
+    """Cut up to `share` of each side off, at a random place, unless that would lose every fixation of a frame."""
+    height, width = _size(image)
+    cut = (rng.random(2) * share * (height, width)).astype(int)
+    top, left = (int(each) for each in rng.integers(cut + 1))
+    size = int(height - cut[0]), int(width - cut[1])
+    kept = [each.cropped(top, left, size) for each in points]
+    if any(len(before) and not len(after) for before, after in zip(points, kept, strict=True)):
+        return image, points, density
+    box = (..., slice(top, top + size[0]), slice(left, left + size[1]))
+    return image[box], kept, density[box]
