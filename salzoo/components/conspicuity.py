@@ -15,6 +15,18 @@ _STEPS = ((1, 0), (1, 1), (0, 1), (-1, 1))
 """(x, y) of one pixel across the stripes that each Gabor filter answers to."""
 
 
+WINDOW, NEAR, WIDE = 0.04, 0.03, 0.2
+"""Standard deviations as shares of the frame's longer side: of the windows in which shares of change are taken, of the
+mean that contrast is against, and of what is around plain ground."""
+FAINT = 0.1
+"""Visible contrast, as a share of the largest one, at which half of a share is that of what is around: a tenth, as the
+intensity below which colours do not count (Itti, Koch and Niebur 1998, Sec. II-A)."""
+
+
+LEAST = 0.05
+"""Share of change that counts as none."""
+
+
 def max_local(maps: Tensor) -> Tensor:
     """Promote maps with one peak (Sec. II-A): stretch to [0, 1], times (1 - mean of the other local maxima) squared.
 
@@ -87,11 +99,58 @@ def changes(now: Mapping[int, Tensor], before: Mapping[int, Tensor]) -> dict[int
     }
 
 
+def changed_shares(now: Tensor, before: Tensor) -> Tensor:
+    """Return how much of what is visible flickers, and moves along each of four axes, (N, 5, h, w) from 0 to 1.
+
+    An energy of motion says how much contrast moves, and what stands still has as little of it as plain ground. Its
+    share of the contrast tells them apart, as colours are told apart by dividing them by intensity: 0 for a thing that
+    stands still, and for the ground, which has no contrast to move, the share of what is around it.
+
+    Args:
+        now: Intensity of a frame and its responses to stripes, (N, 5, h, w).
+        before: Those of the frame before it.
+    """
+    here, there, side = now[:, :1], before[:, :1], max(now.shape[-2:])
+    mean = filters.blur((here + there) / 2, NEAR * side)
+    ahead, back = half_detectors(now[:, 1:], before[:, 1:])
+    changed = torch.cat([(here - there).abs(), (ahead - back).abs()], dim=1)
+    visible = torch.cat([(here - mean).abs() + (there - mean).abs(), ahead + back], dim=1)
+    tiny = torch.finfo(visible.dtype).tiny
+    usual = filters.blur(changed, WIDE * side) / filters.blur(visible, WIDE * side).clamp_min(tiny)
+    amount, total = (filters.blur(maps, WINDOW * side) for maps in (changed, visible))
+    little = FAINT * total.amax((-2, -1), keepdim=True)
+    return (amount + little * usual) / (total + little).clamp_min(tiny)
+
+
+def contrasts_of_shares(shares: Mapping[int, Tensor], pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """Return how shares differ from those around, |C - S| / (C + S), (pairs, N, C, h, w) from 0 to 1.
+
+    What moves among what stands still, and what stands still among what moves, differ alike; where all moves by about
+    the same share, as under a camera that pans, little differs.
+
+    Args:
+        shares: Of the centres' levels; a surround is their mean, as other levels have detectors of other speeds.
+        pairs: As in `contrasts`, whose size it returns.
+    """
+    size, found = shares[max(centre for centre, _ in pairs)].shape[-2:], []
+    for centre, surround in pairs:
+        here = shares[centre]
+        around = F.interpolate(filters.pyramid(here, surround - centre)[-1], here.shape[-2:], mode="bilinear")
+        found.append(filters.resize((here - around).abs() / (here + around + LEAST), size))
+    return torch.stack(found)
+
+
 def reichardt(now: Tensor, before: Tensor) -> Tensor:
     """Motion across stripes of 0, 45, 90 and 135 degrees, by one pixel a frame; opposite directions have one value.
 
     Two frames' responses to stripes, (N, 4, h, w), to |now * before, moved - before * now, moved|.
     """
+    ahead, back = half_detectors(now, before)
+    return (ahead - back).abs()
+
+
+def half_detectors(now: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two products whose difference `reichardt` is: of motion ahead, and back."""
     moved = []
     for maps in (now, before):
         padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
@@ -101,4 +160,4 @@ def reichardt(now: Tensor, before: Tensor) -> Tensor:
                 [padded[:, k, 1 - y : 1 - y + height, 1 - x : 1 - x + width] for k, (x, y) in enumerate(_STEPS)], dim=1
             )
         )
-    return (now * moved[1] - before * moved[0]).abs()
+    return now * moved[1], before * moved[0]

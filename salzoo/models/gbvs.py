@@ -11,11 +11,14 @@ Differences from the authors' toolbox:
 - Images are brought to 640 pixels on the longer side, so that pyramid levels mean the same for any image.
 - Pyramid levels are counted from the image as 0; the toolbox counts it as 1, and names 1, 2, 3 here 2, 3, 4.
 - With `motion`, the toolbox's channels of videos, flicker and motion, from descriptions: the difference of intensity
-  between two frames, and Reichardt detectors of intensity moved by one pixel along four axes, on each level.
+  between two frames, and Reichardt detectors of one pixel along four axes, on each level. Here the detectors are of
+  orientation energies, not of intensity, and both are shares of the visible contrast (`changed_shares`), so that a
+  thing that stands still differs from plain ground.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Literal
 
@@ -24,7 +27,7 @@ from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.components import filters
-from salzoo.components.conspicuity import reichardt
+from salzoo.components.conspicuity import changed_shares
 from salzoo.components.training_free import TrainingFreeModel
 from salzoo.components.video_model import VideoModel
 from salzoo.errors import SpecError
@@ -91,12 +94,11 @@ class GBVSNetwork(nn.Module):
         return torch.stack([self.saliency(self.features(one[None])[0]) for one in image])[:, None]
 
     def step(self, image: Tensor, state: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
-        """Return the saliency of a frame, and its intensities at each level for the next one."""
+        """Return the saliency of a frame, and its intensity and orientation at each level for the next one."""
         channels, now = self.features(image)
         if state is not None:
-            changes = [torch.cat([(a - b).abs(), moving(a, b)], dim=1) for a, b in zip(now, state, strict=True)]
-            size = channels[0].shape[-2:]
-            maps = torch.cat([filters.resize(fade(change, GABOR_BORDER), size) for change in changes])
+            shares = itertools.starmap(changed_shares, zip(now, state, strict=True))
+            maps = torch.cat([filters.resize(each, channels[0].shape[-2:]) for each in shares])
             channels = [*channels, maps[:, :1], maps[:, 1:]]
         return self.saliency(channels)[None, None], now
 
@@ -105,19 +107,20 @@ class GBVSNetwork(nn.Module):
 
         Returns:
             Feature maps of intensity, colour and orientation at the graph's size, (levels, C, h, w) each; and intensity
-            at each level's own size, (1, 1, H', W').
+            and orientation at each level's own size, (1, 5, H', W').
         """
         colours = self.colour(image)
         channels = torch.cat([filters.intensity(image), colours], dim=1)
         sides = [int(side) for side in image.shape[-2:]]  # under torch.jit.trace they are tensors
         size = [max(1, round(side * self.map_size / max(sides))) for side in sides]
         pyramid = filters.pyramid(channels, max(self.levels))
-        maps = []
+        maps, kept = [], []
         for level in self.levels:
             energy = fade(filters.gabor_energy(pyramid[level][:, :1]), GABOR_BORDER)
             maps.append(filters.resize(torch.cat([pyramid[level], energy], dim=1), size))
+            kept.append(torch.cat([pyramid[level][:, :1], energy], dim=1))
         split = torch.split(torch.cat(maps), [1, colours.shape[1], 4], dim=1)
-        return list(split), [pyramid[level][:, :1] for level in self.levels]
+        return list(split), kept
 
     def saliency(self, channels: list[Tensor]) -> Tensor:
         """Feature maps of each channel of one image, (levels, C, h, w), to its saliency, (h, w)."""
@@ -139,11 +142,6 @@ class GBVS(VideoModel, TrainingFreeModel):
     network_class = GBVSNetwork
     no_graph = "its thresholds turn a runtime's rounding errors into another map"
     default_preprocess = Preprocess((480, 640), "longest")
-
-
-def moving(now: Tensor, before: Tensor) -> Tensor:
-    """Motion along four axes between the intensities of two frames, (1, 1, h, w) to (1, 4, h, w)."""
-    return reichardt(now.expand(-1, 4, -1, -1), before.expand(-1, 4, -1, -1))
 
 
 def proximity(size: tuple[int, int], sigma: float) -> Tensor:

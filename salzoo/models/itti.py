@@ -7,6 +7,8 @@ Differences from the paper:
 - The map is the density of fixations, without the winner-take-all network that visits one place after the other.
 - With `motion`, two channels of videos (Itti, Dhavale and Pighin 2003): flicker, and motion by Reichardt detectors one
   pixel wide on each level, of Gabor energies, so that opposite directions have one value. The first frame has neither.
+  Both are shares of the visible contrast (`changed_shares`) where the paper has energies, of which a thing that stands
+  still has as little as plain ground; their contrast has a scale of its own, and weighs the channel.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.components import filters
-from salzoo.components.conspicuity import changes, conspicuity, contrasts, features, max_local
+from salzoo.components.conspicuity import changed_shares, conspicuity, contrasts_of_shares, features, max_local
 from salzoo.components.filters import rescale
 from salzoo.components.training_free import TrainingFreeModel
 from salzoo.components.video_model import VideoModel
@@ -84,15 +86,31 @@ class IttiNetwork(nn.Module):
         """Return the saliency of a frame, and its features for the next one."""
         now = features(image, self.pairs, self.colour)
         maps = conspicuity(now, self.pairs, self.normalise)
-        if state is not None:
-            change = contrasts(changes(now, state), self.pairs, self.normalise).sum(0)
-            maps = torch.cat([maps, change[:, :1], self.normalise(change[:, 1:]).sum(1, keepdim=True)], dim=1)
-        return self.combined(maps), now
+        if state is None:
+            return self.combined(maps), now
+        centres = dict.fromkeys(centre for centre, _ in self.pairs)
+        shares = {level: changed_shares(*(grey_and_stripes(each[level]) for each in (now, state))) for level in centres}
+        found = contrasts_of_shares(shares, self.pairs)
+        change = self.normalise(found.flatten(0, 1)).view_as(found).sum(0)
+        maps = torch.cat([maps, change[:, :1], self.normalise(change[:, 1:]).sum(1, keepdim=True)], dim=1)
+        clear = found.amax((-2, -1)).mean(0)
+        weights = torch.cat(
+            [torch.ones_like(maps[:, :3, 0, 0]), clear[:, :1], clear[:, 1:].amax(1, keepdim=True)], dim=1
+        )
+        return self.combined(maps, weights), now
 
-    def combined(self, maps: Tensor) -> Tensor:
-        """(N, C, h, w) conspicuity of each channel to saliency, (N, 1, h, w)."""
-        saliency = self.normalise(maps).mean(1, keepdim=True)
+    def combined(self, maps: Tensor, weights: Tensor | None = None) -> Tensor:
+        """(N, C, h, w) conspicuity of each channel, and (N, C) weights of them, to saliency, (N, 1, h, w)."""
+        competing = self.normalise(maps)
+        if weights is not None:
+            competing = competing * weights[..., None, None]
+        saliency = competing.mean(1, keepdim=True)
         return filters.blur(saliency, self.blur * max(maps.shape[-2:]))
+
+
+def grey_and_stripes(maps: Tensor) -> Tensor:
+    """Return intensity and responses to stripes of one level of `features`."""
+    return torch.cat([maps[:, :1], maps[:, 3:]], dim=1)
 
 
 class Itti(VideoModel, TrainingFreeModel):

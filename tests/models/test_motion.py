@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import scripts
@@ -9,16 +11,18 @@ import torch
 from torch.distributions import Gamma, kl_divergence
 
 import salzoo
-from salzoo.components.conspicuity import reichardt
+from salzoo.components import filters
+from salzoo.components.conspicuity import changed_shares, contrasts_of_shares, features, reichardt
 from salzoo.components.flow import dominant_motion, local_motion
 from salzoo.components.video_model import VideoModel
+from salzoo.models.itti import grey_and_stripes
 from salzoo.models.surprise import surprise
 from salzoo.video.samples import drawn_clip
 
 motion = scripts.load("benchmarks/motion.py")
 MODELS = ("itti.motion", "gbvs.motion", "surprise", "lemeur_motion")
-BOTH = ("surprise", "lemeur_motion")
-"""Those that find what stands still among what moves, too; energies of motion do not: see the cards."""
+PANNING = {"itti.motion": 0.9, "gbvs.motion": 0.9, "surprise": 0.5, "lemeur_motion": 0.7}
+"""Least correlation with the image's own map under a camera that pans: a model that changes nothing has 1."""
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
@@ -27,14 +31,14 @@ def test_the_odd_one_is_found(name: str) -> None:
     model = salzoo.load(name)
     frames = 12 if name == "surprise" else 3
     assert motion.found(model, "moving", 3, frames)
-    assert motion.found(model, "static", 3, frames) == (name in BOTH)
+    assert motion.found(model, "static", 3, frames)
 
 
 @pytest.mark.slow
 @every_model
 def test_the_odd_one_is_found_in_nine_of_ten_clips(name: str) -> None:
     model = salzoo.load(name)
-    for kind in ("moving", "static") if name in BOTH else ("moving",):
+    for kind in ("moving", "static"):
         assert sum(motion.found(model, kind, seed, 12) for seed in range(20)) >= 18
 
 
@@ -45,9 +49,9 @@ def test_a_clip_that_stands_still_is_its_image(name: str) -> None:
 
 @every_model
 def test_a_panning_camera_does_not_light_up_everything(name: str) -> None:
-    correlation, bright, _ = motion.panning(salzoo.load(name), frames=3)
-    assert correlation > 0.5
-    assert bright < 0.5
+    correlation, bright, image = motion.panning(salzoo.load(name), frames=3)
+    assert correlation > PANNING[name]
+    assert bright < max(0.1, image + 0.02)
 
 
 @every_model
@@ -70,6 +74,37 @@ def test_a_detector_answers_to_its_own_axis() -> None:
     assert down[0] == 0
     torch.testing.assert_close(up, down)
     assert reichardt(*[bar.expand(-1, 4, -1, -1)] * 2)[:, 0].abs().max() == 0
+
+
+def drawn(left: int, top: int) -> torch.Tensor:
+    """Return intensity and responses to stripes of a bright square on plain ground, (1, 5, 60, 80)."""
+    grey = torch.full((1, 1, 60, 80), 0.4)
+    grey[..., top : top + 6, left : left + 6] = 0.9
+    return torch.cat([grey, filters.gabor_energy(grey)], dim=1)
+
+
+def test_a_share_of_change_is_of_what_is_visible() -> None:
+    still, moved = changed_shares(drawn(20, 20), drawn(20, 20)), changed_shares(drawn(24, 20), drawn(20, 20))
+    assert still.abs().max() == 0
+    assert 0 <= float(moved.min()) < float(moved.max()) <= 1
+    flicker = moved[0, 0]
+    torch.testing.assert_close(
+        flicker[50, 70], flicker[23, 25], atol=0.1, rtol=0
+    )  # plain ground has that of its surround
+    assert moved[0, 1].max() > 0.3 > 1e-3 > moved[0, 3].max(), "it moved to the right, not down"
+    fainter = changed_shares(drawn(24, 20) / 3, drawn(20, 20) / 3)
+    torch.testing.assert_close(fainter, moved, atol=5e-3, rtol=0)  # a share, whatever the contrast
+
+
+@pytest.mark.parametrize("kind", ["moving", "static"])
+def test_what_stands_still_among_what_moves_differs_as_the_reverse(kind: Literal["moving", "static"]) -> None:
+    clip = drawn_clip(kind, 101, frames=2)
+    both = [torch.from_numpy(frame).permute(2, 0, 1)[None] / 255 for frame in clip.frames]
+    before, now = (grey_and_stripes(features(frame, [(4, 7)])[4]) for frame in both)
+    contrast = contrasts_of_shares({4: changed_shares(now, before)}, [(4, 7)])[0, 0, 0]
+    y, x = divmod(int(contrast.argmax()), contrast.shape[1])
+    assert np.hypot(*(16 * np.array([x + 0.5, y + 0.5]) - clip.places[1])) < 45
+    assert contrast.max() > 0.3
 
 
 class TestFlow:
