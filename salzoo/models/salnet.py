@@ -14,24 +14,18 @@ Differences from the paper:
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from salzoo import losses
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import StackedFeatures
 from salzoo.components.optimizers import caffe_sgd
-from salzoo.components.saliency_model import SaliencyModel, normalise_log
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
+from salzoo.components.vgg_m import VGGMStem, large_column, scaled_error, scaled_log_density
 from salzoo.errors import WeightsError
 from salzoo.images.preprocess import Preprocess
 
@@ -41,64 +35,8 @@ if TYPE_CHECKING:
 STEM = "vgg_cnn_m"
 """Name of the paper's backbone, `VGGMStem`; all others are timm's."""
 
-KERNELS = (5, 5, 7, 11, 11, 13)
-"""Kernel sizes of conv4 to conv9."""
-
-FLOOR = 1e-6
-"""Lowest value of the map in [0, 1], so that every density has a logarithm."""
-
 STEM_MEAN, STEM_STD = (100 / 255, 110 / 255, 118 / 255), (0.5, 0.5, 0.5)
 """(x - (100, 110, 118)) / 127.5 for BGR pixels from 0 to 255."""
-
-
-class VGGMStem(nn.Module):
-    """The first three layers of VGG-CNN-M (Chatfield et al., BMVC 2014), at stride 1 between the poolings.
-
-    Shape: (N, 3, H, W), sides divisible by 4, to (N, 512, H / 4, W / 4).
-    """
-
-    channels = 512
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 96, 7, padding=3)
-        self.norm1 = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
-        self.conv2 = nn.Conv2d(96, 256, 5, padding=2)
-        self.conv3 = nn.Conv2d(256, 512, 3, padding=1)
-        self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        for layer in (self.conv1, self.conv2, self.conv3):
-            initialise(layer, "relu")
-
-    def load(self, file: str) -> None:
-        """Load weights.
-
-        Args:
-            file: safetensors file with `conv1.weight`, `conv1.bias` up to `conv3`.
-
-        Raises:
-            WeightsError: If it cannot be read or does not fit.
-        """
-        try:
-            self.load_state_dict(load_file(Path(file).expanduser()))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise WeightsError(
-                f"stem_weights={file}: {error}. Expected: a safetensors file with weight and bias of conv1 "
-                "(96, 3, 7, 7), conv2 (256, 96, 5, 5) and conv3 (512, 256, 3, 3)."
-            ) from error
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Convolve and pool."""
-        x = self.pool(self.norm1(self.conv1(image).relu()))
-        x = self.pool(self.conv2(x).relu())
-        features: Tensor = self.conv3(x).relu()
-        return features
-
-
-def initialise(layer: nn.Conv2d, nonlinearity: Literal["relu", "linear"]) -> None:
-    """Draw weights from He's normal distribution: the standard deviations of the authors' training file."""
-    nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
 
 
 class SalNetNetwork(nn.Module):
@@ -142,14 +80,7 @@ class SalNetNetwork(nn.Module):
                 features.freeze()
             self.features = StackedFeatures(features, stride)
         self.dropout = nn.Dropout2d(dropout)
-        layers, channels = OrderedDict[str, nn.Module](), self.features.channels
-        for i, (width, kernel) in enumerate(zip((*column, 1), KERNELS, strict=True), start=4):
-            layers[f"conv{i}"] = convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
-            initialise(convolution, "linear" if width == 1 else "relu")
-            if width > 1:
-                layers[f"relu{i}"] = nn.ReLU()
-            channels = width
-        self.column = nn.Sequential(layers)
+        self.column = large_column(self.features.channels, (*column, 1))
         self.deconv1 = nn.ConvTranspose2d(1, 1, 2 * stride, stride, stride // 2, bias=False)
         nn.init.constant_(self.deconv1.weight, deconvolution_gain / 4)  # four weights make a pixel
 
@@ -211,16 +142,12 @@ class SalNet(SaliencyModel):
             super().load_pretrained_backbone()
 
     def to_log_density(self, logits: Tensor) -> Tensor:
-        """Undo the scaling of the target, clip softly, blur by the released 5x5 Gaussian and divide by the sum."""
-        saliency = (logits * 128 + 127) / 255
-        clipped = F.softplus(saliency, beta=64).clamp_min(FLOOR) ** self.power
-        return normalise_log(gaussian_blur2d(clipped, (5, 5), (1.1, 1.1), "replicate").log())
+        """Undo the scaling of the target, clip, blur and divide by the sum, as `scaled_log_density`."""
+        return scaled_log_density(logits, self.power)
 
     def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error; the true map's 0 to 255 become (x - 127) / 128 (Sec. 3; scale of the released code)."""
-        density = batch["density"]
-        saliency = (density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20)) ** (1 / self.training_config.root)
-        return losses.mse(logits[:, 0].float(), (saliency * 255 - 127) / 128)
+        """Mean squared error between maps in about [-1, 1], as `scaled_error`."""
+        return scaled_error(logits, batch["density"], self.training_config.root)
 
     def configure_sgd(self) -> Any:
         """Return SGD with biases at twice the rate of weights (the multipliers of a Caffe training file)."""

@@ -30,6 +30,8 @@ from salzoo.registry import read_spec
         ("salnet", "network", 25_806_209),  # the released network's
         ("sam", "network", 51_835_841),
         ("sam.paper_resnet", "network", 70_093_441),  # with a bias in every convolution
+        ("stsconvnet", "network", 41_248_257),
+        ("stsconvnet.paper_max", "network", 40_723_457),
         ("tasednet", "network", 21_260_693),
         ("tasednet", "network.backbone", 7_910_048),  # S3D without its classifier
         ("transalnet", "network", 72_510_977),  # with ResNet-50, as released

@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 import salzoo
+from salzoo.components.vgg_m import VGGMStem
 from salzoo.errors import WeightsError
-from salzoo.models.salnet import SalNet, VGGMStem
+from salzoo.models.salnet import SalNet
 
 
 def paper_network() -> nn.Module:
