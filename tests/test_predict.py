@@ -77,3 +77,23 @@ def test_huge_logits_still_give_a_density():
     logits = torch.zeros(1, 1, 3, 4)
     logits[0, 0, 0, :2] = 1e8
     assert normalise_log(logits).exp().sum().item() == pytest.approx(1)
+
+
+def test_a_batch_too_large_for_the_memory_goes_in_parts(model: SaliencyModel, images: list[Path], tmp_path: Path):
+    """By the error that torch raises, from a layer that has room for two images."""
+    room: list[int] = []
+
+    def small(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if len(inputs[0]) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        room.append(len(inputs[0]))
+
+    paths = images[:5]
+    whole = list(predict_each(model, paths, tmp_path, formats=FORMATS, batch_size=4, workers=1))
+    hook = model.network.register_forward_pre_hook(small)
+    try:
+        parts = list(predict_each(model, paths, tmp_path, formats=FORMATS, batch_size=4, workers=1))
+    finally:
+        hook.remove()
+    assert [outcome.error for outcome in parts] == [outcome.error for outcome in whole] == [None] * 5
+    assert max(room) <= 2

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from salzoo import losses
+from salzoo._precision import full_precision
 from salzoo._schema import JoinedSignature
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.checkpointing import CheckpointModule, keep_contiguous
@@ -290,7 +291,7 @@ class SaliencyModel(CheckpointModule):
         for size in dict.fromkeys(x.shape for x in inputs):
             alike = [i for i, x in enumerate(inputs) if x.shape == size]
             logits = self(torch.cat([inputs[i] for i in alike])).float()
-            with torch.autocast(self.device.type, enabled=False):  # half precision is for the network alone
+            with full_precision(self.device):  # half precision is for the network alone
                 for i, one in zip(alike, logits, strict=True):
                     restored = self.restore(one[None], (images[i].shape[-2], images[i].shape[-1]))
                     maps[i] = self.to_log_density(restored)[0]

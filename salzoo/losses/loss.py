@@ -14,6 +14,7 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from salzoo._precision import full_precision
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.errors import DataError, SpecError
 from salzoo.losses import _density, _features, _fixated, _pixel
@@ -116,7 +117,7 @@ class Loss(nn.Module):
         Raises:
             DataError: If a term needs fixations, and the batch has none or only maps.
         """
-        with torch.autocast(log_density.device.type, enabled=False):
+        with full_precision(log_density.device):
             inputs = LossInputs(log_density, self._truth(target), logits)
             if not len(inputs.log_density):
                 return inputs.log_density.sum()  # 0, with a gradient

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import CentreBias, CentreBiasTemplate, GaussianBlur, Standardise, sides
@@ -86,7 +87,7 @@ class DeepGazeINetwork(nn.Module):
         seen = F.interpolate(image, scale_factor=0.5, recompute_scale_factor=False) if self.halve else image
         features = [m.to(self.readout.weight.dtype) for m in self.backbone(seen)]
         read_size = (math.ceil(height / (step * self.readout_stride)), math.ceil(width / (step * self.readout_stride)))
-        with torch.autocast(image.device.type, enabled=False):
+        with full_precision(image.device):
             read = self._read(features, read_size)
             size = (height // (step * self.stride), width // (step * self.stride))
             log_density = self.blur(F.interpolate(read, size, mode=self.resize))

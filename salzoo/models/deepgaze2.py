@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
@@ -76,7 +77,7 @@ class DeepGazeIINetwork(nn.Module):
         """Read the features out; under autocast only the backbone runs in half precision, log densities need more."""
         kind = self.readout[0].weight.dtype
         features = [m.to(kind) for m in self.backbone(image)]
-        with torch.autocast(image.device.type, enabled=False):
+        with full_precision(image.device):
             return self._read(features, (image.shape[-2] // self.stride, image.shape[-1] // self.stride))
 
     def _read(self, features: list[Tensor], size: tuple[int, int]) -> Tensor:

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.layers import CentreBias, CentreBiasTemplate, GaussianBlur, Standardise, same_size, sides
@@ -152,7 +153,7 @@ class Member(nn.Module):
     def forward(self, seen: Sequence[Tensor], frame: Frame) -> Tensor:
         """Read the maps of the image at each scale out by every component."""
         maps = self.features(seen)
-        with torch.autocast(maps[0].device.type, enabled=False):
+        with full_precision(maps[0].device):
             if self.layer_norm:
                 maps = [torch.cat([F.interpolate(m, frame.readout, mode=self.resize) for m in maps], dim=1)]
             else:

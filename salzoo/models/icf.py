@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
 from salzoo.components.saliency_model import SaliencyModel
@@ -77,7 +78,7 @@ class ICFNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Read the features out, in full precision also under autocast: log densities and variances need it."""
-        with torch.autocast(image.device.type, enabled=False):
+        with full_precision(image.device):
             features = self.standardise(self.features(image).to(self.colours.dtype))
             x = self.blur(self.readout(features))
             log_density: Tensor = x + self.centre_bias((x.shape[-2], x.shape[-1]))

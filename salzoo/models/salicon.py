@@ -29,6 +29,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import StackedFeatures
@@ -93,7 +94,7 @@ class SALICONNetwork(nn.Module):
         """Run both streams and weigh their channels; under autocast only the backbones run in half precision."""
         kind = self.head.weight.dtype
         fine, coarse = self.fine(image).to(kind), self.coarse(self._half(image)).to(kind)
-        with torch.autocast(image.device.type, enabled=False):
+        with full_precision(image.device):
             features = torch.cat([fine, self._enlarge(coarse, (fine.shape[-2], fine.shape[-1]))], dim=1)
             logits: Tensor = self.head(self.dropout(features))
         return logits

@@ -238,18 +238,23 @@ def _lanes(model: SaliencyModel, batch_size: int) -> Iterator[tuple[ThreadPoolEx
 def _infer(model: SaliencyModel, batch: list[tuple[Key, Tensor | ImageError]]) -> list[Predicted[Key]]:
     """Run one batch in this thread; what could not be read stays what it is.
 
-    Where the batch fails, each image goes alone, so that the one that is to blame is named and the others have maps.
+    Where the batch fails, each half goes alone: a batch that is too large for the memory gets through, and of others
+    the image that is to blame is named, and the rest have maps.
     """
     images = [image for _, image in batch if not isinstance(image, ImageError)]
     start = time.perf_counter()
     try:
         maps = iter([SaliencyMap(density) for density in model.log_densities(images)])
     except (SalzooError, RuntimeError, ValueError, MemoryError) as error:
-        if len(batch) > 1:
-            return [predicted for one in batch for predicted in _infer(model, [one])]
-        return [(batch[0][0], ImageError(f"the model fails on it: {why(error)}"))]
-    seconds = (time.perf_counter() - start) / max(len(images), 1)
-    return [(key, image if isinstance(image, ImageError) else Done(image, next(maps), seconds)) for key, image in batch]
+        reason = why(error)
+    else:
+        seconds = (time.perf_counter() - start) / max(len(images), 1)
+        return [(key, one if isinstance(one, ImageError) else Done(one, next(maps), seconds)) for key, one in batch]
+    # Here the error has gone, and with it what its traceback held in memory.
+    if len(batch) == 1:
+        return [(batch[0][0], ImageError(f"the model fails on it: {reason}"))]
+    middle = len(batch) // 2
+    return _infer(model, batch[:middle]) + _infer(model, batch[middle:])
 
 
 def why(error: BaseException) -> str:
