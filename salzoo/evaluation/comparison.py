@@ -160,5 +160,7 @@ def compare(row: str, over: str, scores: Mapping[str, Scores], seed: int = 0, *,
 
 def too_few(images: int, what: str = "images") -> str:
     """Return the refusal to conclude from a handful of images, or of whatever they are."""
-    more = ", or every image of a small study with `--folds 5`" if what == "images" else ""
+    more = (
+        ", or every image of a small study with `--folds 5`" if what == "images" else ", or all of them (--split all)"
+    )
     return f"{images} {what} are too few to conclude anything: score at least {FEWEST}, better {ENOUGH}{more}."

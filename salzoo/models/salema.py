@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
 from salzoo._schema import check_range
+from salzoo.components.layers import same_size
 from salzoo.components.mirrored import SalGANNetwork
 from salzoo.components.saliency_model import normalise_log
 from salzoo.components.training_config import TrainingConfig
@@ -96,6 +98,8 @@ class SalEMA(VideoModel):
     def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Binary cross-entropy with the density scaled to a maximum of 1 (Sec. 3)."""
         density = batch["density"]
+        if not same_size(density, logits):  # a decoder of fewer blocks
+            density = F.adaptive_avg_pool2d(density, (logits.shape[-2], logits.shape[-1]))
         return losses.bce(logits[:, 0], density / density.amax((-2, -1), keepdim=True).clamp_min(1e-20))
 
     def setup(self, stage: str) -> None:

@@ -57,6 +57,13 @@ class TestSeeking:
             assert all((a[2] == b[2]).all() for a, b in zip(found, whole[first:], strict=True))
             assert [a[1] for a in found] == pytest.approx([b[1] for b in whole[first:]], abs=1e-6)
 
+    def test_a_file_that_ends_early_without_a_word(self, tmp_path: Path) -> None:
+        path = make_clips.write_clip(tmp_path / "a.mkv", list(moving_dots(0, frames=200).frames))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.warns(UserWarning, match=r"says that it lasts 8\.0 s, and holds 3\.\d s: it may be cut short"):
+            times = frame_times(path)
+        assert sum(1 for _ in frames_from(path, times, 0)) == len(times.seconds)
+
 
 class TestDHF1K:
     def test_frames_points_and_maps_of_all_three_layouts(self, tmp_path: Path) -> None:
@@ -298,6 +305,36 @@ class TestVideoFolder:
             VideoFolder(root, "all")
         with pytest.raises(DataError, match=r"in s, 100% of the times lie beyond their clips"):
             VideoFolder(make_clips.videos(tmp_path / "b", clips=4, unit=30), "all", time_unit="s")
+
+    def test_a_clock_that_began_before_the_clip(self, tmp_path: Path) -> None:
+        root = make_clips.videos(tmp_path, clips=4, unit=1000)
+        path = root / "gaze.csv"
+        cells = [line.split(",") for line in path.read_text().splitlines()]
+        later = [",".join([*c[:2], str(float(c[2]) + 70_000), *c[3:]]) for c in cells[1:]]
+        path.write_text("\n".join([",".join(cells[0]), *later]))
+        with pytest.raises(DataError, match=r"the last times of clips are 7.* clips last 0.48 s: in no unit"):
+            VideoFolder(root, "all")
+        study = VideoFolder(root, "all", time_offset_s=70)
+        assert study.study.unit == "ms"
+        assert study.gaze(1)[5].x == pytest.approx(moving_dots(1).gaze[5, :, 0], abs=1e-3)
+
+    def test_eyes_in_columns_of_their_own(self, tmp_path: Path) -> None:
+        header = "video,subject,time,left_x,left_y"
+        root = make_clips.videos(tmp_path, clips=4, header=header)
+        with pytest.raises(
+            DataError, match=r"has left_x and left_y, and no x and y: say which eye counts, as \"columns"
+        ):
+            VideoFolder(root, "all")
+        assert len(VideoFolder(root, "all", columns={"x": "left_x", "y": "left_y"}).gaze(0)[0]) == OBSERVERS
+
+    def test_without_a_column_of_people_nobody_is_told_apart(self, tmp_path: Path) -> None:
+        root = make_clips.videos(tmp_path, clips=4)
+        path = root / "gaze.csv"
+        cells = [line.split(",") for line in path.read_text().splitlines()]
+        path.write_text("\n".join(",".join([c[0], *c[2:]]) for c in cells))
+        study = VideoFolder(root, "all")
+        assert study.gaze(0).observers == ()
+        assert len(study.gaze(0)[0]) == 1, "samples of one unknown person"
 
     def test_what_is_left_out_is_counted(self, tmp_path: Path) -> None:
         root = make_clips.videos(tmp_path, clips=4)

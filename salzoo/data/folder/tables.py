@@ -92,11 +92,11 @@ def read_table(path: Path, options: StudyOptions, image: str | None = None) -> R
     return read(path, options, image)
 
 
-def header_of(path: Path) -> list[str]:
-    """Return the names of a table's columns; errors as `read_table`."""
+def header_of(path: Path, needed: Sequence[str] = NEEDED) -> list[str]:
+    """Return the names of a table's columns; errors as `read_table`, which say what is needed."""
     if path.suffix.lower() == ".parquet":
         return list(_parquet(path).read_schema(path).names)
-    return TextTable(path, NEEDED).header
+    return TextTable(path, needed).header
 
 
 def read_arrays(path: Path, columns: Mapping[str, str], image: str, size: tuple[int, int], origin: int) -> Rows:

@@ -96,7 +96,7 @@ def read_gaze_table(
 
 def _columns(path: Path, options: VideoOptions) -> tuple[dict[str, str], str | None]:
     """Return the columns by their meaning, and the unit of times if a header says it."""
-    header = header_of(path)
+    header = header_of(path, ("video", "subject", "time", "x", "y"))
     known = {name.strip().lower().replace(" ", "_"): name for name in header}
     found, units = dict(options.columns), dict[str, str]()
     for role, words in ROLES.items():
@@ -111,6 +111,12 @@ def _columns(path: Path, options: VideoOptions) -> tuple[dict[str, str], str | N
     if len(set(units.values())) > 1:
         raise DataError(
             f"{path}: times are in {units['time']}, durations in {units['duration']}: give both in one unit"
+        )
+    eyes = [known.get(f"left_{axis}") for axis in "xy"]
+    if not {"x", "y"} & set(found) and all(eyes):
+        raise DataError(
+            f"{path} has {eyes[0]} and {eyes[1]}, and no x and y: say which eye counts, as "
+            f'"columns": {{"x": "{eyes[0]}", "y": "{eyes[1]}"}} in study.json'
         )
     if "time" not in found:
         raise DataError(f"{path} has no column of times, only {', '.join(header)}; {_hint('time')}")
@@ -161,7 +167,7 @@ def _table(rows: Rows, clips: Mapping[str, Clip], options: VideoOptions, source:
     told_apart = () if people.tolist() == [""] else tuple(map(str, people))
     length = np.array([each.seconds for each in own])
     ends = rows.timestamp + (0 if rows.duration is None else rows.duration)
-    unit = told or _unit_of(ends, clip, length, source)
+    unit = told or _unit_of(ends, clip, length, options.time_offset_s, source)
     when, lasts = _seconds(rows, unit, own, clip)
     when = when - options.time_offset_s
     late, early = when >= length[clip], when + (0 if lasts is None else lasts) < 0
@@ -185,7 +191,7 @@ def _table(rows: Rows, clips: Mapping[str, Clip], options: VideoOptions, source:
     return GazeTable(gaze, told_apart, unit, lasts is not None, kept, tuple(d for d in doubts if d), tracker)
 
 
-def _unit_of(times: Floats, clip: NDArray[np.int64], length: Floats, source: Path) -> str:
+def _unit_of(times: Floats, clip: NDArray[np.int64], length: Floats, offset_s: float, source: Path) -> str:
     """Return the unit in which the times reach the clips' ends: units differ by 1,000, so at most one can.
 
     Raises:
@@ -193,8 +199,8 @@ def _unit_of(times: Floats, clip: NDArray[np.int64], length: Floats, source: Pat
     """
     last = np.array([times[clip == number].max() for number in range(len(length))])
     for unit in TIME_UNITS:
-        share = float(np.median(last * SECOND[unit] / 1000 / length))
-        if 0.05 <= share <= 1.5:
+        share = float(np.median((last * SECOND[unit] / 1000 - offset_s) / length))
+        if 0.3 <= share <= 1.5:
             return unit
     raise DataError(
         f"{source}: the last times of clips are {_some(last)}, and clips last {_some(length)} s: in no unit (s, ms, "
