@@ -18,6 +18,9 @@ VGG16_NAMES = tuple(f"{block}_{i}" for block, count in enumerate((2, 2, 3, 3, 3)
 """Their numbers, as others name them: 1_1 to 5_3."""
 
 
+SALGAN_DECODER = (0, 2, 4, 7, 9, 11, 14, 16, 18, 21, 23, 26, 28, 30)
+"""Places of the convolutions of SalGAN's decoder; the last one is 1 x 1."""
+
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 """Tensors of PyTorch's batch normalisation."""
 

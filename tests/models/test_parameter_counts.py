@@ -12,6 +12,7 @@ from salzoo.registry import read_spec
 @pytest.mark.parametrize(
     ("name", "part", "count"),
     [
+        ("aclnet", "network", 21_982_786),  # of a file of 252 MB with two moments each
         ("attention_center", "network", 288_012),  # the released file's, without the zeros that stand for no bias
         ("deepgaze1", "network.readout", 256),  # one weight a channel of conv5, no bias
         ("deepgaze2", "network.readout", 41_589),  # 5 x 512 channels to 16, 32, 2, 1

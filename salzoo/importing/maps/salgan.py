@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from salzoo.importing.rules import VGG16, rotate
+from salzoo.importing.rules import SALGAN_DECODER, VGG16, rotate
 from salzoo.importing.source import Files, Options
-
-DECODER = (0, 2, 4, 7, 9, 11, 14, 16, 18, 21, 23, 26, 28, 30)
-"""Places of the decoder's convolutions; the last one is 1 x 1."""
 
 
 def convert(files: Files, release: str, options: Options) -> Iterator[tuple[str, Tensor]]:
     """Rotate the decoder's kernels: Lasagne flips what it convolves with, which the encoder alone is told not to do."""
-    places = [*(f"backbone.trunk.features_{place}" for place in VGG16), *(f"decoder.{place}" for place in DECODER)]
+    places = [
+        *(f"backbone.trunk.features_{place}" for place in VGG16),
+        *(f"decoder.{place}" for place in SALGAN_DECODER),
+    ]
     for k, place in enumerate(places):
         kernel = files.take(f"arr_{2 * k}")
         yield f"{place}.weight", kernel if k < len(VGG16) else rotate(kernel)
