@@ -2,6 +2,7 @@
 
     python benchmarks/scanpaths.py --root folder/that/holds/osie/eyecrowd/scene500          # all that can be loaded
     python benchmarks/scanpaths.py --root ... saccadic.lite wta.base                        # the others keep their rows
+    python benchmarks/scanpaths.py --speed                                                  # 1,000 paths, in seconds
 
 Writes rows into benchmarks/results/scanpaths.json, each with the commit that measured it, with controls and the static
 densities beside them, and from there into the configs and cards of hub and the tables of docs. A set is written as soon
@@ -15,6 +16,7 @@ import argparse
 import hashlib
 import json
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,10 @@ from typing import Any
 import numpy as np
 import pages
 import torch
-from record import RESULTS, commit
+from record import RESULTS, commit, record
 from torch import Tensor
 
+import salzoo
 from salzoo._io import write_text
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import OF_SCANPATHS, Measured
@@ -35,6 +38,8 @@ from salzoo.evaluation.scanpaths import evaluate_scanpaths, load_models
 from salzoo.evaluation.scanpaths.scoring import STATIC
 from salzoo.evaluation.scanpaths.similarity import CONTROLS
 from salzoo.evaluation.scanpaths.table import apart
+from salzoo.images.read import to_tensor
+from salzoo.images.samples import sample_images
 from salzoo.metrics.scanpaths import CONDITIONAL
 from salzoo.registry import read_spec, spec_names
 
@@ -45,6 +50,10 @@ SEED = 0
 ONE = ", 1 candidate"
 """End of the names of rows of models that keep the first draw, where their checkpoint keeps the best of several."""
 EXTRA = (f"saccadic.paper{ONE}",)
+OVER = " over "
+"""In the names of rows of models that start from another density than their checkpoint says."""
+FLAGSHIP = f"deepgaze3.lite{OVER}deepgaze2e.lite"
+"""The best; measured only where it is named, as its density takes half a second an image."""
 
 
 def main() -> None:
@@ -54,14 +63,37 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--sets", nargs="*", default=pages.SETS, choices=pages.SETS)
     parser.add_argument("--densities", type=Path, help="folder that keeps static densities")
+    parser.add_argument(
+        "--speed", action="store_true", help="measure how long it takes to draw paths, and nothing else"
+    )
     parser.add_argument("--write-only", action="store_true", help="measure nothing, write what was measured")
     arguments = parser.parse_args()
+    if arguments.speed:
+        speed(arguments.rows or loadable())
+        return
     for name in () if arguments.write_only else arguments.sets:
         rows = arguments.rows or [*loadable(), *EXTRA]
         measure(rows, name, arguments.root, arguments.split, arguments.densities)
     if arguments.split == "test":
         record_measured()
         pages.write()
+
+
+def speed(rows: list[str]) -> None:
+    """Time 1,000 paths of 10 fixations on an image of 600 x 800, after its density; a quiet machine is wanted."""
+    image = to_tensor(sample_images()["astronaut"].resize((800, 600)))
+    seconds = {}
+    for row in rows:
+        model = salzoo.load(row)
+        assert isinstance(model, ScanpathModel)
+        stimulus = model.prepare(image)
+        model.continue_paths(stimulus, np.empty((1, 0, 3)), 3)
+        start, used = time.perf_counter(), time.process_time()
+        model.continue_paths(stimulus, np.empty((1000, 0, 3)), 10)
+        seconds[row] = round(time.perf_counter() - start, 2)
+        print(f"{row}: {seconds[row]} s, {time.process_time() - used:.2f} s of CPU", flush=True)
+    found = {"threads": torch.get_num_threads(), "seconds": seconds, "slowest": max(seconds.values())}
+    record("scanpath_speed", "1000 paths of 10 fixations, 600x800", found, ("slowest", "<", 5.0))
 
 
 def loadable() -> list[str]:
@@ -94,11 +126,14 @@ def measure(rows: list[str], name: str, root: str, split: str, densities: Path |
     """Measure rows on a set and, of the test split, keep them over those of the same name."""
     at = commit()
     dataset = load_dataset(name, root, split)
-    models, notes = load_models({row: row.removesuffix(ONE) for row in rows}, dataset)
+    models, notes = load_models({row: row.removesuffix(ONE).split(OVER)[0] for row in rows}, dataset)
     kept: dict[str, SaliencyModel] = {}
     for row, model in models.items():
         if row.endswith(ONE):
             model.candidates = 1
+        if OVER in row:
+            model.density = row.split(OVER)[1]
+            model.start_from(salzoo.load(model.density))
         if densities is not None and isinstance(model, ScanpathModel):
             kept.setdefault(model.density, Kept(model.density_model, densities / model.density))
             model.start_from(kept[model.density])
@@ -114,7 +149,7 @@ def keep(new: dict[str, Any], at: str) -> None:
     new["commits"] = dict.fromkeys(new["rows"], at)
     content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
     old = content.get(new["dataset"], {})
-    there = {*loadable(), *EXTRA, *CONTROLS}
+    there = {*loadable(), *EXTRA, FLAGSHIP, *CONTROLS}
     for part in ("rows", "intervals", "saccades", "commits"):
         kept = {row: found for row, found in old.get(part, {}).items() if row in there or row.startswith(STATIC)}
         new[part] = kept | new[part]

@@ -11,6 +11,8 @@ from salzoo.components.stimulus import Stimulus
 
 _UNIT = 2.0**40
 """Probabilities are rounded to whole multiples of its inverse, whose sums are exact in any order."""
+_HALF = 2.0**26
+"""A random number's first 26 bits choose the row of a cell, the other 27 its column."""
 
 
 class Draws:
@@ -32,7 +34,10 @@ class Draws:
 
 
 def draw_cells(log_probability: Tensor, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Draw one cell from each of B distributions by inverting its cumulative sum.
+    """Draw one cell from each of B distributions: its row, then its column, by inverting cumulative sums.
+
+    Where probabilities differ in their last digits, as another machine computes them, a draw near the border of two
+    cells may fall into the other one. Rows and columns have a few dozens of borders, all cells would have thousands.
 
     Args:
         log_probability: (B, rows, columns).
@@ -41,10 +46,18 @@ def draw_cells(log_probability: Tensor, uniform: NDArray[np.float64]) -> NDArray
     Returns:
         (B,) numbers of the cells, row by row.
     """
-    parts = (log_probability.flatten(1).double().cpu().exp() * _UNIT).round().to(torch.int64)
+    parts = (log_probability.double().cpu().exp() * _UNIT).round().to(torch.int64)
+    rest, first = np.modf(uniform * _HALF)
+    row = _invert(parts.sum(2), first / _HALF)
+    column = _invert(parts[torch.arange(len(parts)), row], rest)
+    return (row * parts.shape[2] + column).numpy()
+
+
+def _invert(parts: Tensor, uniform: NDArray[np.float64]) -> Tensor:
+    """Return which of (B, n) parts the share `uniform` (B,) of their sum falls into."""
     sums = parts.cumsum(1)
-    wanted = (torch.from_numpy(uniform).double() * sums[:, -1]).floor().to(torch.int64)
-    return torch.searchsorted(sums, wanted[:, None], right=True)[:, 0].numpy()
+    wanted = (torch.from_numpy(uniform) * sums[:, -1]).floor().to(torch.int64)
+    return torch.searchsorted(sums, wanted[:, None], right=True)[:, 0]
 
 
 def best_of(log_probability: Tensor, value: Tensor, candidates: int) -> Tensor:

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
-from salzoo.components.dense_head import DenseHead
 from salzoo.components.history_head import FIRST, HistoryHead
 from salzoo.components.layers import CentreBiasTemplate, GaussianBlur, fit_centre_biases, sides
 from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
@@ -186,18 +185,15 @@ class DeepGazeIIINetwork(nn.Module):
         stride: int = 2,
         sigma_px: float = 8.0,
         template: tuple[int, int] = (1024, 1024),
-        wide: int | None = None,
+        wide: int = 32,
     ) -> None:
         check_range(1, 64, components=components, readout_stride=readout_stride, stride=stride)
         check_range(1, 8192, saliency=saliency, encoding=encoding, selection=selection)
         check_range(0.01, 64, sigma_px=sigma_px)
         check_range(2, 2048, template=template)
-        check_range(1, 512, wide=wide or 1)
+        check_range(1, 512, wide=wide)
         super().__init__()
-        self.head: HistoryHead | DenseHead | None = None
-        if backbone is None:
-            options = FIXATIONS, encoding, selection[0]
-            self.head = DenseHead(*options) if wide is None else HistoryHead(*options, wide)
+        self.head = HistoryHead(FIXATIONS, encoding, selection[0], wide) if backbone is None else None
         if backbone is None:
             return
         self.backbone = TimmBackbone(backbone, feature_nodes)
@@ -304,7 +300,7 @@ class DeepGazeIII(ScanpathModel):
             return stimulus.log_cells.to(history).expand(len(history), -1, -1)
         if self.network.head:
             found: Tensor = self.network.head(stimulus, history)
-            return found.view(-1, *stimulus.grid)
+            return found
         return torch.stack([self._read_out(stimulus, one) for one in history])
 
     def _read_out(self, stimulus: Stimulus, history: Tensor) -> Tensor:

@@ -58,6 +58,19 @@ def test_a_new_head_is_the_static_density() -> None:
     )
 
 
+def test_fields_are_around_past_fixations_and_up_is_up() -> None:
+    head = build(density="uniform").network.head
+    with torch.no_grad():
+        head.fields[1, 0, 3:9, head.lattice.rays // 4] = 9  # up from the one before the last
+    history = torch.tensor([[[40.0, 30], [70, 5]]])
+    with torch.no_grad():
+        found = head(Stimulus(torch.full((60, 80), -8.4), 80), history)[0]
+    row, column = divmod(int(found.argmax()), 80)
+    assert column == pytest.approx(40, abs=1)
+    assert 20 < row < 29
+    assert found[:30].logsumexp((0, 1)) > found[30:].logsumexp((0, 1)) + 2
+
+
 @pytest.mark.parametrize("options", [{}, PAPER], ids=["head", "paper"])
 def test_the_order_of_fixations_counts_up_to_the_fourth(options: dict[str, Any]) -> None:
     model = build(**options)

@@ -122,10 +122,26 @@ def test_draws_follow_the_density() -> None:
         assert np.abs(found - expected).max() < 0.03, "Kolmogorov and Smirnov, at 0.1 %"
 
 
-def test_draws_invert_the_cumulative_sum() -> None:
-    log = torch.tensor([[[0.25, 0.0], [0.5, 0.25]]]).log().repeat(5, 1, 1)
-    assert draw_cells(log, np.array([0.0, 0.2499, 0.25, 0.7499, 0.99999])).tolist() == [0, 0, 2, 2, 3]
+def test_draws_invert_the_cumulative_sums_of_rows_and_of_columns() -> None:
+    log = torch.tensor([[[0.25, 0.0], [0.5, 0.25]]]).log()
+    uniform = np.array([0.0, 0.2499, 0.25, 0.7499, 0.99999])
+    assert draw_cells(log.repeat(5, 1, 1), uniform).tolist()[:2] == [0, 0], "one cell of this row is impossible"
+    assert (draw_cells(log.repeat(5, 1, 1), uniform) // 2).tolist() == [0, 0, 1, 1, 1]
+    many = draw_cells(log.expand(20_000, -1, -1), np.random.default_rng(0).random(20_000))
+    np.testing.assert_allclose(np.bincount(many, minlength=4) / 20_000, [0.25, 0, 0.5, 0.25], atol=0.01)
     np.testing.assert_array_equal(Draws(1, 2, 3).of(2), Draws(1, 5, 4).of(2)[:2])
+
+
+def test_last_digits_hardly_change_a_draw() -> None:
+    """Another machine adds up in another order: here in the fifth digit, so that a change is seen at all."""
+    random = np.random.default_rng(0)
+    log = torch.from_numpy(random.normal(size=(1, 60, 80)) * 3).flatten(1).log_softmax(1).view(1, 60, 80)
+    other = log + torch.from_numpy(random.normal(size=log.shape)) * 1e-4
+    other = other - other.flatten().logsumexp(0)
+    uniform = random.random(5000)
+    one, two = (draw_cells(each.expand(5000, -1, -1), uniform) for each in (log, other))
+    assert len(set(one.tolist())) > 300
+    assert (one != two).sum() <= 15, "a cumulative sum of all cells changes more than a hundred"
 
 
 @pytest.mark.parametrize(
