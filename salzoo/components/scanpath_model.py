@@ -25,8 +25,8 @@ from salzoo.registry import resolve
 
 Place = tuple[float, float] | tuple[float, float, float]
 
-_AT_ONCE = 4_000_000
-"""Cells of all histories that are computed at once, of which models make a few float32 arrays."""
+_AT_ONCE = 500_000
+"""Cells of all histories that are computed at once: a few, so that what is made of them stays in the cache."""
 
 
 class ScanpathModel(SaliencyModel):
