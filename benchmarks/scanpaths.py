@@ -6,8 +6,8 @@
 
 Writes rows into benchmarks/results/scanpaths.json, each with the commit that measured it, with controls and the static
 densities beside them, and from there into the configs and cards of hub and the tables of docs. A set is written as soon
-as it is measured. With --write-only nothing is measured; with --densities DIR the static densities are kept there, so
-that a second run need not predict them again.
+as it is measured; paths are drawn on OSIE alone, which the tables of paths are of. With --write-only nothing is
+measured; with --densities DIR the static densities are kept there, so that a second run need not predict them again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pages
+import scanpath_pages
 import torch
 from record import RESULTS, commit, record
 from torch import Tensor
@@ -137,7 +138,14 @@ def measure(rows: list[str], name: str, root: str, split: str, densities: Path |
         if densities is not None and isinstance(model, ScanpathModel):
             kept.setdefault(model.density, Kept(model.density_model, densities / model.density))
             model.start_from(kept[model.density])
-    table = evaluate_scanpaths(models, dataset, seed=SEED, pixels_per_degree=PIXELS_PER_DEGREE.get(name), notes=notes)
+    table = evaluate_scanpaths(
+        models,
+        dataset,
+        seed=SEED,
+        pixels_per_degree=PIXELS_PER_DEGREE.get(name),
+        draw=name == scanpath_pages.FIRST,
+        notes=notes,
+    )
     print(table.to_markdown(intervals=True), flush=True)
     if split == "test":
         keep(table.to_json(), at)

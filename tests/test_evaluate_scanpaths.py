@@ -122,6 +122,15 @@ def test_the_seed_says_what_is_drawn(osie: FixationDataset) -> None:
     assert "ll_far" not in one.rows["uniform"]  # nobody said how many pixels a degree has
 
 
+def test_without_drawing_the_likelihoods_are_the_same(
+    table: ScanpathTable, osie: FixationDataset, model: ScanpathModel
+) -> None:
+    found = evaluate_scanpaths({"wta": model}, osie, pixels_per_degree=PPD, draw=False, progress=False)
+    assert found.rows["wta"] == {name: table.rows["wta"][name] for name in ("ll", "order", "ll_far", "nss", "auc")}
+    assert (list(found.scores), found.saccades) == (["wta", "static:deepgaze2.lite"], {})
+    assert "Drawn paths" not in found.to_markdown()
+
+
 def test_a_mean_over_fixations_as_values_of_images() -> None:
     values, counts = np.array([1.0, 3.0, np.nan, 2.0]), np.array([10, 30, 5, 0])
     found = of_ratio(values, counts)

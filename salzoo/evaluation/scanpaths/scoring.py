@@ -59,6 +59,7 @@ def evaluate_scanpaths(
     *,
     seed: int = 0,
     pixels_per_degree: float | None = None,
+    draw: bool = True,
     notes: tuple[str, ...] = (),
     progress: bool | None = None,
 ) -> ScanpathTable:
@@ -74,6 +75,7 @@ def evaluate_scanpaths(
         dataset: One split of a dataset that keeps the order of fixations.
         seed: Seed of the paths and of the controls.
         pixels_per_degree: Gives amplitudes in degrees, and the likelihood without steps below one degree.
+        draw: Draw paths and compare them with people's, half of the work; if not, there are likelihoods alone.
         notes: Warnings to print with the table.
         progress: Whether to show a progress bar; None shows it on a terminal, and a line now and then elsewhere.
 
@@ -88,11 +90,12 @@ def evaluate_scanpaths(
     if taken := sorted(set(models) & set(CONTROLS)):
         raise SpecError(f"no row can be called {taken[0]!r}, which is people's own: write NEW=SOURCE.")
     rows, people = _with_static(models), People(dataset, seed)
-    each = f", each in {len(rows) + len(CONTROLS)} rows"
-    images = [_Image(dataset, i, people, pixels_per_degree) for i in range(len(dataset))]
+    controls = CONTROLS if draw else ()
+    each = f", each in {len(rows) + len(controls)} rows"
+    images = [_Image(dataset, i, people, pixels_per_degree, draw=draw) for i in range(len(dataset))]
     for i, image in counted(enumerate(images), len(images), "image", shown=progress, each=each):
         image.score(rows, seed + i)
-    order = [*models, *CONTROLS, *(row for row in rows if row not in models)]
+    order = [*models, *controls, *(row for row in rows if row not in models)]
     return ScanpathTable(
         dataset=dataset.name,
         split=dataset.split,
@@ -179,11 +182,14 @@ class _Image:
         drawn: The paths of each row.
     """
 
-    def __init__(self, dataset: FixationDataset, index: int, people: People, pixels_per_degree: float | None) -> None:
+    def __init__(
+        self, dataset: FixationDataset, index: int, people: People, pixels_per_degree: float | None, *, draw: bool
+    ) -> None:
         self._dataset, self._index, self._size = dataset, index, dataset.size(index)
-        self._paths, self._people = dataset.scanpaths(index), people.paths(index)
-        self.scores = people.controls(index)
-        self.drawn: dict[str, Sequence[Path]] = {"human": self._people, "human_shuffled": people.shuffled(index)}
+        self._paths, self._people, self._drawing = dataset.scanpaths(index), people.paths(index), draw
+        self.scores = people.controls(index) if draw else {}
+        self.drawn: dict[str, Sequence[Path]] = {"human": self._people} if draw else {}
+        self.drawn |= {"human_shuffled": people.shuffled(index)} if draw else {}
         height, width = self._size
         targets = np.concatenate([np.zeros((0, 2)), *(path.points[1:, :2] for path in self._paths)])
         steps = np.concatenate([np.zeros(0), *(np.hypot(np.diff(path.x), np.diff(path.y)) for path in self._paths)])
@@ -198,11 +204,12 @@ class _Image:
         for row, model in rows.items():
             stimulus = model.prepare(image)
             bits[row], nss, auc = self._conditional(model, stimulus)
-            self.drawn[row] = self._draw(model, stimulus, seed)
             self.scores[row] = {"ll": _mean(bits[row][self._inside])}
             self.scores[row] |= {"nss": _mean(nss[self._inside]), "auc": _mean(auc[self._inside])}
             self.scores[row] |= {"ll_far": _mean(bits[row][self._long])}
-            self.scores[row] |= similarities(with_others(self.drawn[row], self._people), self._size)
+            if self._drawing:
+                self.drawn[row] = self._draw(model, stimulus, seed)
+                self.scores[row] |= similarities(with_others(self.drawn[row], self._people), self._size)
         for row, model in rows.items():
             if not isinstance(model, StaticModel):
                 self.scores[row]["order"] = _mean((bits[row] - bits[f"{STATIC}{model.density}"])[self._inside])

@@ -103,6 +103,8 @@ class ScanpathTable:
         lines = [f"{self.dataset} {self.split}, {count}, seed {self.seed}", *self.notes]
         lines += ["", "The next fixation, given those before it. The likelihood ranks models:", ""]
         lines += self._table(CONDITIONAL, intervals=intervals)
+        if not self.saccades:
+            return "\n".join(lines)
         lines += ["", "Drawn paths beside people's. These describe models, and do not rank them:", ""]
         lines += self._table(SIMILARITIES, intervals=intervals)
         unit = "px" if self.pixels_per_degree is None else "degrees"
