@@ -109,3 +109,19 @@ def test_groups_divide_the_channels() -> None:
 def test_kinetics_weights_are_of_the_published_width() -> None:
     with pytest.raises(WeightsError, match=r"width 0.125: Kinetics weights are of width 1"):
         tiny_models.build("vinet").load_pretrained_backbone()
+
+
+@pytest.mark.parametrize("name", ["tasednet", "vinet", "aclnet", "stsconvnet"])
+def test_clips_of_two_videos_are_trained_on(name: str) -> None:
+    """As `salzoo fit --data videos` does; every parameter learns, and a video has the maps that it has alone."""
+    model = tiny_models.build(name)
+    height, width = model.preprocess.size
+    clips = (torch.stack([clip(4, height, width), clip(4, height, width).flip(0)]) + 1) / 2
+    with torch.no_grad():
+        both, one = model.logits_of_clips(clips), model.logits_of_clips(clips[1:])
+    torch.testing.assert_close(both[1:], one, atol=1e-4, rtol=1e-4)
+    model.train()
+    logits = model.logits_of_clips(clips)
+    assert logits.shape[:2] == (2, 1 if name in ("tasednet", "vinet") else 4)
+    logits.square().mean().backward()
+    assert all(p.grad is not None and bool(p.grad.any()) for p in model.parameters() if p.requires_grad)
