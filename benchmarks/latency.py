@@ -1,10 +1,12 @@
 """How long one image of 600 x 800 takes, from array to map, and how much memory, with each checkpoint.
 
-    python benchmarks/latency.py [NAME ...] [--only time memory]
+    python benchmarks/latency.py [NAME ...] [--only time memory work]
 
 `time`: medians of 9 in milliseconds, on as many threads as torch takes. A quiet machine is wanted. `memory`: the peak
 of a fresh process that loads the checkpoint and predicts one image, above its peak after the imports (Linux); and
-millions of parameters. With names, the others keep what was found of them.
+millions of parameters. `work`: milliseconds an image on one and on all threads, one image and eight at once, medians
+of 3; and the GFLOP of an image, beside the GFLOP a second that a product of two float32 matrices of 2048 x 2048 reaches
+here. With names, the others keep what was found of them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from table import loadable
 
 import salzoo
 from salzoo._malloc import keep_memory
+from salzoo.components.saliency_model import SaliencyModel
 from salzoo.images.samples import sample_images
 
 RUNS, WARM = 9, 2
@@ -33,7 +37,7 @@ RUNS, WARM = 9, 2
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--only", nargs="+", choices=("time", "memory"), default=("time", "memory"))
+    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=tuple(PARTS))
     parser.add_argument("--fresh", metavar="NAME", help=argparse.SUPPRESS)  # the process whose memory is measured
     arguments = parser.parse_args()
     keep_memory()  # as the command does
@@ -41,10 +45,8 @@ def main() -> None:
         print(json.dumps(measure(arguments.fresh)))
         return
     names = arguments.names or loadable()
-    if "time" in arguments.only:
-        times(names, whole=not arguments.names)
-    if "memory" in arguments.only:
-        memory(names, whole=not arguments.names)
+    for part in arguments.only:
+        PARTS[part](names, not arguments.names)
 
 
 def image() -> np.ndarray:
@@ -54,18 +56,58 @@ def image() -> np.ndarray:
 def times(names: list[str], whole: bool) -> None:
     import torch
 
-    found = {name: milliseconds(name, image()) for name in names}
+    found = {name: milliseconds(salzoo.load(name), image()) for name in names}
     kept = {} if whole else before("600x800").get("milliseconds", {})
     record("latency", "600x800", {"threads": torch.get_num_threads(), "milliseconds": kept | found})
 
 
-def milliseconds(name: str, picture: np.ndarray) -> float:
-    model, each = salzoo.load(name), []
-    for _ in range(WARM + RUNS):
+def milliseconds(model: SaliencyModel, pictures: np.ndarray | list[np.ndarray], runs: int = RUNS) -> float:
+    each = []
+    for _ in range(WARM + runs):
         start = time.perf_counter()
-        model.predict(picture)
+        model.predict(pictures)
         each.append(1000 * (time.perf_counter() - start))
     return round(statistics.median(each[WARM:]), 1)
+
+
+def work(names: list[str], whole: bool) -> None:
+    """Record each row as it is done."""
+    import torch
+
+    most = torch.get_num_threads()
+    kept: dict[str, Any] = {} if whole else before("work").get("rows", {})
+    for name in names:
+        model, kept[name] = salzoo.load(name), {}
+        kept[name]["gflop"] = gigaflop(model)
+        for threads in sorted({1, most}):
+            torch.set_num_threads(threads)
+            for batch in (1, 8):
+                an_image = milliseconds(model, [image()] * batch, runs=3) / batch
+                kept[name][f"{threads} threads, batch {batch}"] = round(an_image, 1)
+        record("latency", "work", {"threads": most, "peak_gflop_per_s": peak_rate(), "rows": kept})
+
+
+def gigaflop(model: SaliencyModel) -> float:
+    """Return the products and sums of convolutions and matrix products in one prediction; of filters by FFT none."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    picture = torch.from_numpy(image()).permute(2, 0, 1)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():  # fused layers are of inference mode alone
+        model.infer([picture])
+    return round(counter.get_total_flops() / 1e9, 2)
+
+
+def peak_rate() -> float:
+    """Return the GFLOP a second of a matrix product on all threads, the best of ten."""
+    import torch
+
+    a, seconds = torch.rand(2048, 2048), []
+    for _ in range(10):
+        start = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - start)
+    return round(2 * 2048**3 / min(seconds) / 1e9, 1)
 
 
 def memory(names: list[str], whole: bool) -> None:
@@ -106,6 +148,8 @@ def before(part: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get(part, {}) if path.exists() else {}
     return found
 
+
+PARTS: dict[str, Callable[[list[str], bool], None]] = {"time": times, "memory": memory, "work": work}
 
 if __name__ == "__main__":
     main()
