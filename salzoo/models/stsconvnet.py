@@ -7,8 +7,8 @@ are fused, and the rest of SalNet makes the map. Differences:
 - The flow is that of `components.flow.local_motion`, Lucas and Kanade's in a pyramid, where the authors have another
   method's; the authors' scale of its picture is not known. Here it has x, y and length, `MOST` pixels of the network's
   input being 1, and the length from -1. At the first frame, and of an image alone, nothing moves.
-- Training here is that of images, whose flow is 0: there are no videos. The authors train the streams apart, from
-  SalNet's weights, on frames and flow of DIEM. Rate and schedule are those of `salnet.paper`.
+- The recipe here is that of images, whose flow is 0; `--data diem` trains on clips, both streams at once. The authors
+  train the streams apart, from SalNet's weights, on frames and flow of DIEM. Rate and schedule are `salnet.paper`'s.
 - Nothing is rounded to 8 bits, and the clip at 0 is a soft one, as SalNet's here.
 """
 

@@ -3,8 +3,8 @@
 Where paper and released code differ, this is the released code. Differences:
 - The window of a frame is that frame and the 31 before it, the first frame repeated in front of a video. The authors
   predict the first 31 frames of a video from windows in reversed time, which look up to 31 frames ahead.
-- Training here is that of images, as clips that stand still: there are no videos. The authors train on clips of DHF1K.
-  Their loss divides the maps of a batch by their common sum; here each is a density of its own.
+- The recipe here is that of images, as clips that stand still. The authors train on clips of DHF1K, which `--data dhf1k
+  --data.length 32` does. Their loss divides the maps of a batch by their common sum; here each is a density of its own.
 - Their maps are cut off to 8 bits, then blurred by 7 pixels at a height of 224; here they are blurred alone (`blur`).
 - torchvision's Kinetics weights are the ones that the encoder starts from; they are not the authors' own. New
   convolutions start as He's, for the statistics of the authors' normalisations move by a thousandth a step.

@@ -3,7 +3,8 @@
 Where paper and released code differ, this is the released code. Differences:
 - The window of a frame is that frame and the 31 before it, the first frame repeated in front of a video. The authors
   predict the first 31 frames of a video from windows in reversed time, which look up to 31 frames ahead.
-- Training here is that of images, as clips that stand still: there are no videos. The authors train on clips of DHF1K.
+- The recipe here is that of images, as clips that stand still. The authors train on clips of DHF1K, which `--data dhf1k
+  --data.length 32` does.
 - The branch for sound (AViNet) is left out: its authors found that the network ignores it.
 - Their final blur of 2 pixels is a share of the frame's height, that of DHF1K's 360 rows (`blur`).
 - torchvision's Kinetics weights are the ones that the encoder starts from; they are not the authors' own.
