@@ -64,12 +64,16 @@ def load_dataset(
         DatasetNotFoundError: If it is not in `root`.
     """
     if name in VIDEO_DATASETS:
-        raise SpecError(f"{name!r} is a dataset of videos: salzoo.data.load_video_dataset opens it.")
+        raise SpecError(
+            f"{name!r} is a dataset of videos: salzoo.data.load_video_dataset opens it; of the commands, evaluate, fit "
+            "and data check take it."
+        )
     if name not in DATASETS:
-        near = get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.5)
+        near = get_close_matches(name.lower(), (*DATASETS, *VIDEO_DATASETS), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         hint = "; say which edition: 'salicon2015' or 'salicon2017'." if name.lower() == "salicon" else hint
-        raise SpecError(f"unknown dataset {name!r}{hint} Known: {', '.join(list_datasets())}")
+        videos = ", ".join(list_video_datasets())
+        raise SpecError(f"unknown dataset {name!r}{hint} Known: {', '.join(list_datasets())}; of videos: {videos}")
     return DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
 

@@ -186,3 +186,21 @@ def test_the_base_takes_each_frame_by_itself() -> None:
     with torch.no_grad():
         maps, alone = model.eval().logits_of_clips(clip), model(clip[1, 2:3])
     assert torch.allclose(maps[1, 2:3], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in tiny_models.GRADIENT if isinstance(tiny_models.build(name), VideoModel)]
+)
+def test_each_network_of_videos_takes_batches_of_clips(name: str) -> None:
+    """Two clips at once are as each alone, and a gradient comes back."""
+    model = tiny_models.build(name).train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd):
+            module.eval()
+    clips = torch.randint(0, 256, (2, 3, 3, *model.preprocess.size), dtype=torch.uint8)
+    maps = model.logits_of_clips(clips)
+    assert torch.allclose(maps[1:], model.logits_of_clips(clips[1:]), atol=1e-4, rtol=1e-4)
+    assert maps.shape[0] == 2
+    assert maps.shape[1] in (1, 3)
+    maps.square().mean().backward()
+    assert any(p.grad is not None and bool(p.grad.any()) for p in model.network.parameters())
