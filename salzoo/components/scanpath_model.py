@@ -25,6 +25,8 @@ from salzoo.registry import resolve
 
 Place = tuple[float, float] | tuple[float, float, float]
 
+_FARTHEST = 1e6
+"""Pixels; what is farther outside the image is no farther for a model, whose distances must stay finite."""
 _AT_ONCE = 500_000
 """Cells of all histories that are computed at once: a few, so that what is made of them stays in the cache."""
 
@@ -180,6 +182,7 @@ class ScanpathModel(SaliencyModel):
         history = torch.as_tensor(history, dtype=torch.float32, device=stimulus.log_density.device)
         if history.shape[-1] == 2:
             history = torch.cat([history, torch.full_like(history[..., :1], float("nan"))], dim=-1)
+        history = torch.cat([history[..., :2].clamp(-_FARTHEST, _FARTHEST), history[..., 2:]], dim=-1)
         if self.lags is not None:
             history = history[:, max(history.shape[1] - self.lags, 0) :]
         with torch.no_grad():
@@ -254,6 +257,11 @@ class ScanpathModel(SaliencyModel):
             ImageError: If the image cannot be read.
             SpecError: If `n`, `samples` or `seed` is out of its range, or the start outside the image.
         """
+        if fractions := {
+            name: value for name, value in (("n", n), ("samples", samples), ("seed", seed)) if not _whole(value)
+        }:
+            name, value = next(iter(fractions.items()))
+            raise SpecError(f"{name}={value!r} is not accepted: a whole number.")
         check_range(1, 10_000, n=n)
         check_range(1, 100_000, samples=samples)
         check_range(0, 2**63 - 1, seed=seed)
@@ -315,8 +323,14 @@ def _distinct(histories: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     return histories[first], inverse
 
 
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def _to_history(places: Sequence[Place]) -> NDArray[np.float64]:
     """Return (K, 3) x, y and duration; NaN where there is none."""
+    if any(np.ndim(place) != 1 for place in places):
+        raise SpecError(f"a history is a list of fixations (x, y) or (x, y, duration in ms), got {places!r}.")
     found = np.full((len(places), 3), np.nan)
     for row, place in zip(found, places, strict=True):
         if len(place) not in (2, 3) or not all(isinstance(value, int | float | np.number) for value in place):

@@ -150,8 +150,16 @@ class ConstrainedLevy(ScanpathModel):
         Args:
             image: Of any kind that `predict` takes.
             place: x and y in pixels of where the gaze is.
+
+        Raises:
+            ImageError: If the image cannot be read.
+            SpecError: If the place is not in the image.
         """
         stimulus = self.prepare(to_tensor(image))
+        numbers = len(place) in (2, 3) and all(isinstance(value, int | float | np.number) for value in place)
+        if not numbers or stimulus.pixel_index(*np.array([place[:2]], dtype=np.float64).T)[0] < 0:
+            height, width = stimulus.size
+            raise SpecError(f"place={place!r} is not (x, y) in the image, which is {width} x {height} pixels.")
         start = torch.tensor([place[:2]], dtype=torch.float32, device=stimulus.log_density.device)
         with torch.no_grad():
             jumps, accepted = self._parts(stimulus, start)

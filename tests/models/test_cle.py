@@ -132,3 +132,8 @@ def test_what_is_wrong_is_named() -> None:
         cle(candidates=0)
     with pytest.raises(SpecError, match="cle is fitted to scanpaths: give it a SaliencyDataModule"):
         cle().fit_statistics([])
+    for place in [(1,), ("a", 2), (float("nan"), 2), (80, 3)]:
+        with pytest.raises(SpecError, match=r"is not \(x, y\) in the image, which is 80 x 60 pixels"):
+            cle(start=HalvesModel()).rejected(IMAGE, place)  # type: ignore[arg-type]
+    far = cle(start=HalvesModel()).conditional(IMAGE, [(1e30, -1e30)])
+    assert far.density.sum() == pytest.approx(1, abs=1e-5)

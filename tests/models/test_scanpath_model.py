@@ -148,6 +148,9 @@ def test_last_digits_hardly_change_a_draw() -> None:
     ("call", "words"),
     [
         (lambda m: m.predict_scanpath(IMAGE, n=0), "n=0 is not accepted: from 1 to"),
+        (lambda m: m.predict_scanpath(IMAGE, n=2.5), "n=2.5 is not accepted: a whole number"),
+        (lambda m: m.predict_scanpath(IMAGE, seed="1"), "seed='1' is not accepted: a whole number"),
+        (lambda m: m.conditional(IMAGE, (3, 4)), r"a history is a list of fixations \(x, y\) or .* got \(3, 4\)"),
         (lambda m: m.predict_scanpath(IMAGE, start=(67, 3)), r"start=\(67, 3\) is outside the image, which is 67 x 41"),
         (lambda m: m.conditional(IMAGE, [(1, 2, 3, 4)]), r"a fixation is \(x, y\) or \(x, y, duration in ms\), got"),
         (lambda m: m.start_from(salzoo.load("wta")), "a scanpath model starts from a static one, got WinnerTakeAll"),

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from salzoo.errors import DataError
+from salzoo.errors import DataError, SpecError
 from salzoo.images.arrays import plain_array
 from salzoo.images.geometry import Size
 
@@ -101,6 +101,16 @@ def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
 def both(a: Padded, b: Padded) -> NDArray[np.bool_]:
     """Return (N,): whether neither path of a pair is empty."""
     return np.asarray(np.minimum(a.length, b.length) > 0)
+
+
+def check_size(size: Size) -> None:
+    """Check the size of an image.
+
+    Raises:
+        SpecError: If it is not a height and a width above 0.
+    """
+    if np.shape(size) != (2,) or not all(np.isfinite(side) and side > 0 for side in size):
+        raise SpecError(f"size={size!r} must be (height, width) of the image in pixels, above 0")
 
 
 def cells(path: Floats, size: Size, bins: Size) -> Integers:

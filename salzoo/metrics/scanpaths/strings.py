@@ -12,6 +12,7 @@ from salzoo.metrics.scanpaths._paths import (
     Paths,
     both,
     cells,
+    check_size,
     distances,
     each_once,
     padded,
@@ -51,13 +52,14 @@ def scan_match(
 
     Raises:
         DataError: If a path is no such array, their numbers differ, or `bin_ms` is given and a duration is not known.
-        SpecError: If threshold, gap, bins or bin_ms is out of range.
+        SpecError: If size, threshold, gap, bins or bin_ms is out of range.
 
     Example:
         >>> path = np.array([[100, 100], [300, 150], [320, 400]])
         >>> scan_match(path, path[::-1], (600, 800)).round(3).tolist()
         [0.333]
     """
+    check_size(size)
     _check(bins, threshold=threshold, bin_ms=bin_ms)
     if not gap <= 0:
         raise SpecError(f"gap={gap} must be 0 or negative: what a letter without a partner scores")
@@ -85,13 +87,14 @@ def string_edit(a: Paths, b: Paths, size: Size, *, bins: Size = (5, 5)) -> Float
 
     Raises:
         DataError: If a path is no such array, or their numbers differ.
-        SpecError: If bins are not at least 1.
+        SpecError: If the size is not above 0, or bins are not at least 1.
 
     Example:
         >>> path = np.array([[100, 100], [300, 150], [320, 400]])
         >>> string_edit(path, path[:2], (600, 800)).round(3).tolist()
         [0.667]
     """
+    check_size(size)
     _check(bins)
     first, second = (_strings(paths, size, bins, None) for paths in pairs(a, b))
     differ = (distances(first, second) > 0).astype(np.float64)
