@@ -182,6 +182,8 @@ class ScanpathModel(SaliencyModel):
         history = torch.as_tensor(history, dtype=torch.float32, device=stimulus.log_density.device)
         if history.shape[-1] == 2:
             history = torch.cat([history, torch.full_like(history[..., :1], float("nan"))], dim=-1)
+        if not len(history):
+            return torch.zeros(0, *stimulus.grid, dtype=torch.float64)
         history = torch.cat([history[..., :2].clamp(-_FARTHEST, _FARTHEST), history[..., 2:]], dim=-1)
         if self.lags is not None:
             history = history[:, max(history.shape[1] - self.lags, 0) :]
@@ -257,11 +259,9 @@ class ScanpathModel(SaliencyModel):
             ImageError: If the image cannot be read.
             SpecError: If `n`, `samples` or `seed` is out of its range, or the start outside the image.
         """
-        if fractions := {
-            name: value for name, value in (("n", n), ("samples", samples), ("seed", seed)) if not _whole(value)
-        }:
-            name, value = next(iter(fractions.items()))
-            raise SpecError(f"{name}={value!r} is not accepted: a whole number.")
+        for name, value in (("n", n), ("samples", samples), ("seed", seed)):
+            if not isinstance(value, int | np.integer) or isinstance(value, bool):
+                raise SpecError(f"{name}={value!r} is not accepted: a whole number.")
         check_range(1, 10_000, n=n)
         check_range(1, 100_000, samples=samples)
         check_range(0, 2**63 - 1, seed=seed)
@@ -321,10 +321,6 @@ def _distinct(histories: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     inverse = np.array([numbers.setdefault(each.tobytes(), len(numbers)) for each in histories])
     _, first = np.unique(inverse, return_index=True)
     return histories[first], inverse
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _to_history(places: Sequence[Place]) -> NDArray[np.float64]:

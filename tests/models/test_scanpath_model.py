@@ -55,6 +55,16 @@ def test_probabilities_sum_to_one_at_every_step(size: tuple[int, int]) -> None:
         assert np.isfinite(m.log_density).all()
 
 
+@pytest.mark.parametrize("name", ["saccadic", "deepgaze3", "scenewalk", "cle", "wta"])
+def test_nothing_is_predicted_after_the_only_fixation(name: str) -> None:
+    model = salzoo.load(name)
+    assert isinstance(model, ScanpathModel)
+    model.start_from(RampModel())
+    stimulus = model.prepare(torch.from_numpy(IMAGE).permute(2, 0, 1))
+    assert model.log_conditional(stimulus, torch.zeros(0, 4, 3)).shape == (0, *stimulus.grid)
+    assert model.step_log_likelihoods(stimulus, Scanpath([3], [4])).shape == (0,)
+
+
 def test_without_history_it_is_the_static_density() -> None:
     model = wta()
     np.testing.assert_allclose(model.conditional(IMAGE).density, model.predict(IMAGE).density, rtol=1e-5)
