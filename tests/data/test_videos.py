@@ -299,6 +299,16 @@ class TestVideoFolder:
         found = VideoFolder(root, "all", units="fractions").gaze(0)[0]
         assert found.x == pytest.approx(moving_dots(0).gaze[0, :, 0] - 0.5, abs=0.02)
 
+    def test_gaze_off_the_middle_is_doubted_and_taken(self, tmp_path: Path) -> None:
+        root = make_clips.videos(tmp_path, clips=6)
+        head, *lines = (root / "gaze.csv").read_text().splitlines()
+        cells = [line.split(",") for line in lines]
+        upper = [",".join([*c[:3], f"{20 + float(c[3]) / 3:.3f}", f"{2 + float(c[4]) / 9:.3f}"]) for c in cells]
+        (root / "gaze.csv").write_text("\n".join([head, *upper]))
+        with pytest.warns(UserWarning, match=r"the mean fixation is \d+% from the left and 1\d% from the top"):
+            study = VideoFolder(root, "all")
+        assert len(study.gaze(0)[0]) == OBSERVERS
+
     def test_times_that_no_unit_explains(self, tmp_path: Path) -> None:
         root = make_clips.videos(tmp_path, clips=4, unit=0.001)
         with pytest.raises(DataError, match=r'in no unit \(s, ms, us, ns\) do the two go together. Say "time_unit"'):

@@ -243,8 +243,8 @@ class VideoDataset(ABC):
         self._forget()
 
     def _forget(self) -> None:
-        """Keep a few clips and their gaze, read again when others were looked at meanwhile."""
-        self._clip = lru_cache(maxsize=256)(self.read_clip)
+        """Keep where the frames of clips are, and the gaze of a few clips, which is read again later."""
+        self._clip = lru_cache(maxsize=2048)(self.read_clip)
         self._gaze = lru_cache(maxsize=4)(self.read_gaze)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -40,18 +40,21 @@ class Clip:
 
     def __len__(self) -> int:
         """Return the number of frames."""
-        count = len(self.files) if self.source.is_dir() else len(self._index.seconds)
+        count = len(self._names) if self.source.is_dir() else len(self._index.seconds)
         return count if self.most is None else min(count, self.most)
 
-    @cached_property
+    @property
     def files(self) -> tuple[Path, ...]:
         """The frames of a folder; empty for a file."""
-        if not self.source.is_dir():
-            return ()
+        return tuple(self.source / name for name in self._names) if self.source.is_dir() else ()
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """File names of the frames of a folder: a fifth of what their paths would take in memory."""
         found = list_files(self.source).found
         if not found:
             raise ImageError(f"folder '{self.source}' holds no image: a folder is a clip whose frames are its images")
-        return found
+        return tuple(path.name for path in found)
 
     @cached_property
     def _index(self) -> FrameTimes:
@@ -68,7 +71,7 @@ class Clip:
     def size(self) -> Size:
         """(height, width) of the frames."""
         if self.source.is_dir():
-            return open_image(self.files[0], lambda image: (image.height, image.width))
+            return open_image(self.source / self._names[0], lambda image: (image.height, image.width))
         return self._index.size
 
     @property
@@ -104,7 +107,7 @@ class Clip:
         raise DataError(f"{self.source} ends after frame {index}, but should have {len(self)}: copy it again")
 
     def _of_folder(self, wanted: range) -> Iterator[tuple[int, float, ImageLike]]:
-        return ((index, float(self.times[index]), self.files[index]) for index in wanted)
+        return ((index, float(self.times[index]), self.source / self._names[index]) for index in wanted)
 
     def _of_file(self, first: int) -> Iterator[tuple[int, float, ImageLike]]:
         return iter(frames_from(self.source, self._index, first))

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzoo.data.fixations import Floats
+from salzoo.data.folder import checks
 from salzoo.data.folder.checks import SECOND, outside
 from salzoo.data.folder.cleaning import drop_missing, drop_other_screens
-from salzoo.data.folder.places import refuse_far_from_middle, to_pixels
+from salzoo.data.folder.places import to_pixels
 from salzoo.data.folder.tables import Rows, header_of, join, read_table
 from salzoo.data.names import Names, split_folder
 from salzoo.data.videos.clip import Clip
@@ -162,7 +163,8 @@ def _table(rows: Rows, clips: Mapping[str, Clip], options: VideoOptions, source:
     x, y = to_pixels(rows, width, height, options.study({}), source)
     assert rows.observer is not None
     assert rows.timestamp is not None
-    doubt = refuse_far_from_middle(x, y, width, height, clip.astype(np.int64), options.study({}), source)
+    place = checks.middle(x, y, width, height, clip.astype(np.int64))
+    doubt = None if place is None or options.units is not None else checks.off_the_middle(place)
     people, observer = np.unique(rows.observer, return_inverse=True)
     told_apart = () if people.tolist() == [""] else tuple(map(str, people))
     length = np.array([each.seconds for each in own])
