@@ -111,7 +111,7 @@ class HistoryHead(nn.Module):
         static = F.linear(seen.flatten(1).T, self.select_seen.weight).T[:, None]
         both = _mixed(self.select, scanpath, self.select_context(context), static)
         selected = self.last.weight @ both.flatten(1)
-        return selected.view(-1, *places.shape[1:])
+        return selected.view(len(past), *places.shape[1:])
 
     def _wide(self, stimulus: Stimulus, log_density: Tensor) -> tuple[Tensor, Tensor]:
         """Return, on the wide grid, the log density and its surroundings (3, h, w), and places in pixels (2, h, w)."""
@@ -144,7 +144,7 @@ class HistoryHead(nn.Module):
 
 def _mixed(layer: nn.Linear, maps: Tensor, context: Tensor | None = None, static: Tensor | None = None) -> Tensor:
     """(channels, B, cells) through a layer and a rectifier; context (B, out) and static maps (out, 1, cells) add."""
-    mixed = (layer.weight @ maps.flatten(1)).view(-1, *maps.shape[1:])
+    mixed = (layer.weight @ maps.flatten(1)).view(len(layer.weight), *maps.shape[1:])
     added = layer.bias[:, None] if context is None else (context + layer.bias).T
     mixed = mixed.add_(added[..., None])
     return F.relu_(mixed if static is None else mixed.add_(static))

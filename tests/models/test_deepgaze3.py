@@ -45,6 +45,7 @@ def test_the_head_says_the_same_of_a_reduced_image_and_of_a_longer_history() -> 
     whole = head(stimulus, history)
     assert whole.flatten(1).std(1).min() > 0.1
     torch.testing.assert_close(head(stimulus, history[:1, -2:]), whole[:1])
+    assert head(stimulus, history[:0]).shape == (0, 30, 40), "somebody who looked once has no next fixation"
     reduced = history.clone()
     reduced[..., :2] = stimulus.to_cells(history[..., :2])
     torch.testing.assert_close(head(Stimulus(stimulus.log_cells.float(), 40), reduced), whole, atol=1e-4, rtol=1e-4)
