@@ -186,5 +186,8 @@ def test_make_test_leaves_out_what_make_test_slow_runs() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert text.count('-m "not slow"') == 1
     assert text.count("-m slow") == 1
-    assert [marker.partition(":")[0] for marker in PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]] == ["slow"]
+    assert [marker.partition(":")[0] for marker in PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]] == [
+        "slow",
+        "gpu",
+    ]
     assert {"make lint", "make test", "make test-slow"} <= set((ROOT / ".ci/run").read_text().splitlines())
