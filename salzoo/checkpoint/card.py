@@ -59,11 +59,14 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
     own = config.provenance is None  # weights that nobody recorded are not those that the zoo's texts tell of
     prose, variant = prose_file(spec.name), spec.variants.get(config.tag)
     source = "path/to/this/folder" if own and config.imported is None else name
+    use = "predict('photo.jpg').save('map.png')"
+    if spec.kind == "scanpath":
+        use = "predict_scanpath('photo.jpg').overlay('photo.jpg').save('path.png')"
     parts = [
         f"# {name}",
         spec.summary,
         f"Variant `{config.tag}`: {variant.summary}" if variant is not None and not own else "",
-        f"```python\nimport salzoo\n\nsalzoo.load({source!r}).predict('photo.jpg').save('map.png')\n```",
+        f"```python\nimport salzoo\n\nsalzoo.load({source!r}).{use}\n```",
         OVERLAYS if sheet else "",
         prose.read_text(encoding="utf-8").strip() if prose.is_file() and not own else "",
         _measured_table(config),
