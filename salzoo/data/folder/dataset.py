@@ -97,7 +97,7 @@ class FixationFolder(FixationDataset):
     @tells_refusals
     def __init__(self, root: str | Path, split: Split = "train", **options: Any) -> None:
         folder = self._find(Path(root).expanduser())
-        self.options = read_options(folder, options)
+        self.options = read_options(folder, options, StudyOptions, "FixationFolder")
         self._stamp = _stamp(folder, self.options)
         self.study: Study = _cached(folder.absolute(), self.options, self._stamp)
         for doubt in self.study.doubts:

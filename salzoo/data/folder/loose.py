@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from salzoo.data.folder.dataset import FixationFolder
-from salzoo.data.folder.options import OPTIONS, read_options
+from salzoo.data.folder.options import OPTIONS, StudyOptions, read_options
 from salzoo.data.folder.tables import read_table
 from salzoo.data.names import Names
 from salzoo.errors import DataError, SalzooError
@@ -49,7 +49,7 @@ def loose_study(
 
 
 def _open(root: Path, table: Path, images: Sequence[str], given: Mapping[str, object]) -> FixationFolder:
-    options, names = read_options(root, given), Names(images)
+    options, names = read_options(root, given, StudyOptions, "FixationFolder"), Names(images)
     labels = sorted(set(read_table(table, options).image.tolist()))
     others = [label for label in labels if names.find(label) is None]
     if labels and len(others) == len(labels):

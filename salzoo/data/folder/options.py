@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from salzoo._schema import from_mapping
 from salzoo._text import read_json
@@ -85,8 +85,17 @@ class StudyOptions:
         return hash(repr(self))
 
 
-def read_options(root: Path, given: Mapping[str, object]) -> StudyOptions:
+Options = TypeVar("Options")
+
+
+def read_options(root: Path, given: Mapping[str, object], kind: type[Options], reader: str) -> Options:
     """Return the options of `study.json`, if there is one, replaced by those given.
+
+    Args:
+        root: Folder of the study.
+        given: Options that were given, None for those that were not.
+        kind: What they are: `StudyOptions`, or those of another reader.
+        reader: What messages call the reader.
 
     Raises:
         SpecError: If one is unknown, or of the wrong type.
@@ -98,11 +107,11 @@ def read_options(root: Path, given: Mapping[str, object]) -> StudyOptions:
             stored = read_json(path)
         except (ValueError, OSError) as error:
             raise SpecError(str(error)) from error
-    options = from_mapping(StudyOptions, stored, str(path))
+    options = from_mapping(kind, stored, str(path))
     chosen = {name: value for name, value in given.items() if value is not None}
     if chosen.keys() & {"sigma_px", "pixels_per_degree"}:
-        options = replace(options, sigma_px=None, pixels_per_degree=None)
-    return from_mapping(StudyOptions, vars(options) | chosen, "FixationFolder")
+        chosen = {"sigma_px": None, "pixels_per_degree": None} | chosen
+    return from_mapping(kind, vars(options) | chosen, reader)
 
 
 def accepted_units() -> str:

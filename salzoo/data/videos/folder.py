@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from salzoo.data.base import Split, file_stamp, tells_refusals
+from salzoo.data.folder.options import read_options
 from salzoo.data.folder.tables import OTHER_TABLES, TABLES
 from salzoo.data.folder.text_table import looks_like_a_table
 from salzoo.data.names import Names
@@ -15,7 +16,7 @@ from salzoo.data.splits import SPLITS, draw, read_lists
 from salzoo.data.videos.base import VideoDataset
 from salzoo.data.videos.clip import Clip
 from salzoo.data.videos.gaze import Gaze
-from salzoo.data.videos.options import VideoOptions, read_video_options
+from salzoo.data.videos.options import VideoOptions
 from salzoo.data.videos.table import GazeTable, read_gaze_table
 from salzoo.errors import DataError, DatasetNotFoundError, SalzooWarning, SpecError
 from salzoo.images.formats import is_hidden, list_files
@@ -87,7 +88,7 @@ class VideoFolder(VideoDataset):
     @tells_refusals
     def __init__(self, root: str | Path, split: Split = "train", **options: Any) -> None:
         folder = self._find(Path(root).expanduser())
-        self.options = read_video_options(folder, options)
+        self.options = read_options(folder, options, VideoOptions, "VideoFolder")
         self.study, self._clips = _cached(folder.absolute(), self.options, _stamp(folder, self.options))
         for doubt in self.study.doubts:
             warnings.warn(f"{folder}: {doubt}", SalzooWarning, stacklevel=3)

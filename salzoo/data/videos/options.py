@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Literal
 
-from salzoo._schema import from_mapping
-from salzoo._text import read_json
-from salzoo.data.folder.options import OPTIONS, StudyOptions, TimeUnit, Units
+from salzoo.data.folder.options import StudyOptions, TimeUnit, Units
 from salzoo.errors import SpecError
 
 ROLES: dict[str, tuple[str, ...]] = {
@@ -74,23 +71,3 @@ class VideoOptions:
     def __hash__(self) -> int:
         """Let what was read be kept by its options."""
         return hash(repr(self))
-
-
-def read_video_options(root: Path, given: Mapping[str, object]) -> VideoOptions:
-    """Return the options of `study.json`, if there is one, replaced by those given.
-
-    Raises:
-        SpecError: If one is unknown, or of the wrong type.
-    """
-    path = root / OPTIONS
-    stored: object = {}
-    if path.exists():
-        try:
-            stored = read_json(path)
-        except (ValueError, OSError) as error:
-            raise SpecError(str(error)) from error
-    options = from_mapping(VideoOptions, stored, str(path))
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if chosen.keys() & {"sigma_px", "pixels_per_degree"}:
-        options = replace(options, sigma_px=None, pixels_per_degree=None)
-    return from_mapping(VideoOptions, vars(options) | chosen, "VideoFolder")
