@@ -136,18 +136,19 @@ def typed(arguments: argparse.Namespace) -> str:
     return shlex.join(["salzoo", *arguments.words])
 
 
-def print_outcome(folder: Path | None) -> int:
+def print_outcome(folder: Path | None, command: str = "predict") -> int:
     """Print, in the first process alone, which checkpoint folder training wrote, and return the exit code.
 
     Args:
         folder: The checkpoint folder; None after a rehearsal.
+        command: What uses it.
     """
     if folder is None:
         print("The rehearsal went well; nothing was written.")
         return 0
     from lightning.pytorch.utilities import rank_zero_only
 
-    rank_zero_only(print)(f"Wrote {folder}; `salzoo predict IMAGE -m {folder}` uses it.")
+    rank_zero_only(print)(f"Wrote {folder}; `salzoo {command} IMAGE -m {folder}` uses it.")
     return 0
 
 

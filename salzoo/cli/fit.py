@@ -33,4 +33,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     output = arguments.output or Path("runs") / f"{spec.name}.{tag}"
     options = lightning_options(arguments)
-    return print_outcome(fit(Run(spec, tag, output, options, arguments.ckpt_path, typed(arguments), arguments.license)))
+    folder = fit(Run(spec, tag, output, options, arguments.ckpt_path, typed(arguments), arguments.license))
+    return print_outcome(folder, "scanpath" if spec.kind == "scanpath" else "predict")

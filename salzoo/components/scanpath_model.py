@@ -210,20 +210,20 @@ class ScanpathModel(SaliencyModel):
             found[rows] = maps[np.arange(len(rows)), cell_of[pixel[rows]]] + within[pixel[rows]]
         return found
 
-    def conditional(self, image: ImageLike, history: Sequence[Place] = ()) -> SaliencyMap:
+    def conditional(self, image: ImageLike, history: Sequence[Place] | Scanpath = ()) -> SaliencyMap:
         """Return the density of the next fixation.
 
         Args:
             image: Of any kind that `predict` takes.
-            history: Past fixations in pixels, (x, y) or (x, y, duration in ms), the latest last. None yet: the
-                density of the first one.
+            history: Past fixations in pixels, (x, y) or (x, y, duration in ms), the latest last, or a `Scanpath`. None
+                yet, (): the density of the first one.
 
         Returns:
             A map at the image's own size.
 
         Raises:
             ImageError: If the image cannot be read.
-            SpecError: If a fixation is not of two or three numbers.
+            SpecError: If a fixation is not of two or three numbers, or its duration is below 0.
         """
         past = _to_history(history)
         stimulus = self.prepare(to_tensor(image))
@@ -323,13 +323,17 @@ def _distinct(histories: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     return histories[first], inverse
 
 
-def _to_history(places: Sequence[Place]) -> NDArray[np.float64]:
+def _to_history(places: Sequence[Place] | Scanpath) -> NDArray[np.float64]:
     """Return (K, 3) x, y and duration; NaN where there is none."""
-    if any(np.ndim(place) != 1 for place in places):
+    places = places.points.tolist() if isinstance(places, Scanpath) else places
+    places = places.tolist() if isinstance(places, Tensor) else places
+    if not isinstance(places, Sequence | np.ndarray) or any(np.ndim(place) != 1 for place in places):
         raise SpecError(f"a history is a list of fixations (x, y) or (x, y, duration in ms), got {places!r}.")
     found = np.full((len(places), 3), np.nan)
     for row, place in zip(found, places, strict=True):
         if len(place) not in (2, 3) or not all(isinstance(value, int | float | np.number) for value in place):
             raise SpecError(f"a fixation is (x, y) or (x, y, duration in ms), got {place!r}.")
         row[: len(place)] = place
+        if row[2] < 0:
+            raise SpecError(f"the duration of a fixation is at least 0 ms, or nan if it is not known, got {place!r}.")
     return found

@@ -39,7 +39,7 @@ from salzoo.components.training_config import TrainingConfig
 from salzoo.data.base import FixationDataset
 from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import TrainingStatistics
-from salzoo.errors import SpecError
+from salzoo.errors import DataError, SpecError
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,14 @@ class Saccadic(ScanpathModel):
 
         Raises:
             SpecError: If the data are not a `SaliencyDataModule`.
-            DataError: If a dataset has no scanpaths.
+            DataError: If a dataset has no scanpaths, or none has a saccade.
         """
         if not isinstance(data, SaliencyDataModule):
             raise SpecError("saccadic is fitted to scanpaths: give it a SaliencyDataModule, as `salzoo fit` does.")
         if isinstance(self.network, SaccadeBias):
             frames, steps = zip(*(_saccades(self.network, each) for each in data.datasets("train")), strict=True)
+            if not sum(map(len, steps)):
+                raise DataError("the training split has no saccades: no path has two fixations, one after the other.")
             self.network.fit(torch.cat(frames), torch.cat(steps))
             return
         config = self.training_config

@@ -221,6 +221,10 @@ def test_what_is_not_defined_is_nan() -> None:
 def test_unusable_paths_are_refused() -> None:
     with pytest.raises(DataError, match=r"shape \(5, 4\)"):
         dtw(np.zeros((5, 4)), A)
+    with pytest.raises(DataError, match="b is no scanpath, nor a list of them, but None"):
+        dtw(A, None)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="a scanpath of a is not of numbers: could not convert"):
+        dtw(np.array([["left", "top"]]), A)
     with pytest.raises(DataError, match="a place that is not finite; leave such fixations out"):
         frechet(np.array([[0, np.nan]]), A)
     with pytest.raises(DataError, match="a has 2 scanpaths and b has 3"):

@@ -19,6 +19,7 @@ from salzoo.components.polar_lattice import PolarLattice, look_up
 from salzoo.components.saccade_bias import SaccadeBias
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import DEGREES, Stimulus
+from salzoo.data import OSIE
 
 EVEN = Stimulus(torch.full((120, 160), -math.log(120 * 160)), 80)
 
@@ -131,7 +132,9 @@ def test_probabilities_sum_to_one_after_any_history(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["saccadic", "saccadic.frames"])
-def test_fit_writes_a_checkpoint_that_says_what_it_has_seen(name: str, tiny_data: Path, tmp_path: Path) -> None:
+def test_fit_writes_a_checkpoint_that_says_what_it_has_seen(
+    name: str, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["fit", name, "--data", "osie", "--root", str(tiny_data), "-o", str(tmp_path)]
     tiny = [
         "--model.density=uniform",
@@ -141,6 +144,7 @@ def test_fit_writes_a_checkpoint_that_says_what_it_has_seen(name: str, tiny_data
     ]
     assert main([*words, *tiny]) == 0
     folder = tmp_path / f"{name if '.' in name else name + '.lite'}"
+    assert f"Wrote {folder}; `salzoo scanpath IMAGE -m {folder}` uses it." in capsys.readouterr().out
     fitted, new = salzoo.load(folder), saccadic(name)
     changed = [
         not torch.equal(a, b)
@@ -151,3 +155,19 @@ def test_fit_writes_a_checkpoint_that_says_what_it_has_seen(name: str, tiny_data
     assert config.provenance is not None
     assert config.provenance.data == ("osie:train",)
     assert set(config.trained_images) == {"osie:train"}
+
+
+def test_a_study_of_single_fixations_has_no_saccades_to_fit(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, study = OSIE(tiny_data), tmp_path / "study"
+    (study / "images").mkdir(parents=True)
+    rows = ["image,observer,x,y"]
+    for number in range(8):
+        name = f"{number}{source.image_path(0).suffix}"
+        (study / "images" / name).write_bytes(source.image_path(0).read_bytes())
+        rows += [f"{name},ann,{10 + number},12", f"{name},bob,20,{8 + number}"]
+    (study / "fixations.csv").write_text("\n".join(rows))
+    words = ["fit", "saccadic.paper", "--data", "folder", "--root", str(study), "-o", str(tmp_path / "out")]
+    assert main([*words, "--model.density=uniform"]) != 0
+    assert "the training split has no saccades" in capsys.readouterr().err

@@ -163,6 +163,9 @@ def test_last_digits_hardly_change_a_draw() -> None:
         (lambda m: m.conditional(IMAGE, (3, 4)), r"a history is a list of fixations \(x, y\) or .* got \(3, 4\)"),
         (lambda m: m.predict_scanpath(IMAGE, start=(67, 3)), r"start=\(67, 3\) is outside the image, which is 67 x 41"),
         (lambda m: m.conditional(IMAGE, [(1, 2, 3, 4)]), r"a fixation is \(x, y\) or \(x, y, duration in ms\), got"),
+        (lambda m: m.conditional(IMAGE, None), "a history is a list of fixations .* got None"),
+        (lambda m: m.conditional(IMAGE, [(1, 2, -3)]), r"at least 0 ms, or nan if it is not known, got \(1, 2, -3\)"),
+        (lambda m: m.predict_scanpath(IMAGE, start=(1, 2, -3)), "the duration of a fixation is at least 0 ms"),
         (lambda m: m.start_from(salzoo.load("wta")), "a scanpath model starts from a static one, got WinnerTakeAll"),
         (lambda m: salzoo.load("wta", density="nothing"), "Unknown model 'nothing'"),
     ],
@@ -170,3 +173,11 @@ def test_last_digits_hardly_change_a_draw() -> None:
 def test_what_is_wrong_is_named(call: Any, words: str) -> None:
     with pytest.raises((SpecError, salzoo.errors.UnknownModelError), match=words):
         call(wta())
+
+
+@pytest.mark.parametrize("kind", [lambda x: Scanpath(*x.T), torch.from_numpy, np.ndarray.tolist])
+def test_a_history_may_be_a_path_or_a_tensor(kind: Any) -> None:
+    places = np.array([[5.0, 7.0, 200.0], [40.0, 30.0, 150.0]])
+    expected = wta().conditional(IMAGE, [(5, 7, 200), (40, 30, 150)]).density
+    assert (wta().conditional(IMAGE, kind(places)).density == expected).all()
+    assert (wta().conditional(IMAGE, []).density != expected).any()

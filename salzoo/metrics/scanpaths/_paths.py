@@ -51,6 +51,8 @@ def listed(paths: Paths, name: str, *, gaps: bool = False) -> list[Floats]:
     Raises:
         DataError: If one has another shape, or a place that is not finite.
     """
+    if not hasattr(paths, "points") and not hasattr(paths, "__len__"):
+        raise DataError(f"{name} is no scanpath, nor a list of them, but {paths!r}; pass (n, 2) with x and y in pixels")
     single = hasattr(paths, "points") or getattr(paths, "ndim", 0) == 2 or (len(paths) and np.ndim(paths[0]) == 1)
     return each_once(lambda path: _array(path, name, gaps=gaps), [paths] if single else list(paths))
 
@@ -131,7 +133,10 @@ def _array(path: Any, name: str, *, gaps: bool) -> Floats:
             f"a scanpath of {name} has shape {array.shape}; pass (n, 2) with x and y in pixels, or (n, 3) with the "
             "duration in milliseconds too"
         )
-    array = array.astype(np.float64)
+    try:
+        array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"a scanpath of {name} is not of numbers: {error}") from error
     if not gaps and not np.isfinite(array[:, :2]).all():
         raise DataError(
             f"a scanpath of {name} has a place that is not finite; leave such fixations out: path[isfinite(path[:, 0])]"
