@@ -14,6 +14,7 @@ from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import Stimulus
 from salzoo.data.base import FixationDataset
 from salzoo.data.scanpaths import ScanpathDataset, collate_scanpaths
+from salzoo.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +52,18 @@ def look(
 ) -> Iterator[SeenImage]:
     """Yield the images of datasets, with their scanpaths; how far it is is told on stderr.
 
+    An image on which nobody made a second fixation inside it has nothing to predict, and is passed over.
+
     Args:
         model: Its `prepare` makes the stimuli.
         datasets: With the order of fixations.
         images: How many at most, spread evenly over each dataset; None for all.
         reduce: Let each cell of the grid be a pixel: a fiftieth of the memory, for models that only see cells.
+
+    Raises:
+        DataError: If no image is left.
     """
+    empty = True
     most = None if images is None else -(-images // len(datasets))
     chosen = [
         (scanpaths, index)
@@ -73,7 +80,12 @@ def look(
         pixels = stimulus.pixel_index(*points.flatten(0, 1).T.numpy())
         inside = stimulus.cell_of.flatten()[torch.from_numpy(pixels.clip(0))]
         cells = torch.where(torch.from_numpy(pixels) < 0, -1, inside).view(points.shape[:2])
+        if not (cells[:, 1:] >= 0).any():
+            continue
+        empty = False
         yield SeenImage(stimulus, torch.cat([points, batch["duration"][..., None]], dim=-1).float(), cells)
+    if empty:
+        raise DataError("the training images have no saccades: no path has a second fixation inside its image.")
 
 
 def maximise(

@@ -122,7 +122,7 @@ class Saccadic(ScanpathModel):
         if isinstance(self.network, SaccadeBias):
             frames, steps = zip(*(_saccades(self.network, each) for each in data.datasets("train")), strict=True)
             if not sum(map(len, steps)):
-                raise DataError("the training split has no saccades: no path has two fixations, one after the other.")
+                raise DataError("the training images have no saccades: no path has two fixations, one after the other.")
             self.network.fit(torch.cat(frames), torch.cat(steps))
             return
         config = self.training_config
