@@ -65,6 +65,7 @@ class Saccadic(ScanpathModel):
 
     Args:
         form: `field`, learned by its likelihood; or `product`, of the papers.
+        lags: Of the field: how many past fixations have a part in it.
         frames: Of the product: frames along each side of the image that have biases of their own, 1 or 3.
         candidates: Of the product: draws of which the most salient is kept; 1 keeps the product as it is.
         memory: Of the product: fixations after which a place is no longer inhibited.
@@ -80,6 +81,7 @@ class Saccadic(ScanpathModel):
         self,
         *,
         form: Literal["field", "product"] = "field",
+        lags: int = 4,
         frames: int = 1,
         candidates: int = 5,
         memory: int = 8,
@@ -88,10 +90,11 @@ class Saccadic(ScanpathModel):
     ) -> None:
         super().__init__(**options)
         check_range(1, 9, frames=frames)
+        check_range(1, 100, lags=lags)
         check_range(1, 1000, candidates=candidates, memory=memory)
         check_range(0.01, 100, footprint=footprint)
         self.candidates, self.memory, self.footprint = candidates, memory, footprint
-        self.network = DisplacementField() if form == "field" else SaccadeBias(frames)
+        self.network = DisplacementField(lags) if form == "field" else SaccadeBias(frames)
         keep_contiguous(self.network)
 
     def score_cells(self, stimulus: Stimulus, history: Tensor) -> Tensor:
