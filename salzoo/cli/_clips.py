@@ -19,7 +19,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--smooth",
         metavar="HOW",
-        help="of clips: smooth over time, by average:SECONDS (causal) or median:FRAMES (centred)",
+        help="of clips: smooth over time, by average:SECONDS or density:SECONDS (causal), or median:FRAMES (centred)",
     )
 
 
