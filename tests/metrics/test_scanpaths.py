@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -231,8 +232,63 @@ def test_unusable_paths_are_refused() -> None:
         stde([A, A], [B, B, B], SIZE)
     with pytest.raises(DataError, match="needs the duration of each fixation"):
         scan_match(A[:, :2], B, SIZE, bin_ms=50)
-    with pytest.raises(SpecError, match="line=1 must be at least 2"):
-        recurrence(A, radius=3, line=1)
+    with pytest.raises(DataError, match="a scanpath of b has a duration of -200 ms; pass at least 0"):
+        multimatch(A, A * [1, 1, -1], SIZE)
+
+
+@pytest.mark.parametrize("metric", [string_edit, scan_match], ids=["string_edit", "scan_match"])
+@pytest.mark.parametrize(
+    "bins", [(2.5, 3), (0, 3), (-4, 4), (math.nan, 2), (math.inf, 2), (True, 2), (1, 2, 3), 5, None]
+)
+def test_bins_are_two_whole_numbers(metric: Callable[..., Any], bins: Any) -> None:
+    with pytest.raises(
+        SpecError, match=r"bins=.* is not accepted: two whole numbers from 1 to 10000, rows and columns"
+    ):
+        metric(A, B, SIZE, bins=bins)
+    assert metric(A, A, SIZE, bins=np.array([4, 4])).item() == 1
+
+
+@pytest.mark.parametrize("size", [(0, 5), (-6, 8), (math.nan, 8), ("a", 8), (6, 8, 3), "68", 5, None])
+def test_sizes_are_a_height_and_a_width(size: Any) -> None:
+    for metric in (multimatch, scan_match, string_edit, stde):
+        with pytest.raises(
+            SpecError, match=r"size=.* is not accepted: two numbers from 1 to 1e\+06, \(height, width\)"
+        ):
+            metric(A, B, size)  # type: ignore[operator]
+    for score in (conditional_log_likelihood, conditional_nss, conditional_auc) if size is not None else ():
+        with pytest.raises(SpecError, match=r"size=.* is not accepted"):
+            score(log_densities(), TARGETS, size)
+
+
+def test_an_image_that_the_paths_are_far_from_is_refused() -> None:
+    for metric in (multimatch, scan_match, string_edit, stde):
+        with pytest.raises(SpecError, match=r"size=\(1, 1\) is not accepted: all fixations are far .* x=100, y=100"):
+            metric(A, B, (1, 1))  # type: ignore[operator]
+    outside = A[:, :2] + [800, 0]  # somebody who looked beside the screen
+    assert 0 <= np.nanmin(multimatch(A, outside, SIZE)) <= np.nanmax(multimatch(outside, outside, SIZE)) == 1
+    assert multimatch(A / 1000, B / 1000, (1, 1)).shape.item() > 0, "coordinates as shares of the image"
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: scan_match(A, B, SIZE, threshold=0), "threshold=0 is not accepted: a number from 0.001 to 1e+06"),
+        (lambda: scan_match(A, B, SIZE, threshold=math.inf), "threshold=inf is not accepted"),
+        (lambda: scan_match(A, B, SIZE, threshold="3"), "threshold='3' is not accepted"),
+        (lambda: scan_match(A, B, SIZE, gap=0.5), "gap=0.5 is not accepted: a number from -1e+06 to 0"),
+        (lambda: scan_match(A, B, SIZE, gap=-math.inf), "gap=-inf is not accepted"),
+        (lambda: scan_match(A, B, SIZE, bin_ms=0.05), "bin_ms=0.05 is not accepted: a number from 1 to 1e+06"),
+        (lambda: recurrence(A, math.nan), "radius=nan is not accepted: a number from 0 to 1e+06"),
+        (lambda: recurrence(A, radius=3, line=1), "line=1 is not accepted: a whole number from 2 to"),
+        (lambda: recurrence(A, radius=3, line=2.5), "line=2.5 is not accepted"),
+        (lambda: cross_recurrence(A, B, -1), "radius=-1 is not accepted"),
+        (lambda: saccades(A, pixels_per_unit=0), "pixels_per_unit=0 is not accepted: a number from 0.001 to 1e+06"),
+        (lambda: saccade_statistics(A, pixels_per_degree="2"), "pixels_per_degree='2' is not accepted"),
+    ],
+)
+def test_what_is_out_of_range_is_named(call: Callable[[], Any], told: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(told)):
+        call()
 
 
 # Densities of the next fixation.

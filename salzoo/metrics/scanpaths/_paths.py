@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from salzoo._schema import shown
 from salzoo.errors import DataError, SpecError
 from salzoo.images.arrays import plain_array
 from salzoo.images.geometry import Size
@@ -88,6 +90,27 @@ def pairs(a: Paths, b: Paths) -> tuple[list[Floats], list[Floats]]:
     return first * (count if len(first) == 1 else 1), second * (count if len(second) == 1 else 1)
 
 
+def pairs_on(size: Size, a: Paths, b: Paths) -> tuple[list[Floats], list[Floats]]:
+    """Return what `pairs` does, of paths on an image of a size.
+
+    Raises:
+        DataError: As `pairs`.
+        SpecError: If the size is not a height and a width, or every fixation is farther from such an image than that is
+            large: then it is another image's, or the coordinates are not in pixels.
+    """
+    check_size(size)
+    first, second = pairs(a, b)
+    places = np.concatenate([np.zeros((0, 2)), *(path[:, :2] for path in (*first, *second))])
+    height, width = size
+    if len(places) and (np.abs(places / [width, height] - 0.5) > 1.5).any(1).all():
+        x, y = places[0]
+        raise SpecError(
+            f"size={shown(size)} is not accepted: all fixations are far from such an image, the first at x={x:g}, "
+            f"y={y:g}; pass its (height, width) in the unit of the coordinates, pixels"
+        )
+    return first, second
+
+
 def distances(a: Padded, b: Padded) -> Floats:
     """Return the Euclidean distance of each fixation of `a` to each of `b`, (N, n, m)."""
     return np.asarray(np.linalg.norm(a.xy[:, :, None] - b.xy[:, None], axis=-1))
@@ -105,14 +128,38 @@ def both(a: Padded, b: Padded) -> NDArray[np.bool_]:
     return np.asarray(np.minimum(a.length, b.length) > 0)
 
 
+def check_argument(
+    name: str, value: Any, low: float, high: float, meaning: str, *, whole: bool = False, pair: bool = False
+) -> None:
+    """Check the range of an argument of a metric.
+
+    Args:
+        name: Name of the argument.
+        value: What the caller gave.
+        low: Lowest that is accepted.
+        high: Highest.
+        meaning: What it is, for the message.
+        whole: Accept whole numbers alone.
+        pair: Accept two of them, in a sequence.
+
+    Raises:
+        SpecError: Naming the value and what is accepted, if it is no such number.
+    """
+    several = pair and isinstance(value, Sequence | np.ndarray) and len(value) == 2
+    numbers = list(value) if several else [None if pair else value]
+    kind: Any = Integral if whole else Real
+    if not all(isinstance(each, kind) and not isinstance(each, bool) and low <= each <= high for each in numbers):
+        accepted = f"{'two' if pair else 'a'} {'whole ' * whole}number{'s' * pair} from {low:g} to {high:g}"
+        raise SpecError(f"{name}={shown(value)} is not accepted: {accepted}, {meaning}")
+
+
 def check_size(size: Size) -> None:
     """Check the size of an image.
 
     Raises:
-        SpecError: If it is not a height and a width above 0.
+        SpecError: If it is not a height and a width.
     """
-    if np.shape(size) != (2,) or not all(np.isfinite(side) and side > 0 for side in size):
-        raise SpecError(f"size={size!r} must be (height, width) of the image in pixels, above 0")
+    check_argument("size", size, 1, 1e6, "(height, width) of the image in pixels", pair=True)
 
 
 def cells(path: Floats, size: Size, bins: Size) -> Integers:
@@ -141,4 +188,7 @@ def _array(path: Any, name: str, *, gaps: bool) -> Floats:
         raise DataError(
             f"a scanpath of {name} has a place that is not finite; leave such fixations out: path[isfinite(path[:, 0])]"
         )
+    wrong = [ms for ms in array[:, 2:].flat if ms < 0 or np.isinf(ms)]
+    if wrong:
+        raise DataError(f"a scanpath of {name} has a duration of {wrong[0]:g} ms; pass at least 0, nan if not known")
     return array

@@ -10,7 +10,7 @@ import numpy as np
 from salzoo.errors import DataError, ImageError
 from salzoo.images.arrays import plain_array
 from salzoo.images.geometry import Size
-from salzoo.metrics.scanpaths._paths import Floats
+from salzoo.metrics.scanpaths._paths import Floats, check_size
 
 Score = Callable[[Floats, Floats], Floats]
 """Log-densities (n, h, w) and their values at the targets (n,) to scores (n,)."""
@@ -41,6 +41,7 @@ def conditional_log_likelihood(log_density: Any, targets: Any, size: Size | None
     Raises:
         ImageError: If these are no log-densities.
         DataError: If targets have another shape, or their number is another.
+        SpecError: If the size is not a height and a width.
 
     Example:
         >>> density = np.array([[0.5, 0.25], [0.125, 0.125]])
@@ -66,6 +67,7 @@ def conditional_nss(log_density: Any, targets: Any, size: Size | None = None) ->
     Raises:
         ImageError: If these are no log-densities.
         DataError: If targets have another shape, or their number is another.
+        SpecError: If the size is not a height and a width.
     """
     return _scores(log_density, targets, size, _z_score)
 
@@ -87,6 +89,7 @@ def conditional_auc(log_density: Any, targets: Any, size: Size | None = None) ->
     Raises:
         ImageError: If these are no log-densities.
         DataError: If targets have another shape, or their number is another.
+        SpecError: If the size is not a height and a width.
     """
     return _scores(log_density, targets, size, _rank)
 
@@ -110,6 +113,8 @@ def _rank(maps: Floats, at: Floats) -> Floats:
 
 def _scores(log_density: Any, targets: Any, size: Size | None, score: Score) -> Floats:
     """Score all targets in the image; the others are NaN."""
+    if size is not None:
+        check_size(size)
     maps, points = _maps(log_density), _targets(targets)
     if len(maps) not in (1, len(points)):
         raise DataError(

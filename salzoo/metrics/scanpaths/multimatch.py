@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from salzoo.images.geometry import Size
-from salzoo.metrics.scanpaths._paths import Floats, Padded, Paths, check_size, padded, pairs
+from salzoo.metrics.scanpaths._paths import Floats, Padded, Paths, padded, pairs_on
 from salzoo.metrics.scanpaths._tables import cheapest, corner, fill, trace
 
 
@@ -42,15 +42,14 @@ def multimatch(a: Paths, b: Paths, size: Size) -> MultiMatch:
 
     Raises:
         DataError: If a path is no such array, or their numbers differ.
-        SpecError: If the size is not a height and a width.
+        SpecError: If the size is not a height and a width, or all fixations are far from such an image.
 
     Example:
         >>> path = np.array([[100, 100], [300, 150], [320, 400]])
         >>> multimatch(path, path + 50, (600, 800)).position.round(3).tolist()
         [0.929]
     """
-    check_size(size)
-    first, second = pairs(a, b)
+    first, second = pairs_on(size, a, b)
     scores = np.full((5, len(first)), np.nan)
     known = [k for k, pair in enumerate(zip(first, second, strict=True)) if min(map(len, pair)) >= 3]
     if known:

@@ -7,8 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from salzoo.errors import SpecError
-from salzoo.metrics.scanpaths._paths import Floats, Padded, Paths, distances, listed, padded, pairs, ratio
+from salzoo.metrics.scanpaths._paths import (
+    Floats,
+    Padded,
+    Paths,
+    check_argument,
+    distances,
+    listed,
+    padded,
+    pairs,
+    ratio,
+)
 
 Booleans = NDArray[np.bool_]
 
@@ -126,9 +135,5 @@ def _cells(a: Padded, b: Padded) -> Booleans:
 
 
 def _check(radius: float, line: int) -> None:
-    if not radius >= 0:
-        raise SpecError(
-            f"radius={radius} must be at least 0, in the unit of the coordinates: how near two places are one"
-        )
-    if line < 2:
-        raise SpecError(f"line={line} must be at least 2: a single pair is no line")
+    check_argument("radius", radius, 0, 1e6, "how near two places are one, in the unit of the coordinates")
+    check_argument("line", line, 2, 1e6, "pairs of a line, which a single one is not", whole=True)

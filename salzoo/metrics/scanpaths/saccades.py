@@ -6,8 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from salzoo.errors import SpecError
-from salzoo.metrics.scanpaths._paths import Floats, Paths, listed
+from salzoo.metrics.scanpaths._paths import Floats, Paths, check_argument, listed
 
 DIRECTIONS: Final = ("E", "NE", "N", "NW", "W", "SW", "S", "SE")
 """Sectors of 45 degrees, each about its direction; north is up."""
@@ -40,15 +39,14 @@ def saccades(paths: Paths, *, pixels_per_unit: float = 1.0) -> Saccades:
 
     Raises:
         DataError: If a path is no such array.
-        SpecError: If `pixels_per_unit` is not above 0.
+        SpecError: If `pixels_per_unit` is out of range.
 
     Example:
         >>> found = saccades([[0, 50], [40, 50], [40, 20]])
         >>> found.amplitude.tolist(), found.direction.tolist()
         ([40.0, 30.0], [0.0, 90.0])
     """
-    if not pixels_per_unit > 0:
-        raise SpecError(f"pixels_per_unit={pixels_per_unit} must be above 0; 1 gives pixels")
+    check_argument("pixels_per_unit", pixels_per_unit, 1e-3, 1e6, "pixels of a degree of visual angle; 1 gives pixels")
     each = [_of_path(path[:, :2] / pixels_per_unit) for path in listed(paths, "paths", gaps=True)]
     together = np.concatenate([np.zeros((0, 4)), *each])
     return Saccades(*together[np.isfinite(together[:, 0])].T)
@@ -72,13 +70,15 @@ def saccade_statistics(paths: Paths, *, pixels_per_degree: float | None = None) 
 
     Raises:
         DataError: If a path is no such array.
-        SpecError: If `pixels_per_degree` is not above 0.
+        SpecError: If `pixels_per_degree` is out of range.
 
     Example:
         >>> statistics = saccade_statistics([[0, 50], [40, 50], [40, 20], [40, 50]])
         >>> statistics["amplitude_q50"], round(statistics["N"], 2), statistics["return"]
         (30.0, 0.33, 0.5)
     """
+    if pixels_per_degree is not None:
+        check_argument("pixels_per_degree", pixels_per_degree, 1e-3, 1e6, "None gives pixels")
     found = saccades(paths, pixels_per_unit=1.0 if pixels_per_degree is None else pixels_per_degree)
     quartiles = np.quantile(found.amplitude, (0.25, 0.5, 0.75)) if len(found.amplitude) else [np.nan] * 3
     turn = found.turn[np.isfinite(found.turn)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from salzoo.errors import DataError, SpecError
+from salzoo.errors import DataError
 from salzoo.images.geometry import Size
 from salzoo.metrics.scanpaths._paths import (
     Floats,
@@ -12,11 +12,11 @@ from salzoo.metrics.scanpaths._paths import (
     Paths,
     both,
     cells,
-    check_size,
+    check_argument,
     distances,
     each_once,
     padded,
-    pairs,
+    pairs_on,
     ratio,
 )
 from salzoo.metrics.scanpaths._tables import fill
@@ -41,29 +41,30 @@ def scan_match(
         a: One scanpath or several: `Scanpath`s, or arrays (n, 2) of x and y in pixels or (n, 3) with the duration.
         b: As many, pair by pair; a single one is compared with each of the others.
         size: Height and width of the image in pixels.
-        bins: Rows and columns of bins; the authors' toolbox has (8, 12), Chen et al. (CVPR 2021) (12, 16).
-        threshold: Distance in bins up to which two letters are better than a gap.
+        bins: Rows and columns of bins, at least 1; the authors' toolbox has (8, 12), Chen et al. (CVPR 2021) (12, 16).
+        threshold: Distance in bins up to which two letters are better than a gap, above 0.
         gap: Score of a gap, 0 or negative.
-        bin_ms: Repeat each letter once for so many milliseconds of its duration, rounded (the toolbox has 50); None
-            leaves durations out.
+        bin_ms: Repeat each letter once for so many milliseconds of its duration, rounded (the toolbox has 50), at least
+            1; None leaves durations out.
 
     Returns:
         (N,) scores; without negative `gap` from 0. NaN where a string has no letter.
 
     Raises:
         DataError: If a path is no such array, their numbers differ, or `bin_ms` is given and a duration is not known.
-        SpecError: If size, threshold, gap, bins or bin_ms is out of range.
+        SpecError: If size, threshold, gap, bins or bin_ms is out of range, or all fixations are far from such an image.
 
     Example:
         >>> path = np.array([[100, 100], [300, 150], [320, 400]])
         >>> scan_match(path, path[::-1], (600, 800)).round(3).tolist()
         [0.333]
     """
-    check_size(size)
-    _check(bins, threshold=threshold, bin_ms=bin_ms)
-    if not gap <= 0:
-        raise SpecError(f"gap={gap} must be 0 or negative: what a letter without a partner scores")
-    first, second = (_strings(paths, size, bins, bin_ms) for paths in pairs(a, b))
+    _check_bins(bins)
+    check_argument("threshold", threshold, 1e-3, 1e6, "the distance in bins that scores nothing")
+    check_argument("gap", gap, -1e6, 0, "what a letter without a partner scores")
+    if bin_ms is not None:
+        check_argument("bin_ms", bin_ms, 1, 1e6, "milliseconds of a letter; None leaves durations out")
+    first, second = (_strings(paths, size, bins, bin_ms) for paths in pairs_on(size, a, b))
     score = threshold - distances(first, second)
     table = _borders(first, second, gap)
     fill(table, score, lambda s, corner, up, left: np.maximum(corner + s, np.maximum(up, left) + gap))
@@ -80,23 +81,22 @@ def string_edit(a: Paths, b: Paths, size: Size, *, bins: Size = (5, 5)) -> Float
         a: One scanpath or several: `Scanpath`s, or arrays (n, 2) of x and y in pixels or (n, 3) with the duration.
         b: As many, pair by pair; a single one is compared with each of the others.
         size: Height and width of the image in pixels.
-        bins: Rows and columns of bins.
+        bins: Rows and columns of bins, at least 1.
 
     Returns:
         (N,) scores from 0 to 1, equal strings. NaN where a path is empty.
 
     Raises:
         DataError: If a path is no such array, or their numbers differ.
-        SpecError: If the size is not above 0, or bins are not at least 1.
+        SpecError: If size or bins are out of range, or all fixations are far from such an image.
 
     Example:
         >>> path = np.array([[100, 100], [300, 150], [320, 400]])
         >>> string_edit(path, path[:2], (600, 800)).round(3).tolist()
         [0.667]
     """
-    check_size(size)
-    _check(bins)
-    first, second = (_strings(paths, size, bins, None) for paths in pairs(a, b))
+    _check_bins(bins)
+    first, second = (_strings(paths, size, bins, None) for paths in pairs_on(size, a, b))
     differ = (distances(first, second) > 0).astype(np.float64)
     table = _borders(first, second, 1.0)
     fill(table, differ, lambda d, corner, up, left: np.minimum(corner + d, np.minimum(up, left) + 1))
@@ -130,10 +130,5 @@ def _share(values: Floats, a: Padded, b: Padded) -> Floats:
     return ratio(values, np.where(both(a, b), np.maximum(a.length, b.length), 0))
 
 
-def _check(bins: Size, threshold: float = 1.0, bin_ms: float | None = None) -> None:
-    if min(bins) < 1:
-        raise SpecError(f"bins={bins} must be at least 1 in rows and columns")
-    if not threshold > 0:
-        raise SpecError(f"threshold={threshold} must be above 0: the distance in bins that scores nothing")
-    if bin_ms is not None and not bin_ms > 0:
-        raise SpecError(f"bin_ms={bin_ms} must be above 0 milliseconds; None leaves durations out")
+def _check_bins(bins: Size) -> None:
+    check_argument("bins", bins, 1, 1e4, "rows and columns of bins of the image", whole=True, pair=True)

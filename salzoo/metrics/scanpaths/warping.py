@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from salzoo.images.geometry import Size
-from salzoo.metrics.scanpaths._paths import Floats, Padded, Paths, both, check_size, distances, padded, pairs, ratio
+from salzoo.metrics.scanpaths._paths import Floats, Padded, Paths, both, distances, padded, pairs, pairs_on, ratio
 from salzoo.metrics.scanpaths._tables import corner, fill
 
 
@@ -79,15 +79,14 @@ def stde(a: Paths, b: Paths, size: Size) -> Floats:
 
     Raises:
         DataError: If a path is no such array, or their numbers differ.
-        SpecError: If the size is not a height and a width.
+        SpecError: If the size is not a height and a width, or all fixations are far from such an image.
 
     Example:
         >>> path = np.array([[100, 100], [300, 150], [320, 400]])
         >>> stde(path, path + [80, 0], (600, 800)).round(3).tolist()
         [0.927]
     """
-    check_size(size)
-    first, second = (padded(paths) for paths in pairs(a, b))
+    first, second = (padded(paths) for paths in pairs_on(size, a, b))
     square = (distances(first, second) / max(size)) ** 2
     total, count = np.zeros(len(square)), np.minimum(first.length, second.length)
     windows = np.zeros((len(square), square.shape[1] + 1, square.shape[2] + 1))
