@@ -6,11 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models
 from PIL import Image
 
 import salzoo
 from salzoo.cli import main
 from salzoo.images.scanpath import COLOURS
+
+PAPER = {
+    "backbone": "test_efficientnet",
+    "feature_nodes": [8, 16],
+    "components": 1,
+    "template": [32, 32],
+    "preprocess": {"size": [60, 80], "fit": "longest"},
+}
+"""The published DeepGaze III in miniature: with a backbone, its density is its own."""
 
 
 @pytest.fixture
@@ -46,9 +56,61 @@ def test_writes_a_table_and_a_drawing_and_goes_on(
     assert len(set(COLOURS)) > 3
 
 
+def test_one_path_has_the_columns_of_several(model: str, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    tables = []
+    for samples in ("1", "2"):
+        words = ["scanpath", str(tmp_path / "a.png"), "-m", model, "-o", str(tmp_path), "-n", "3", "--samples", samples]
+        assert main([*words, "--device", "cpu"]) == 0
+        tables.append((tmp_path / "a_scanpath.csv").read_text().splitlines())
+    one, two = tables
+    assert one == two[:4]
+    assert one[0] == "path,fixation,x,y"
+    assert len(two) == 1 + 2 * 3
+
+
+def test_paths_start_from_the_density_that_is_named(model: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    static = tmp_path / "static"
+    salzoo.load("centre_bias").save_pretrained(static, license="apache-2.0")
+    words = ["scanpath", str(tmp_path / "a.png"), "-m", model, "-n", "5", "--device", "cpu", "-o", str(tmp_path)]
+    tables = []
+    for name in ("centre_bias", str(static)):
+        assert main([*words, "--density", name]) == 0
+        tables.append((tmp_path / "a_scanpath.csv").read_text())
+    assert tables[0] == tables[1]
+    expected = salzoo.load(model, density="centre_bias").predict_scanpath(pixels, n=5)  # type: ignore[attr-defined]
+    expected.to_csv(tmp_path / "expected.csv")
+    assert tables[0] == (tmp_path / "expected.csv").read_text()
+    assert main(words) == 0
+    assert tables[0] != (tmp_path / "a_scanpath.csv").read_text(), "the checkpoint's own"
+
+
+def test_densities_that_a_model_cannot_start_from(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    own = tmp_path / "own"
+    tiny_models.build("deepgaze3", **PAPER).save_pretrained(own, license="apache-2.0")
+    for name, density, told in (
+        (str(own), "unisal", f"{own} has a density of its own, so it cannot start from --density unisal: leave"),
+        ("wta", model, f"--density {model} is a scanpath model, which starts from a density itself"),
+    ):
+        assert main(["scanpath", str(tmp_path / "a.png"), "-m", name, "--density", density, "--device", "cpu"]) == 2
+        err = capsys.readouterr().err
+        assert told in err
+        assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (
+            ["--density", "wta"],
+            "--density wta is a scanpath model, which starts from a density itself: name a model of",
+        ),
+        (["--density", "unisol"], "Unknown model 'unisol'. Did you mean 'unisal'"),
         (["-m", "centre_bias"], "centre_bias says where people look, but not in which order: take one of "),
         (["-m", "sacadic"], "Unknown model 'sacadic'. Did you mean 'saccadic'"),
         (["-m", "wta", "--seed", "-1"], "--seed -1 is not accepted: at least 0"),

@@ -116,7 +116,7 @@ class Scanpath:
         return draw(image, [self])
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one line a fixation: number (from 1), x, y, and duration_ms and onset_ms if they are known.
+        """Write one line a fixation, with the columns of `write_csv`.
 
         Raises:
             ImageError: If the file cannot be written.
@@ -171,22 +171,21 @@ def _draw_path(pen: ImageDraw.ImageDraw, path: Scanpath, colour: tuple[int, int,
 def write_csv(path: str | os.PathLike[str], paths: Sequence[Scanpath]) -> None:
     """Write several paths into one table, one line a fixation.
 
-    Columns are path (from 1; left out if there is one path), fixation (from 1), x, y, and duration_ms and onset_ms if
-    they are known. x and y have two decimals. The file appears whole or not at all.
+    Columns are path (from 1, also if it is the only one), fixation (from 1), x, y, and duration_ms and onset_ms if they
+    are known. x and y have two decimals. The file appears whole or not at all.
 
     Raises:
         ImageError: If it cannot be written.
     """
     timed = [name for name in ("duration", "onset") if any(getattr(each, name) is not None for each in paths)]
-    many = len(paths) != 1
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*(["path"] if many else []), "fixation", "x", "y", *(f"{name}_ms" for name in timed)])
+    table.writerow(["path", "fixation", "x", "y", *(f"{name}_ms" for name in timed)])
     for number, each in enumerate(paths, start=1):
         ends = [_column(each, name) for name in timed]
         for place, (x, y, *times) in enumerate(zip(each.x, each.y, *ends, strict=True), start=1):
             columns = [f"{x:.2f}", f"{y:.2f}", *(f"{time:.0f}" for time in times)]
-            table.writerow([*([number] if many else []), place, *columns])
+            table.writerow([number, place, *columns])
     try:
         with whole(Path(path)) as part:
             part.write_text(text.getvalue(), encoding="utf-8")

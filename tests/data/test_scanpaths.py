@@ -89,8 +89,8 @@ def test_onsets_are_kept_where_the_data_have_them(tiny_data: Path, tmp_path: Pat
     assert 1200 <= path.onset[1] <= 1220
     path.to_csv(tmp_path / "path.csv")
     assert (tmp_path / "path.csv").read_text().splitlines()[:2] == [
-        "fixation,x,y,duration_ms,onset_ms",
-        f"1,100.00,100.00,{found.duration[0]:.0f},1000",
+        "path,fixation,x,y,duration_ms,onset_ms",
+        f"1,1,100.00,100.00,{found.duration[0]:.0f},1000",
     ]
 
 
@@ -131,7 +131,7 @@ def test_a_drawing_has_larger_circles_for_longer_fixations_and_a_colour_a_path()
 def test_csv_has_a_line_a_fixation(tmp_path: Path) -> None:
     one, untimed = Scanpath([1.234, np.nan], [2, np.nan], [200, 210]), Scanpath([5], [6])
     one.to_csv(tmp_path / "one.csv")
-    assert (tmp_path / "one.csv").read_text() == "fixation,x,y,duration_ms\n1,1.23,2.00,200\n2,nan,nan,210\n"
+    assert (tmp_path / "one.csv").read_text() == "path,fixation,x,y,duration_ms\n1,1,1.23,2.00,200\n1,2,nan,nan,210\n"
     write_csv(tmp_path / "two.csv", [untimed, untimed])
     assert (tmp_path / "two.csv").read_text() == "path,fixation,x,y\n1,1,5.00,6.00\n2,1,5.00,6.00\n"
 
