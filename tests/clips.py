@@ -36,9 +36,10 @@ def write_clip(
     pix_fmt: str = "yuv420p",
     times_s: list[float] | None = None,
     sound: bool = SILENT,
+    sound_s: float | None = None,
     transfer: int | None = None,
 ) -> Path:
-    """Write a video file; `times_s` makes its rate variable, `sound` adds a tone."""
+    """Write a video file; `times_s` makes its rate variable, `sound` adds a tone, of the clip's length or `sound_s`."""
     with av.open(str(path), "w") as out:
         stream = None
         tone = out.add_stream("aac", rate=8000, layout="mono") if sound else None
@@ -59,7 +60,7 @@ def write_clip(
         assert stream is not None
         out.mux(stream.encode())
         if tone is not None:
-            seconds = (index + 1) / rate
+            seconds = sound_s or (index + 1) / rate
             wave = np.sin(np.arange(int(8000 * seconds)) / 3).astype(np.float32)[None]
             chunk = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
             chunk.sample_rate = 8000

@@ -18,6 +18,7 @@ import salzoo
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import ImageError, SalzooWarning, SpecError
 from salzoo.video.frames import read_frames
+from salzoo.video.seeking import frame_times
 from salzoo.video.smoothing import Average, Median, smoothing
 
 
@@ -107,15 +108,49 @@ class TestFaults:
             with pytest.raises(ImageError, match=said):
                 read_frames(tmp_path / name)
 
-    def test_a_file_that_ends_too_soon_says_so(self, tmp_path: Path) -> None:
-        rng = np.random.default_rng(0)
-        file = write_clip(
-            tmp_path / "clip.avi", rng.integers(0, 256, (20, 48, 64, 3), np.uint8), codec="mjpeg", pix_fmt="yuvj420p"
-        )
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-        with pytest.warns(SalzooWarning, match="says that it has 20 frames, and ends after"):
+    @pytest.mark.parametrize(
+        ("name", "codec", "sound", "pix_fmt"),
+        [
+            ("a.mkv", "libx264", False, "yuv420p"),
+            ("a.mkv", "libx264", True, "yuv420p"),
+            ("a.webm", "libvpx", False, "yuv420p"),
+            ("a.avi", "mjpeg", False, "yuvj420p"),
+            ("a.flv", "libx264", False, "yuv420p"),
+        ],
+    )
+    def test_a_file_that_ends_too_soon_says_so(
+        self, tmp_path: Path, name: str, codec: str, sound: bool, pix_fmt: str
+    ) -> None:
+        """Read from its beginning, and looked through for the times of its frames, as datasets are."""
+        noise = np.random.default_rng(0).integers(0, 256, (50, 48, 64, 3), np.uint8)
+        file = write_clip(tmp_path / name, noise, codec=codec, sound=sound, pix_fmt=pix_fmt)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert sum(1 for _ in read_frames(file)) == len(frame_times(file).seconds) == 50
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2 + 700])  # not amid a header of MJPEG
+        said = r"says that it lasts 2\.\d s, and holds [01]\.\d s: it may be cut short"
+        with pytest.warns(SalzooWarning, match=said):
             count = sum(1 for _ in read_frames(file))
-        assert 5 < count < 15
+        assert 10 < count < 40
+        with pytest.warns(SalzooWarning, match=said):
+            frame_times(file)
+
+    def test_what_is_no_cut(self, tmp_path: Path, clip: Path) -> None:
+        """Sound that goes on for longer, and frames that an edit list of MP4 trims away."""
+        long = write_clip(tmp_path / "sound.mkv", disc_frames(10), sound=True, sound_s=4.0)
+        trimmed = tmp_path / "trimmed.mp4"
+        with av.open(str(clip)) as file, av.open(str(trimmed), "w", options={"avoid_negative_ts": "disabled"}) as out:
+            stream = out.add_stream_from_template(file.streams.video[0])
+            for packet in file.demux(video=0):
+                if packet.dts is not None:
+                    packet.pts -= int(0.5 / packet.time_base)
+                    packet.dts -= int(0.5 / packet.time_base)
+                    packet.stream = stream
+                    out.mux(packet)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for path, frames in ((long, 10), (trimmed, 4)):
+                assert sum(1 for _ in read_frames(path)) == len(frame_times(path).seconds) == frames
 
     def test_high_dynamic_range_is_refused(self, tmp_path: Path) -> None:
         file = write_clip(tmp_path / "hdr.mp4", disc_frames(2), pix_fmt="yuv420p10le", transfer=16)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,46 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _HDR = {16: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
+_CLOCK = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
+
+
+@dataclass(frozen=True)
+class Promise:
+    """How long a file says that its video lasts, by which one that is cut short is told.
+
+    Args:
+        seconds: That length; 0 where nothing says it.
+        of_video: Whether it is said of the video itself; else of the file, whose sound may go on for longer.
+    """
+
+    seconds: float
+    of_video: bool
+
+    def check(self, path: Path, held_s: float) -> None:
+        """Warn if the frames of the file last for less, up to the end of the last one."""
+        slack = 0.5 if self.of_video else 1 + 0.25 * held_s
+        if self.seconds > held_s + slack:
+            warnings.warn(
+                f"'{path}' says that it lasts {self.seconds:.1f} s, and holds {held_s:.1f} s: it may be cut short",
+                SalzooWarning,
+                stacklevel=3,
+            )
+
+
+def promised(file: InputContainer, stream: VideoStream) -> Promise:
+    """Return how long a file says that its video lasts.
+
+    MP4 says it in seconds, as its number of frames counts those that were trimmed away too; Matroska and WebM in a tag.
+    Of AVI the seconds shrink with the file, and the number of frames stays.
+    """
+    if stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+        trimmed = "mp4" in file.format.name
+        return Promise(seconds if trimmed else max(seconds, stream.frames / float(stream.average_rate or 25)), True)
+    if made := _CLOCK.match(stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(float, made.groups())
+        return Promise(3600 * hours + 60 * minutes + seconds, True)
+    return Promise((file.duration or 0) / pyav().time_base, len(file.streams) == 1)
 
 
 class Container:
@@ -35,23 +77,17 @@ class Container:
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         """Yield index, seconds from the first frame, and (H, W, 3) RGB, upright."""
         with opened(self.path) as (file, stream):
+            promise = promised(file, stream)
             index, start, time_s, step = -1, None, 0.0, 1 / float(stream.average_rate or 25)
             for frame in _decoded(file, stream, self.path):
                 index += 1
                 start = frame.time if start is None else start
                 time_s = time_s + step * (index > 0) if frame.time is None or start is None else frame.time - start
+                step = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else step
                 yield index, time_s, _upright(frame, self.path)
-            self._check_end(index + 1, stream.frames)
-
-    def _check_end(self, read: int, declared: int) -> None:
-        if not read:
+        if index < 0:
             raise ImageError(f"'{self.path}' holds no frame that can be decoded: copy it again, or convert it anew")
-        if read < declared:
-            warnings.warn(
-                f"'{self.path}' says that it has {declared} frames, and ends after {read}: it may be cut short",
-                SalzooWarning,
-                stacklevel=2,
-            )
+        promise.check(self.path, time_s + step)
 
 
 def open_container(path: Path) -> Container:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from salzoo.errors import ImageError, SalzooWarning
-from salzoo.video.container import Container, _decoded, _upright, opened, pyav
+from salzoo.errors import ImageError
+from salzoo.video.container import Container, _decoded, _upright, opened, promised, pyav
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,28 +40,18 @@ def frame_times(path: Path) -> FrameTimes:
     library = pyav()
     try:
         with opened(path) as (file, stream):
-            shown = [packet.pts for packet in file.demux(stream) if packet.size and not packet.is_discard]
-            unit, rate = float(stream.time_base or 0), float(stream.average_rate or 25)
-            declared_s = (file.duration or 0) / library.time_base
+            packets = [each for each in file.demux(stream) if each.size and not each.is_discard]
+            shown, lasts = [each.pts for each in packets], {each.pts: each.duration for each in packets}
+            unit, rate, promise = float(stream.time_base or 0), float(stream.average_rate or 25), promised(file, stream)
     except library.FFmpegError as error:
         raise ImageError(f"'{path}' breaks off: {error.strerror or error}; copy it again") from error
     if None in shown or len(set(shown)) < len(shown) or not unit:
-        _check_length(path, len(shown) / rate, declared_s)
+        promise.check(path, len(shown) / rate)
         return FrameTimes(np.arange(len(shown)) / rate, None, size)
     ticks = np.sort(np.array(shown, dtype=np.int64))
-    seconds = (ticks - ticks[0]) * unit
-    _check_length(path, float(seconds[-1]), declared_s)
-    return FrameTimes(seconds, ticks, size)
-
-
-def _check_length(path: Path, held_s: float, declared_s: float) -> None:
-    """Warn of a file that says that it is longer than what it holds; those of some formats end without a word."""
-    if declared_s > 1.25 * held_s + 1:
-        warnings.warn(
-            f"'{path}' says that it lasts {declared_s:.1f} s, and holds {held_s:.1f} s: it may be cut short",
-            SalzooWarning,
-            stacklevel=4,
-        )
+    last_s = (ticks[-1] - ticks[0]) * unit
+    promise.check(path, float(last_s + (lasts.get(int(ticks[-1])) or 0) * unit))
+    return FrameTimes((ticks - ticks[0]) * unit, ticks, size)
 
 
 def frames_from(path: Path, times: FrameTimes, first: int) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
