@@ -44,6 +44,24 @@ def usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["predict", "a.jpg", "--format", "npy", "b.jpg"], "input", ["a.jpg", "b.jpg"]),
+        (["predict", "-o", "out", "a.jpg", "--format", "npy", "b.jpg", "--resume"], "input", ["a.jpg", "b.jpg"]),
+        (["predict", "--format", "npy", "--", "-a.jpg", "b.jpg"], "input", ["-a.jpg", "b.jpg"]),
+        (["evaluate", "--data", "osie", "salgan", "--root", "x", "m=salnet"], "name", ["salgan", "m=salnet"]),
+        (["evaluate", "--maps", "x", "--data", "osie"], "name", []),
+        (["scanpath", "-m", "wta", "a.jpg", "--seed", "3", "b.jpg"], "input", ["a.jpg", "b.jpg"]),
+        (["fit", "--data", "osie", "salgan", "--trainer.max_epochs", "3"], "name", "salgan"),
+    ],
+)
+def test_files_and_names_stand_anywhere(words: list[str], name: str, value: object) -> None:
+    arguments, rest = build_parser().parse_known_args(words)
+    assert getattr(arguments, name) == value
+    assert rest == (["--trainer.max_epochs", "3"] if words[0] == "fit" else [])
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         ([], "COMMAND"),

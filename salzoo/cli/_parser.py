@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from salzoo.errors import SalzooError
 
@@ -19,7 +19,23 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose usage errors are one line."""
+    """A parser whose usage errors are one line.
+
+    Attributes:
+        mixed: Whether files and names may stand anywhere among the options, not only side by side.
+    """
+
+    mixed = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As any parser's, for files and names wherever they stand, unless a `--` says that they come last."""
+        if not self.mixed or "--" in args:
+            return super().parse_known_args(args, namespace)
+        self.mixed = False  # which calls this method
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixed = True
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2 and one line, without the usage dump."""
@@ -50,6 +66,7 @@ def add_command(commands: Commands, name: str, text: str, run: Run, *, takes_lig
     epilog = LIGHTNING_HELP if takes_lightning_options else None
     parser = commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
     parser.set_defaults(run=run, takes_lightning_options=takes_lightning_options)
+    parser.mixed = not takes_lightning_options  # whose values would be taken for names
     return parser
 
 
