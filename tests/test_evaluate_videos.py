@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import DHF1K, DIEM, VideoFolder
 from salzoo.data.videos.clip import Clip
 from salzoo.errors import ImageError, SpecError
+from salzoo.evaluation.saved import read_table
+from salzoo.evaluation.table import Table
 from salzoo.evaluation.videos import VideoTable, evaluate_videos
 from salzoo.evaluation.videos.baselines import VideoBaselines
 from salzoo.evaluation.videos.scoring import map_predictor, model_predictor
@@ -247,11 +250,68 @@ class TestCommand:
         assert len(rows) == 10 * len(content["rows"])
         assert float(rows[0]["nss"]) == pytest.approx(content["by_video"]["signature"]["nss"]["clip0"])
 
+    def test_saved_scores_compare_as_those_at_once(
+        self, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        data = ["--data", "videos", "--root", str(root), "--split", "all", "--every", "4", "--baselines", "uniform"]
+        old, new, both = tmp_path / "old.csv", tmp_path / "new.csv", tmp_path / "both.json"
+        assert main(["evaluate", "signature", *data, "--csv", str(old)]) == 0
+        assert main(["evaluate", "mine=centre_bias", *data, "--csv", str(new)]) == 0
+        table = read_table(old)
+        assert isinstance(table, VideoTable)
+        assert table.to_csv() == old.read_text()
+        assert list(table.scores) == ["signature", "uniform"]
+        assert main(["evaluate", "mine=centre_bias", "signature", *data, "--json", str(both)]) == 0
+        capsys.readouterr()
+
+        apart = tmp_path / "apart.json"
+        assert main(["evaluate", "--compare", f"old={old}", f"mine={new}", "--json", str(apart)]) == 0
+        told = capsys.readouterr().out
+        assert "old - mine, paired over 10 videos" in told
+        assert "Means over frames, long videos weigh more:" in told
+        found, expected = (json.loads(path.read_text()) for path in (apart, both))
+        assert found["rows_per_frame"]["old"] == expected["rows_per_frame"]["signature"]
+        assert found["rows"]["mine"] == expected["rows"]["mine"]
+        assert main(["evaluate", str(old), str(new), "--compare", "signature", "mine", "--json", str(apart)]) == 0
+        assert main(["evaluate", "signature", *data, "--compare", "signature", f"old={new}", "--json", str(both)]) == 0
+        at_once, apart_too = (json.loads(path.read_text())["comparison"]["differences"] for path in (both, apart))
+        assert at_once == apart_too
+
+    def test_saved_scores_that_do_not_belong_together(
+        self, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        data = ["--data", "videos", "--root", str(root), "--split", "all", "--baselines", ""]
+        for name, more in (("a", ["--every", "4"]), ("b", ["--every", "5"]), ("c", ["--every", "4", "--images", "9"])):
+            words = ["evaluate", f"{name}=uniform", *data, *more, "--csv", str(tmp_path / f"{name}.csv")]
+            assert main(words) == 0
+        table = read_table(tmp_path / "a.csv")
+        assert isinstance(table, VideoTable)
+        rows = {"scores": {"d": table.scores["a"]}, "counts": {"d": table.counts["a"]}}
+        (tmp_path / "d.csv").write_text(replace(table, truth=("0", *table.truth[1:]), **rows).to_csv())
+        images = Table("osie", "test", ("1.jpg",), "mit", "uniform", {"e": {"nss": [1.0]}})
+        (tmp_path / "e.csv").write_text(images.to_csv())
+        capsys.readouterr()
+        for name, said in (
+            ("b", "every is 4 and 5"),
+            ("c", "different videos: 1, such as clip9, only in"),
+            ("d", "the fixations, the blur or the baseline of ig of 1 videos, such as clip0, differ"),
+            ("e", "a.csv has scores of videos, "),
+        ):
+            words = [str(tmp_path / "a.csv"), str(tmp_path / f"{name}.csv"), "--compare", "a", name]
+            assert main(["evaluate", *words]) == 2
+            assert said in capsys.readouterr().err
+        assert main(["evaluate", "signature", *data, str(tmp_path / "e.csv")]) == 2
+        assert "has scores of images, and --data videos are videos" in capsys.readouterr().err
+        (tmp_path / "a.csv").write_text((tmp_path / "a.csv").read_text().replace("truth", "trust", 1))
+        assert main(["evaluate", str(tmp_path / "a.csv")]) == 1
+        assert "has no column 'truth'" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("words", "error"),
         [
             (["--data", "osie", "--root", ".", "--every", "2"], "--every is for datasets of videos, and --data osie"),
             (["--data", "videos", "--root", ".", "--folds", "5"], "--folds is for images, and --data videos are"),
+            (["--data", "videos", "--root", ".", "--processes", "2"], "--processes is for images, and --data videos"),
             (["--data", "videos", "--root", "ROOT", "--smooth", "mean:2"], "smooth='mean:2' is not accepted"),
             (["--data", "videos", "--root", "ROOT", "--baselines", "gold"], "no baseline of videos is called 'gold'"),
         ],

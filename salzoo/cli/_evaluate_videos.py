@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
-from salzoo.cli._parser import Parser, positive, write_each
-from salzoo.errors import RunError, SpecError
+from salzoo.cli._parser import Parser, positive
+from salzoo.errors import SpecError
 
 if TYPE_CHECKING:
     from salzoo.evaluation.sources import Sources
+    from salzoo.evaluation.videos.table import VideoTable
 
 OF_IMAGES = ("folds", "per_observer", "metric_specific", "processes", "record", "scanpaths", "pixels_per_degree")
 """Options that mean nothing for videos."""
@@ -46,12 +46,14 @@ def are_meant(arguments: argparse.Namespace) -> bool:
     """Whether the dataset is one of videos.
 
     Raises:
-        SpecError: If it is not, and an option is for videos.
+        SpecError: If it is and an option is for images, or the reverse.
     """
     if arguments.data is not None:
         from salzoo.data import VIDEO_DATASETS
 
         if arguments.data in VIDEO_DATASETS:
+            if idle := [f"--{name.replace('_', '-')}" for name in OF_IMAGES if getattr(arguments, name)]:
+                raise SpecError(f"{idle[0]} is for images, and --data {arguments.data} are videos.")
             return True
     if idle := [f"--{name.replace('_', '-')}" for name in OF_VIDEOS if getattr(arguments, name)]:
         raise SpecError(f"{idle[0]} is for datasets of videos, and --data {arguments.data} is none.")
@@ -67,16 +69,12 @@ def add_compared(arguments: argparse.Namespace, sources: Sources) -> None:
     sources.add([word for word in arguments.compare if word not in made and word not in ROWS], compared=True)
 
 
-def run(arguments: argparse.Namespace, sources: Sources) -> int:
-    """Print the table, and write it where the options say."""
+def score(arguments: argparse.Namespace, sources: Sources) -> VideoTable:
+    """Return the table of what the options say, without saved rows."""
     from salzoo.data import load_video_dataset
     from salzoo.evaluation.videos.baselines import ROWS
     from salzoo.evaluation.videos.scoring import evaluate_videos, left_out, load_predictors
 
-    if idle := [f"--{name.replace('_', '-')}" for name in OF_IMAGES if getattr(arguments, name)]:
-        raise SpecError(f"{idle[0]} is for images, and --data {arguments.data} are videos.")
-    if sources.saved:
-        raise SpecError(f"{next(iter(sources.saved.values()))} has scores of images, which do not go with videos.")
     wanted = ROWS if arguments.baselines is None else [row for row in arguments.baselines.split(",") if row]
     dataset = load_video_dataset(arguments.data, arguments.root, arguments.split or "test")
     dataset.require_fixations()
@@ -92,7 +90,7 @@ def run(arguments: argparse.Namespace, sources: Sources) -> int:
         frame_by_frame=arguments.frame_by_frame,
         device=arguments.device,
     )
-    table = evaluate_videos(
+    return evaluate_videos(
         predictors,
         dataset,
         every=arguments.every or 1,
@@ -102,16 +100,3 @@ def run(arguments: argparse.Namespace, sources: Sources) -> int:
         seed=arguments.seed,
         notes=(*about, *notes),
     )
-    content, shown, failed = table.to_json(), [table.to_markdown(intervals=arguments.intervals)], list[str]()
-    if arguments.compare:
-        try:
-            comparison = table.compare(arguments.compare[0], arguments.compare[1], arguments.seed)
-            content["comparison"] = comparison.to_json()
-            shown.append(comparison.to_markdown())
-        except SpecError as error:  # the scores are there, and are written all the same
-            failed.append(str(error))
-    failed += write_each({arguments.json: json.dumps(content, indent=2) + "\n", arguments.csv: table.to_csv()})
-    print("\n\n".join(shown))
-    if failed:
-        raise RunError("; ".join(failed))
-    return 0

@@ -23,6 +23,7 @@ from salzoo.errors import RunError, SpecError
 
 if TYPE_CHECKING:
     from salzoo.data.base import Split
+    from salzoo.evaluation.saved import AnyTable
     from salzoo.evaluation.scanpaths.table import ScanpathTable
     from salzoo.evaluation.sources import Sources
     from salzoo.evaluation.table import Table
@@ -133,18 +134,17 @@ def run(arguments: argparse.Namespace) -> int:
     sources = Sources()
     sources.add(arguments.name)
     sources.add(arguments.maps, maps=True)
-    if _evaluate_videos.are_meant(arguments):
+    of_videos = _evaluate_videos.are_meant(arguments)
+    if of_videos:
         _evaluate_videos.add_compared(arguments, sources)
-        _check(arguments, sources)
-        return _evaluate_videos.run(arguments, sources)
-    if arguments.compare:  # reads the saved tables
+    elif arguments.compare:  # reads the saved tables
         sources.add(arguments.compare, compared=True)
     _check(arguments, sources)  # before an hour of scoring
     if arguments.scanpaths:
         return _run_scanpaths(arguments, sources)
     if arguments.processes and not in_torchrun():
         return min(torchrun(["salzoo", *arguments.words], arguments.processes), 1)
-    table = _table(arguments, sources, shared=in_torchrun())
+    table = _table(arguments, sources, of_videos=of_videos, shared=in_torchrun())
     if is_rank_zero():
         _show(table, arguments, sources)
     return 0
@@ -222,21 +222,28 @@ def _run_scanpaths(arguments: argparse.Namespace, sources: Sources) -> int:
     return 0
 
 
-def _record(table: Table | ScanpathTable, sources: Sources) -> None:
+def _record(table: AnyTable | ScanpathTable, sources: Sources) -> None:
     from salzoo._version import commit
     from salzoo.checkpoint import card
+    from salzoo.evaluation.videos.table import VideoTable
 
     for row, name in sources.models.items():
+        assert not isinstance(table, VideoTable)  # `--record` is refused with videos
         card.record(Path(name), [table.measured(row, commit())])
 
 
-def _table(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> Table:
-    from salzoo.evaluation.saved import merge
+def _table(arguments: argparse.Namespace, sources: Sources, *, of_videos: bool, shared: bool) -> AnyTable:
+    from salzoo.evaluation.saved import WHAT, merge
 
     tables = sources.tables()
     names = list(sources.saved)
     if arguments.data and arguments.root:
-        tables, names = [_score(arguments, sources, shared=shared), *tables], ["what was scored now", *names]
+        for table, name in zip(tables, names, strict=True):
+            if WHAT[type(table)] != (what := "videos" if of_videos else "images"):
+                own = WHAT[type(table)]
+                raise SpecError(f"{name} has scores of {own}, and --data {arguments.data} are {what}: leave one out.")
+        score = _evaluate_videos.score(arguments, sources) if of_videos else _score(arguments, sources, shared=shared)
+        tables, names = [score, *tables], ["what was scored now", *names]
     return merge(tables, names)
 
 
@@ -269,7 +276,7 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
     )
 
 
-def _show(table: Table, arguments: argparse.Namespace, sources: Sources) -> None:
+def _show(table: AnyTable, arguments: argparse.Namespace, sources: Sources) -> None:
     content, shown, failed = table.to_json(), [table.to_markdown(intervals=arguments.intervals)], list[str]()
     if arguments.compare:
         try:

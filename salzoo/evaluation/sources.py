@@ -9,8 +9,7 @@ from pathlib import Path
 from salzoo.checkpoint.config import CONFIG
 from salzoo.errors import SpecError
 from salzoo.evaluation.baselines import ROWS
-from salzoo.evaluation.saved import only_row, read_table
-from salzoo.evaluation.table import Table
+from salzoo.evaluation.saved import AnyTable, only_row, read_table
 
 CSV = ".csv"
 
@@ -57,11 +56,11 @@ class Sources:
         """The source of each row."""
         return {**self.models, **self.maps, **self.saved}
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[AnyTable]:
         """Return the saved tables, or the one row of each that was named."""
         return [read_table(path, None if row == str(path) else row) for row, path in self.saved.items()]
 
-    def row_of(self, word: str, table: Table) -> str:
+    def row_of(self, word: str, table: AnyTable) -> str:
         """Return which row of the table a word of `--compare` means."""
         row, _ = split_name(word)
         if row in table.scores or row not in self.saved:

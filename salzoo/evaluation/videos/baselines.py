@@ -14,8 +14,10 @@ Points of other videos are those in `FRAMES` frames of each, evenly spread.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from hashlib import sha256
 from typing import Literal, get_args
 
 import numpy as np
@@ -88,6 +90,12 @@ class VideoBaselines:
         if self._train is not None:
             return f"the centre bias of {self.dataset.name}:train"
         return "the centre bias of the other videos" if len(self._own.seen) > 1 else "uniform"
+
+    @cached_property
+    def prior_content(self) -> str:
+        """Digest of the fixations that `prior` is made of: training splits of one name may differ."""
+        points = (digest_of(each) for points in self._prior.points.values() for each in points)
+        return sha256(repr(list(points)).encode()).hexdigest()
 
     @property
     def has_others(self) -> bool:
@@ -186,6 +194,11 @@ class VideoBaselines:
         if not any(len(np.unique(points.observer)) > 1 for points in people):
             missing["human"] = "no frame has two observers who are told apart"
         return missing
+
+
+def digest_of(points: Fixations) -> int:
+    """Return a number that changes with the places of fixations, by a hundredth of a pixel or more."""
+    return zlib.crc32(np.rint(100 * np.stack([points.x, points.y])).astype(np.int64).tobytes())
 
 
 class _Pool:

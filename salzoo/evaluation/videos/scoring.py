@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,7 +26,7 @@ from salzoo.evaluation.comparison import too_few
 from salzoo.evaluation.scoring import Convention, overlap
 from salzoo.evaluation.statistics import FEWEST
 from salzoo.evaluation.table import TRUTH
-from salzoo.evaluation.videos.baselines import ROWS, Negatives, VideoBaselines
+from salzoo.evaluation.videos.baselines import ROWS, Negatives, VideoBaselines, digest_of
 from salzoo.evaluation.videos.table import Scores, VideoTable
 from salzoo.images.formats import list_files
 from salzoo.images.geometry import Size
@@ -82,22 +83,20 @@ def evaluate_videos(
     beside = VideoBaselines(dataset, baselines, seed, negatives)
     metrics = [name for name in METRICS_OF_FRAMES if name != "sauc" or beside.has_others]
     found = _Sums(len(dataset))
-    empty, frames = [0] * len(dataset), [0] * len(dataset)
+    empty, frames, truth = [0] * len(dataset), [0] * len(dataset), [""] * len(dataset)
     each = f", {len(beside.rows)} baselines beside {len(predictors)} predictors"
     for index in counted(range(len(dataset)), len(dataset), "video", shown=progress, each=each):
-        clip = dataset.clip(index)
+        clip, seen = dataset.clip(index), list[int]()
         for frame, maps in _together(predictors, clip, every):
             frames[index] += 1
-            if not len(dataset.fixations(index, frame)):
+            seen.append(digest_of(points := dataset.fixations(index, frame)))
+            if not len(points):
                 empty[index] += 1
                 continue
             _score_frame(found, beside, index, frame, maps, metrics, convention)
+        blur = "maps" if dataset.has_maps else f"{dataset.sigma(clip.size):.6g}"
+        truth[index] = f"{zlib.crc32(repr((clip.size, seen, blur, beside.prior_content)).encode()):08x}"
     order = [*found.predicted, *beside.rows]
-    left = {} if beside.has_others else {"sauc": "there is no other video with fixations"}
-    few = (f"Warning: {too_few(len(dataset), 'videos')}",) if len(dataset) < FEWEST else ()
-    rounded = ("Warning: the truth are 8-bit maps; their rounding changes kld.",) if dataset.has_maps else ()
-    people = (f"human: {beside.gold}",) if "human" in beside.rows else ()
-    absent = tuple(f"Without {name}: {why}." for name, why in (left | beside.absent).items())
     return VideoTable(
         dataset=dataset.name,
         split=dataset.split,
@@ -110,8 +109,19 @@ def evaluate_videos(
         counts={row: found.counts(row) for row in order},
         frames=tuple(frames),
         empty=tuple(empty),
-        notes=(*notes, *few, *rounded, *absent, *people),
+        notes=(*notes, *_notes(dataset, beside)),
+        truth=tuple(truth),
     )
+
+
+def _notes(dataset: VideoDataset, beside: VideoBaselines) -> tuple[str, ...]:
+    """Return what belongs to all scores on a split."""
+    left = {} if beside.has_others else {"sauc": "there is no other video with fixations"}
+    few = (f"Warning: {too_few(len(dataset), 'videos')}",) if len(dataset) < FEWEST else ()
+    rounded = ("Warning: the truth are 8-bit maps; their rounding changes kld.",) if dataset.has_maps else ()
+    people = (f"human: {beside.gold}",) if "human" in beside.rows else ()
+    absent = (f"Without {name}: {why}." for name, why in (left | beside.absent).items())
+    return (*few, *rounded, *absent, *people)
 
 
 def model_predictor(

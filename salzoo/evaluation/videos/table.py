@@ -19,7 +19,12 @@ from salzoo.metrics import METRICS
 Scores: TypeAlias = dict[str, list[float]]
 Means: TypeAlias = dict[str, dict[str, float]]
 
-_SETTINGS = ("dataset", "split", "every", "convention", "negatives", "baseline")
+SETTINGS = ("dataset", "split", "every", "convention", "negatives", "baseline")
+"""What scores must have in common to stand in one table: fields of `VideoTable`, and columns of its CSV."""
+COLUMNS = ("row", "video", "frames", "frames_without_fixations", *SETTINGS, "truth", "notes")
+"""Header of its CSV, but for the metrics, and the number of frames that each score of a metric is of."""
+SCORED = "{}_frames"
+"""Column of that number."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,6 +44,7 @@ class VideoTable:
         frames: Number of frames of each video that were looked at.
         empty: Number of those in which nobody fixates, which were not scored.
         notes: Warnings that belong to the numbers.
+        truth: Digest of the fixations, the blur and the baseline that each video was scored against, or empty.
     """
 
     dataset: str
@@ -53,6 +59,7 @@ class VideoTable:
     frames: tuple[int, ...]
     empty: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    truth: tuple[str, ...] = ()
 
     @property
     def rows(self) -> Means:
@@ -88,7 +95,7 @@ class VideoTable:
 
     def to_json(self) -> dict[str, Any]:
         """Return means, intervals, scores of each video, settings and commit; None for no number."""
-        content: dict[str, Any] = {name: getattr(self, name) for name in _SETTINGS}
+        content: dict[str, Any] = {name: getattr(self, name) for name in SETTINGS}
         content |= {"videos": len(self.videos), "frames": sum(self.frames), "commit": commit()}
         content |= {"frames_without_fixations": sum(self.empty), "notes": list(self.notes)}
         content |= {"rows": self.rows, "rows_per_frame": self.rows_per_frame}
@@ -102,15 +109,23 @@ class VideoTable:
         return found
 
     def to_csv(self) -> str:
-        """Return one line for each row and video: mean scores, how many frames they are of, and settings."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "video", "frames", "frames_without_fixations", *self._columns, *_SETTINGS])
-        settings = [getattr(self, name) for name in _SETTINGS]
+        """Return one line for each row and video: mean scores, how many frames they are of, and settings.
+
+        `salzoo.evaluation.saved.read_table` reads it back. Names are cells of `salzoo._text.to_cell`.
+        """
+        file, settings = io.StringIO(), {name: getattr(self, name) for name in SETTINGS}
+        scored = [SCORED.format(name) for name in self._columns]
+        writer = csv.DictWriter(file, [*COLUMNS[:4], *self._columns, *scored, *COLUMNS[4:]], lineterminator="\n")
+        writer.writeheader()
         for row, scores in self.scores.items():
             for i, video in enumerate(self.videos):
-                values = [scores[name][i] if name in scores else "" for name in self._columns]
-                writer.writerow([to_cell(row), to_cell(video), self.frames[i], self.empty[i], *values, *settings])
+                line = {"row": to_cell(row), "video": to_cell(video), **settings}
+                line |= {"frames": self.frames[i], "frames_without_fixations": self.empty[i]}
+                line |= {name: values[i] for name, values in scores.items()}
+                line |= {SCORED.format(name): values[i] for name, values in self.counts[row].items()}
+                line["truth"] = self.truth[i] if self.truth else ""
+                line["notes"] = "" if i else to_cell("\n".join(self.notes))
+                writer.writerow(line)
         return file.getvalue()
 
     def to_markdown(self, *, intervals: bool = False) -> str:
