@@ -29,6 +29,8 @@ TURNS = 2
 """What `_planes` says of how a cell lies to the direction of the last saccade."""
 SHAPE = 5
 """What `_shape` says of a density."""
+_NOTHING = -60.0
+"""Logarithm of nearness far away; lower, it leaves float32's normal numbers, and products take ten times as long."""
 
 
 class HistoryHead(nn.Module):
@@ -163,7 +165,8 @@ def _planes(places: Tensor, past: Tensor) -> Tensor:
     log = torch.log1p(distance)
     part = log / (distance + 0.1)
     across = (x * x - y * y) / (square + 0.1) * log
-    planes = torch.stack([x / 20, y / 20, log, x * part, y * part, across, torch.exp(square / -18)])
+    near = torch.exp((square / -18).clamp_min(_NOTHING))
+    planes = torch.stack([x / 20, y / 20, log, x * part, y * part, across, near])
     there = ~past[..., 0].isnan().T[..., None]
     planes = (planes if bool(there.all()) else planes * there).flatten(0, 1)
     step = F.pad(past, (0, 0, 0, 1), value=torch.nan)[:, :2].diff(dim=1)[:, 0].neg().nan_to_num()

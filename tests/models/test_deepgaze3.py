@@ -13,6 +13,7 @@ import torch
 
 import salzoo
 from salzoo.cli import main
+from salzoo.components import history_head
 from salzoo.components.scanpath_fit import look
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import Stimulus
@@ -82,6 +83,13 @@ def test_the_order_of_fixations_counts_up_to_the_fourth(options: dict[str, Any])
     if options:
         moved = model.conditional(IMAGE, [(0, 0), *path[1:]]).density
         np.testing.assert_allclose(moved, density, rtol=1e-5, err_msg="the fifth past fixation")
+
+
+def test_what_the_head_sees_of_far_fixations_is_a_normal_number() -> None:
+    """Below float32's normal numbers, matrix products take ten times as long."""
+    places = torch.stack(torch.meshgrid(torch.arange(80.0), torch.arange(60.0), indexing="xy")).flatten(1)
+    planes = history_head._planes(places, torch.tensor([[[0.0, 0.0], [79.0, 59.0]]]))
+    assert float(planes.abs()[planes != 0].min()) > torch.finfo(torch.float32).tiny
 
 
 def test_the_paper_begins_in_the_middle() -> None:
