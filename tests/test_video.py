@@ -16,6 +16,7 @@ from tiny_models import build
 
 import salzoo
 from salzoo.components.saliency_model import SaliencyModel
+from salzoo.components.video import VideoState
 from salzoo.errors import ImageError, SalzooWarning, SpecError
 from salzoo.video.frames import read_frames
 from salzoo.video.seeking import frame_times
@@ -188,6 +189,33 @@ class TestPieces:
         head = list(itertools.islice(model.predict_video(clip, smooth=smooth, every=2), 2))
         tail = list(model.predict_video(clip, smooth=smooth, every=2, state=head[-1].state))
         np.testing.assert_array_equal(maps(head + tail), maps(model.predict_video(clip, smooth=smooth, every=2)))
+
+    def test_a_state_of_something_else(self, model: SaliencyModel, clip: Path) -> None:
+        drawn, memory = disc_frames(9), salzoo.load("itti.motion")
+        state = list(memory.predict_video(drawn[:3], smooth="average:2"))[-1].state
+        for other, smooth, said in [
+            (model, "average:2", "the state after frame 2 is of itti.motion, and this video of salgan.lite"),
+            (memory, None, r"is of Average\(seconds=2.0, of='log_density'\), and this video of no smoothing"),
+            (memory, "median:3", r"and this video of Median\(frames=3\)"),
+        ]:
+            with pytest.raises(SpecError, match=said):
+                other.predict_video(drawn[3:], smooth=smooth, state=state)
+        with pytest.raises(SpecError, match="is of frames of 48 x 64, and this video of frames of 30 x 40"):
+            list(memory.predict_video(disc_frames(2, (30, 40)), smooth="average:2", state=state))
+        for junk in ("last.pt", 3, {"index": 3}, VideoState(3, "junk"), VideoState(3, None, (0.0, 1.0))):
+            with pytest.raises(SpecError, match=r"is not accepted: the `state` of a frame of predict_video, or None"):
+                memory.predict_video(drawn, state=junk)  # type: ignore[arg-type]
+
+    def test_a_state_beyond_the_end(self, model: SaliencyModel, clip: Path, tmp_path: Path) -> None:
+        long = list(model.predict_video(disc_frames(20)))
+        with pytest.raises(SpecError, match=r"clip.mp4' ends with frame 8, and is to go on after frame 19"):
+            list(model.predict_video(clip, state=long[-1].state))
+        (tmp_path / "frames").mkdir()
+        Image.fromarray(disc_frames(1)[0]).save(tmp_path / "frames/0.png")
+        with pytest.raises(SpecError, match=r"frames' ends with frame 0, and is to go on after frame 1"):
+            list(model.predict_video(tmp_path / "frames", state=long[1].state))
+        assert not list(model.predict_video(clip, state=long[8].state)), "it ends there"
+        assert not list(model.predict_video(iter(()), state=long[8].state))
 
     def test_batches_agree(self, model: SaliencyModel) -> None:
         drawn = disc_frames(5)

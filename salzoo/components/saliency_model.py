@@ -21,7 +21,7 @@ from salzoo.components.checkpointing import CheckpointModule, keep_contiguous
 from salzoo.components.devices import place
 from salzoo.components.layers import fit_centre_biases, fit_standardise, same_size
 from salzoo.components.training_config import TrainingConfig
-from salzoo.components.video import ModelState, VideoFrame, VideoState, predict_frames
+from salzoo.components.video import ModelState, VideoFrame, VideoState, left_at, predict_frames
 from salzoo.components.views import View, check_views
 from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, check_batch, column, frames_of
@@ -389,12 +389,13 @@ class SaliencyModel(CheckpointModule):
 
         Raises:
             ImageError: As `read_frames`.
-            SpecError: If an argument is not accepted, or PyAV is needed and not installed.
+            SpecError: If an argument is not accepted, or PyAV is needed and not installed; while it is read, if the
+                state is of frames of another size, or of one after the end.
         """
-        left = state or VideoState()
         if batch_size < 1:
             raise SpecError(f"batch_size={batch_size} is not accepted: at least 1.")
         smoother = smoothing(smooth)
+        left = left_at(state, self, smoother)
         frames = read_frames(source, every=every, fps=fps, after=left.index)
         return predict_frames(place(self, device), frames, smoother, batch_size, left)
 

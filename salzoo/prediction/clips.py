@@ -157,7 +157,7 @@ class _Work:
                 raise SpecError(f"{state} cannot be read: {error}; remove {self.target} to start anew.") from error
             self._check_same(left["job"])
             self.times = [(int(index), float(time_s)) for index, time_s in left["times"]]
-            self.state = VideoState(left["index"], left["model"], left["smoothing"])
+            self.state = VideoState(left["index"], left["model"], left["smoothing"], tuple(left["origin"]))
 
     def _check_same(self, before: dict[str, Any]) -> None:
         now = self.job.of(self.outcome.clip)
@@ -213,7 +213,7 @@ class _Work:
     def _note(self, state: VideoState) -> None:
         content = {"job": self.job.of(self.outcome.clip), "times": self.times, "index": state.index}
         with whole(self.target / _STATE) as part:
-            torch.save(content | {"model": state.model, "smoothing": state.smoothing}, part)
+            torch.save(content | {"model": state.model, "smoothing": state.smoothing, "origin": state.origin}, part)
 
     def _finish(self) -> None:
         self.outcome.frames = len(self.times)

@@ -59,7 +59,8 @@ def read_frames(source: VideoLike, *, every: int = 1, fps: float = FPS, after: i
     Raises:
         ImageError: If it cannot be opened, is no video or has no frame; while it is read, if a frame cannot be
             decoded, has another size than the first one, or is not later than the one before.
-        SpecError: If an argument is out of its range, or PyAV is not installed.
+        SpecError: If an argument is out of its range, or PyAV is not installed; while it is read, if a file or folder
+            ends before `after`.
     """
     if every < 1:
         raise SpecError(f"every={every} is not accepted: 1 for each frame, 2 for every other one, ...")
@@ -105,7 +106,7 @@ def _named(name: str) -> list[Path]:
 def _chosen(frames: Iterator[tuple[int, float, ImageLike]], label: str, every: int, after: int) -> Iterator[Frame]:
     """Decode the frames that are wanted, and check that they go together."""
     size: tuple[int, ...] | None = None
-    before = -math.inf
+    before, index = -math.inf, after
     for index, time_s, image in frames:
         if not time_s > before:
             raise ImageError(
@@ -126,6 +127,10 @@ def _chosen(frames: Iterator[tuple[int, float, ImageLike]], label: str, every: i
                 "the frames of one video have one size"
             )
         yield Frame(index, time_s, pixels)
+    if index < after:
+        raise SpecError(
+            f"{label} ends with frame {index}, and is to go on after frame {after}: that is the state of another video."
+        )
 
 
 def _of_folder(folder: Path, fps: float) -> Iterator[tuple[int, float, ImageLike]]:
