@@ -245,21 +245,35 @@ def test_one_file_in_two_spellings(table: Table, tmp_path: Path, capsys: pytest.
 def test_outputs_do_not_depend_on_each_other(
     maps: dict[str, Path], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder in the way stands for a full disk: the other file is written, no scratch file stays, no traceback."""
-    (tmp_path / "taken.json").mkdir()
-    outputs = {"--json": tmp_path / "taken.json", "--csv": tmp_path / "scores.csv"}
-    for json_name, csv_name in (("taken.json", "t.csv"), ("t.json", "taken.json")):
-        outputs = ["--json", str(tmp_path / json_name), "--csv", str(tmp_path / csv_name)]
-        assert main(["evaluate", "--maps", str(maps["good"]), *words, *outputs]) == 1
+    """The disk is full: the other file is written, no scratch file stays, no traceback."""
+    for outputs in (["--json", "/dev/full", "--csv", "t.csv"], ["--json", "t.json", "--csv", "/dev/full"]):
+        paths = [str(tmp_path / word) if word.startswith("t.") else word for word in outputs]
+        assert main(["evaluate", "--maps", str(maps["good"]), *words, *paths]) == 1
         printed = capsys.readouterr()
-        assert "taken.json could not be written" in printed.err
+        assert "/dev/full could not be written: No space left on device" in printed.err
         assert "| centre_bias |" in printed.out
-    full = ["--json", "/dev/full", "--csv", str(tmp_path / "t.csv")]
-    assert main(["evaluate", "--maps", str(maps["good"]), *words, *full]) == 1
-    assert "/dev/full could not be written: No space left on device" in capsys.readouterr().err
     assert Path("/dev/full").is_char_device(), "a device is not replaced by a file"
-    assert {path.name for path in tmp_path.iterdir()} == {"taken.json", "t.csv", "t.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "t.json"}
     assert main(["evaluate", "--maps", str(maps["good"]), *words, "--json", "x", "--csv", "x"]) == 2
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+@pytest.mark.parametrize(
+    "rows", [["salgan", "--data", "osie"], ["salgan", "--data", "videos"], ["wta", "--data", "osie", "--scanpaths"]]
+)
+def test_a_place_that_cannot_be_written_is_told_before_scoring(
+    rows: list[str], option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the data are looked for: there are none."""
+    for place, said in (
+        (tmp_path, f"{tmp_path} is a folder: name a file in it"),
+        (tmp_path / "none/x", f"there is no folder {tmp_path / 'none'} to write x into"),
+        (Path("/proc/x"), "/proc/x cannot be written: "),
+    ):
+        if place.parent != Path("/proc") or place.parent.is_dir():
+            assert main(["evaluate", *rows, "--root", str(tmp_path / "nowhere"), option, str(place)]) == 2
+            assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_record_fails_before_scoring(

@@ -15,6 +15,7 @@ from clips import WITH_SOUND, av, disc_frames, write_clip
 from PIL import Image
 
 import salzoo
+from salzoo._io import scratch_beside
 from salzoo.cli import main
 from salzoo.video.frames import read_frames
 
@@ -122,6 +123,21 @@ main({[*words, "-o", str(tmp_path / "killed")]!r})
         assert (killed / "000010.npy").stat().st_mtime_ns == first
         assert main([*words, "-o", str(tmp_path / "killed")]) == 0  # nothing is left to do
         assert json.loads((tmp_path / "killed/clips.json").read_text())["clip"]["frames"] == 60
+
+
+def test_what_a_killed_run_was_writing_goes(tmp_path: Path) -> None:
+    """Beside the overlay, among the maps and in the output folder; what a living process writes stays."""
+    clip = write_clip(tmp_path / "in/clip.mp4", disc_frames(2)) if (tmp_path / "in").mkdir() is None else None
+    out = tmp_path / "out"
+    (out / "clip").mkdir(parents=True)
+    program = "from salzoo._io import scratch_beside; from pathlib import Path; import sys; "
+    program += "[scratch_beside(Path(name)).touch() for name in sys.argv[1:]]"
+    subprocess.run([sys.executable, "-c", program, str(out / "clips.json"), str(out / "clip/0.npy")], check=True)
+    living = scratch_beside(out / "clip_overlay.mp4")
+    living.touch()
+    assert len(list(out.rglob(".*.part"))) == 3
+    assert predict(clip, "-m", "uniform", "-o", out, "--format", "npy") == 0
+    assert list(out.rglob(".*.part")) == [living]
 
 
 class TestRefusals:

@@ -269,7 +269,8 @@ class TestSmoothing:
         assert smoothing("average:1.5") == Average(1.5)
         assert smoothing("density") == Average(2.0, "density")
         assert smoothing("median:7") == Median(7)
-        for wrong in ("median:x", "average:-1", "average:nan", "gauss"):
+        assert smoothing("median") == Median(5)
+        for wrong in ("median:x", "average:-1", "average:nan", "gauss", "average:", "median:", "density: "):
             with pytest.raises(SpecError, match="not accepted"):
                 smoothing(wrong)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from salzoo.cli._parser import Parser, load_model, positive
+from salzoo.cli._parser import SMOOTH_DEFAULTS, Parser, load_model, positive
 from salzoo.errors import SpecError
 
 _FORMATS = ("overlay", "png", "npy", "tiff", "mat", "csv")
@@ -19,7 +19,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--smooth",
         metavar="HOW",
-        help="of clips: smooth over time, by average:SECONDS or density:SECONDS (causal), or median:FRAMES (centred)",
+        help="of clips: smooth over time, by average:SECONDS or density:SECONDS (causal), or median:FRAMES (centred); "
+        f"{SMOOTH_DEFAULTS}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from salzoo.cli._parser import Parser, positive
+from salzoo.cli._parser import SMOOTH_DEFAULTS, Parser, positive
 from salzoo.errors import SpecError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def add_options(parser: Parser) -> None:
         "--smooth",
         action="append",
         metavar="HOW",
-        help="a further row for each model, smoothed over time: average:SECONDS, density:SECONDS or median:FRAMES; may "
-        "be repeated",
+        help="a further row for each model, smoothed over time: average:SECONDS, density:SECONDS or median:FRAMES; "
+        f"{SMOOTH_DEFAULTS}; may be repeated",
     )
     group.add_argument(
         "--frame-by-frame",

@@ -8,11 +8,11 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from salzoo.errors import SalzooError
+from salzoo.errors import SalzooError, SpecError
 
 if TYPE_CHECKING:
     from salzoo.components.saliency_model import SaliencyModel
@@ -47,6 +47,7 @@ Run: TypeAlias = Callable[[argparse.Namespace], int]
 
 MODEL_HELP = "model, model.tag, checkpoint folder or hf://ORG/REPO@REVISION"
 ROOT_HELP = "folder of the dataset, or its parent folder"
+SMOOTH_DEFAULTS = "average, density and median alone are average:2, density:2 and median:5"
 LIGHTNING_HELP = (
     "All options of Lightning's command line are accepted too, and override the recipe: "
     "--trainer.max_epochs 3, --training.lr 1e-4, --data.batch_size 8."
@@ -184,6 +185,29 @@ def print_images(done: int, files: int, failed: Sequence[tuple[str, str]], outpu
     for name, reason in failed:
         print(f"salzoo: {name}: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def check_writable(files: Iterable[Path]) -> None:
+    """Check that files can be written, before hours of work that they are to hold.
+
+    Raises:
+        SpecError: If one cannot.
+    """
+    from salzoo._io import scratch_beside
+
+    for path in files:
+        if not path.parent.is_dir():
+            raise SpecError(f"there is no folder {path.parent} to write {path.name} into.")
+        if path.is_dir():
+            raise SpecError(f"{path} is a folder: name a file in it.")
+        if path.exists() and not path.is_file():  # /dev/stdout
+            continue
+        part = scratch_beside(path)
+        try:
+            part.touch()
+            part.unlink()
+        except OSError as error:
+            raise SpecError(f"{path} cannot be written: {error.strerror or error}; choose another folder.") from error
 
 
 def write_each(texts: dict[Path | None, str]) -> list[str]:

@@ -16,6 +16,7 @@ from salzoo.cli._parser import (
     Parser,
     add_command,
     add_device,
+    check_writable,
     positive,
     write_each,
 )
@@ -162,9 +163,7 @@ def _check(arguments: argparse.Namespace, sources: Sources) -> None:
         raise SpecError(f"--folds scores all images, so it does not go with --split {arguments.split}.")
     if arguments.images and (whole := next((name for name in ("folds", "record") if getattr(arguments, name)), None)):
         raise SpecError(f"--{whole} is for all images of a split, so it does not go with --images {arguments.images}.")
-    for file in (arguments.json, arguments.csv):
-        if file is not None and not file.parent.is_dir():
-            raise SpecError(f"there is no folder {file.parent} to write {file.name} into.")
+    check_writable(file for file in (arguments.json, arguments.csv) if file is not None)
     written = [os.path.realpath(file) for file in (arguments.json, arguments.csv) if file is not None]
     if len(set(written)) < len(written):
         raise SpecError(f"--json and --csv both name {arguments.csv}: give each its own file.")

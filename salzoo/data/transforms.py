@@ -41,7 +41,24 @@ class Augment:
             raise SpecError(f"flip must be in [0, 1] and crop in [0, 1), got flip={self.flip}, crop={self.crop}")
 
 
-class TrainingView(Dataset[Item]):
+class SharedEpoch:
+    """The epoch of a dataset of random items, in shared memory: a loader keeps its worker processes between epochs."""
+
+    def __init__(self) -> None:
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Share the epoch again, which a copy does not."""
+        self.__dict__.update(state)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the random numbers of this epoch from now on, also in worker processes that are running already."""
+        self._epoch.fill_(epoch)
+
+
+class TrainingView(SharedEpoch, Dataset[Item]):
     """A dataset resized to one size and augmented; its items have one shape, so any `DataLoader` can stack them.
 
     The random numbers of an item depend on the seed, the epoch and the index only, so workers, the number of devices
@@ -76,18 +93,7 @@ class TrainingView(Dataset[Item]):
         dataset.require_fixations()
         self.dataset, self.size, self.fit, self.augment, self.seed = dataset, size, fit, augment, seed
         self.resample, self.pad_value = resample, pad_value
-        # In shared memory, because a loader keeps its worker processes from epoch to epoch.
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Share the epoch again, which a copy does not."""
-        self.__dict__.update(state)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw the random numbers of this epoch from now on, also in worker processes that are running already."""
-        self._epoch.fill_(epoch)
+        super().__init__()
 
     def __len__(self) -> int:
         """Return the number of images."""

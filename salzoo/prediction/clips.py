@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from salzoo._io import whole, write_text
+from salzoo._io import remove_abandoned, whole, write_text
 from salzoo._progress import counted
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.video import VideoFrame, VideoState
@@ -105,6 +105,7 @@ def predict_clips(
     root = common_folder(clips) if relative_to is None else relative_to.absolute()
     refuse_collisions(clips, output, (OVERLAY,), root)
     make_folder(output)
+    remove_abandoned(output)
     works, total = [], 0
     for clip in clips:
         work = _Work(model, clip, output / name_of(clip, root), job, output, resume)
@@ -127,6 +128,8 @@ class _Work:
         self.container: Container | None = None
         self.times: list[tuple[int, float]] = []
         self.state = VideoState()
+        for folder in (target.parent, target):  # what a killed run was writing
+            remove_abandoned(folder)
         try:
             self.container = open_container(clip)
         except ImageError as error:

@@ -112,7 +112,7 @@ def smoothing(given: str | Average | Median | None) -> Smoothing:
     """Return a smoothing by its name: `average:2` (seconds), `density:2` (an average of densities) or `median:5`.
 
     Args:
-        given: A name, with or without its number; a smoothing; None for none.
+        given: A name, with its number or without: 2 seconds, 5 frames; a smoothing; None for none.
 
     Raises:
         SpecError: If there is none of this name, or its number is out of range.
@@ -125,19 +125,22 @@ def smoothing(given: str | Average | Median | None) -> Smoothing:
         return Nothing()
     if isinstance(given, Average | Median):
         return given
-    name, _, number = str(given).partition(":")
+    name, colon, number = str(given).partition(":")
     try:
         if name == "average":
-            return Average(float(number or Average.seconds))
+            return Average(float(number) if colon else Average.seconds)
         if name == "density":
-            return Average(float(number or Average.seconds), "density")
+            return Average(float(number) if colon else Average.seconds, "density")
         if name == "median":
-            return Median(int(number or Median.frames))
+            return Median(int(number) if colon else Median.frames)
     except SpecError:
         raise
     except ValueError:
         pass
-    raise SpecError(f"smooth={given!r} is not accepted: 'average:2' or 'density:2' (seconds), or 'median:5' (frames).")
+    raise SpecError(
+        f"smooth={given!r} is not accepted: 'average:2' or 'density:2' (seconds), or 'median:5' (frames); without a "
+        "colon it is these numbers."
+    )
 
 
 def _normal(log_density: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from salzoo.data.fixations import Fixations
-from salzoo.data.transforms import Augment
+from salzoo.data.transforms import Augment, SharedEpoch
 from salzoo.data.videos.base import ClipItem, VideoDataset
 from salzoo.errors import SpecError
 from salzoo.images.geometry import PAD_GREY, Fit, Size, fit_box
@@ -55,7 +53,7 @@ class ClipWindows(Dataset[ClipItem]):
         return self.dataset.window(clip, first, self.length, self.every)
 
 
-class ClipView(Dataset[ClipItem]):
+class ClipView(SharedEpoch, Dataset[ClipItem]):
     """Windows of clips as a network is trained on them: one size, at random places, the same in every run.
 
     As `TrainingView` for images: what is random depends on the seed, the epoch and the index alone, and all frames of a
@@ -97,17 +95,7 @@ class ClipView(Dataset[ClipItem]):
             raise SpecError(f"length={length}, every={every}, windows={windows} are not accepted: at least 1")
         self.dataset, self.size, self.length, self.every, self.windows = dataset, size, length, every, windows
         self.fit, self.augment, self.seed, self.resample, self.pad_value = fit, augment, seed, resample, pad_value
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Share the epoch again, which a copy does not."""
-        self.__dict__.update(state)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw the random numbers of this epoch from now on, also in worker processes that are running already."""
-        self._epoch.fill_(epoch)
+        super().__init__()
 
     def __len__(self) -> int:
         """Return the number of windows in an epoch."""
