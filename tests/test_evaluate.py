@@ -44,6 +44,23 @@ def test_baselines(osie):
     assert set(table.rows["uniform"]) == set(METRICS)
 
 
+def test_some_metrics_alone(osie, tiny_data, tmp_path, capsys):
+    table = evaluate({}, osie, baselines=("gold", "uniform"), metrics=("ig", "nss"), progress=False)
+    whole = evaluate({}, osie, baselines=("gold", "uniform"), progress=False)
+    assert list(table.rows["gold"]) == ["nss", "ig"], "in the order of tables"
+    assert table.scores["gold"]["ig"] == whole.scores["gold"]["ig"]
+    assert table.explained() == whole.explained()
+    words = ["evaluate", "uniform", "--data", "osie", "--root", str(tiny_data), "--baselines", "gold"]
+    assert main([*words, "--metrics", "cc,nss", "--csv", str(tmp_path / "some.csv")]) == 0
+    assert "| osie | nss ↑ | cc ↑ |\n" in capsys.readouterr().out
+    assert list(read_table(tmp_path / "some.csv").scores["uniform"]) == ["nss", "cc"]
+    for wrong in ("auc", ""):
+        assert main([*words, "--metrics", wrong]) == 2
+        assert f"no metric is called {wrong!r}; there are auc_judd, " in capsys.readouterr().err
+    assert main(["evaluate", "saccadic", "--scanpaths", *words[2:6], "--metrics", "nss"]) == 2
+    assert "--metrics is for maps" in capsys.readouterr().err
+
+
 def test_scores_of_a_model_are_those_of_its_saved_maps(osie, tmp_path):
     model = salzoo.load("centre_bias", weights=None)
     model.network.prior.log_density.copy_(torch.randn(1, 1, 60, 80, generator=torch.Generator().manual_seed(1)))

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from salzoo.evaluation.sources import Sources
     from salzoo.evaluation.videos.table import VideoTable
 
-OF_IMAGES = ("folds", "per_observer", "metric_specific", "processes", "record", "scanpaths", "pixels_per_degree")
+OF_IMAGES = (
+    *("folds", "per_observer", "metrics", "metric_specific", "processes", "record", "scanpaths", "pixels_per_degree"),
+)
 """Options that mean nothing for videos."""
 OF_VIDEOS = ("every", "smooth", "frame_by_frame", "negatives")
 """Options that mean nothing without them."""

@@ -40,7 +40,8 @@ Examples:
   salzoo evaluate deepgaze2 --data videos --root my_clips --every 5 --smooth density:2    videos, frame by frame
 """
 
-SCORING = ("split", "images", "folds", "per_observer", "metric_specific", "convention", "baselines", "processes")
+RULES = ("metrics", "metric_specific", "convention", "baselines")
+SCORING = ("split", "images", "folds", "per_observer", *RULES, "processes")
 """Options that mean nothing without images to score."""
 OF_MAPS = ("maps", "compare", *(name for name in SCORING if name not in ("split", "images")))
 """Options that mean nothing for scanpaths."""
@@ -77,6 +78,7 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="with --scanpaths: also the likelihood without steps below one degree, and amplitudes in degrees",
     )
+    parser.add_argument("--metrics", metavar="A,B", help="metrics to score (nss, ig, cc, auc_judd, ...), default all")
     parser.add_argument("--convention", choices=("mit", "pysaliency"), help="convention of all metrics, default mit")
     parser.add_argument(
         "--metric-specific", action="store_true", help="derive from each density the map that is best for each metric"
@@ -167,6 +169,8 @@ def _check(arguments: argparse.Namespace, sources: Sources) -> None:
     written = [os.path.realpath(file) for file in (arguments.json, arguments.csv) if file is not None]
     if len(set(written)) < len(written):
         raise SpecError(f"--json and --csv both name {arguments.csv}: give each its own file.")
+    if arguments.metrics is not None:
+        _check_metrics(arguments)
     if arguments.record:
         _check_record(sources)
     if arguments.scanpaths:
@@ -180,6 +184,14 @@ def _check_scanpaths(arguments: argparse.Namespace, sources: Sources) -> None:
         raise SpecError(f"{idle[0]} is for maps, and --scanpaths scores what models say of the next fixation.")
     if sources.saved:
         raise SpecError(f"{next(iter(sources.saved.values()))} has scores of maps, which do not go with --scanpaths.")
+
+
+def _check_metrics(arguments: argparse.Namespace) -> None:
+    from salzoo.evaluation.scoring import check_metrics
+
+    check_metrics(arguments.metrics.split(","))
+    if arguments.record:
+        raise SpecError("--record is for all metrics, so it does not go with --metrics.")
 
 
 def _check_record(sources: Sources) -> None:
@@ -265,6 +277,7 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
         predictors,
         dataset,
         baselines=wanted,
+        metrics=None if arguments.metrics is None else arguments.metrics.split(","),
         convention=arguments.convention or "mit",
         metric_specific=arguments.metric_specific,
         seed=arguments.seed,

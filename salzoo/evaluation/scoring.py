@@ -48,6 +48,7 @@ def evaluate(
     dataset: FixationDataset,
     *,
     baselines: Sequence[str] = ROWS,
+    metrics: Sequence[str] | None = None,
     convention: Convention = "mit",
     metric_specific: bool = False,
     seed: int = 0,
@@ -69,6 +70,7 @@ def evaluate(
             a tensor, an array or a `SaliencyMap`. A map of another size is scaled as the MIT benchmark does.
         dataset: One split of a dataset.
         baselines: Names from `salzoo.evaluation.baselines.ROWS`.
+        metrics: Keys of `salzoo.metrics.METRICS`, as `("nss", "ig")`; None for all.
         convention: Convention of all metrics.
         metric_specific: Take each prediction as a density, and score for each metric the map that is best for it
             (`salzoo.metrics.metric_maps`; derived for the `mit` convention), as Kuemmerer et al. (ECCV 2018) propose.
@@ -83,15 +85,16 @@ def evaluate(
     Raises:
         DataError: If the fixations of the split are not public.
         ImageError: If a prediction is not a map of finite, non-negative numbers.
-        SpecError: If there is no such baseline, `metric_specific` is set with another convention than `mit`, or
-            `per_observer` where observers are not told apart.
+        SpecError: If there is no such baseline or metric, `metric_specific` is set with another convention than `mit`,
+            or `per_observer` where observers are not told apart.
     """
+    wanted = check_metrics(METRICS if metrics is None else metrics)
     if metric_specific and convention != "mit":
         raise SpecError(f"metric-specific maps are derived for the convention 'mit', not for {convention!r}.")
     dataset.require_fixations()
     told = _observers(dataset) if per_observer else ()
     beside = Baselines(dataset, [row for row in baselines if row not in predictors], seed)
-    metrics, left_out = _metrics(dataset, beside)
+    metrics, left_out = _metrics(dataset, beside, wanted)
     pool = _pool(dataset) if dataset.has_points else None
 
     def score(i: int) -> tuple[dict[str, dict[str, float]], list[str], str]:
@@ -118,7 +121,7 @@ def evaluate(
         return found, coarse, _digest(item, dataset.sigma(size), beside.prior_content)
 
     between = [row for row in BETWEEN_PEOPLE if row in beside.rows]
-    if between and predictors:
+    if between and predictors and {"cc", "sim", "kld", "emd"}.intersection(metrics):
         told = (*told, _TRUTH_OF_FEW.format(", ".join(between)))
     if "gold" in beside.rows:
         told = (*told, f"gold: {beside.gold}")
@@ -251,21 +254,37 @@ def map_predictor(folder: MapFolder) -> Predictor:
     return lambda index, _: folder.stored(index)
 
 
-def _metrics(dataset: FixationDataset, beside: Baselines) -> tuple[list[str], tuple[str, ...]]:
-    """Return the metrics that the dataset allows, and notes on the others."""
-    left_out = {}
+def check_metrics(names: Iterable[str]) -> list[str]:
+    """Return keys of metrics in the order of tables.
+
+    Raises:
+        SpecError: If one is unknown, or none is named.
+    """
+    found = list(names)
+    if unknown := [name for name in found or [""] if name not in METRICS]:
+        raise SpecError(f"no metric is called {unknown[0]!r}; there are {', '.join(METRICS)}.")
+    return [name for name in METRICS if name in found]
+
+
+def _metrics(dataset: FixationDataset, beside: Baselines, wanted: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return those of the wanted metrics that the dataset allows, and notes on the others."""
+    reasons = {}
     if "emd" not in TRUTH:
-        left_out["emd"] = 'its solver comes with `pip install "salzoo[emd]"`'
+        reasons["emd"] = 'its solver comes with `pip install "salzoo[emd]"`'
     if not dataset.has_points:
         pointless = [name for name, truth in TRUTH.items() if "fixations" in truth]
-        left_out[", ".join(pointless)] = "there are maps and no fixation points"
+        reasons |= dict.fromkeys(pointless, "there are maps and no fixation points")
     elif len(beside.with_fixations) < 2:
-        left_out["sauc"] = "there is no other image with fixations"
-    gone = ", ".join(left_out).split(", ")
-    notes = [f"Without {name}: {why}." for name, why in (left_out | beside.absent).items()]
-    if dataset.has_rounded_maps:
+        reasons["sauc"] = "there is no other image with fixations"
+    left_out: dict[str, list[str]] = {}
+    for name in wanted:
+        if name in reasons:
+            left_out.setdefault(reasons[name], []).append(name)
+    notes = [f"Without {', '.join(names)}: {why}." for why, names in left_out.items()]
+    notes += [f"Without {name}: {why}." for name, why in beside.absent.items()]
+    if dataset.has_rounded_maps and "kld" in wanted:
         notes.append("Warning: the truth are 8-bit maps; their rounding changes kld.")
-    return [name for name in TRUTH if name not in gone], tuple(notes)
+    return [name for name in wanted if name not in reasons], tuple(notes)
 
 
 def _pool(dataset: FixationDataset) -> FixationPool:
