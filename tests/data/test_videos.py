@@ -318,6 +318,24 @@ class TestVideoFolder:
         with pytest.raises(DataError, match=r"in s, 100% of the times lie beyond their clips"):
             VideoFolder(make_clips.videos(tmp_path / "b", clips=4, unit=30), "all", time_unit="s")
 
+    @pytest.mark.parametrize(("header", "unit", "right"), [("time_ms", 1.0, "s"), ("time_us", 1000.0, "ms")])
+    def test_times_in_another_unit_than_the_header_says(
+        self, tmp_path: Path, header: str, unit: float, right: str
+    ) -> None:
+        root = make_clips.videos(tmp_path, clips=4, unit=unit, header=f"video,subject,{header},x,y")
+        said = rf'times are in {header[-2:]}, but .* in {right} it ends at 96%: say "time_unit": "{right}" in study'
+        with pytest.raises(DataError, match=said):
+            VideoFolder(root, "all")
+        study = VideoFolder(root, "all", time_unit=right)
+        assert study.gaze(1)[5].x == pytest.approx(moving_dots(1).gaze[5, :, 0], abs=1e-3)
+        with pytest.warns(UserWarning, match="gaze ends at 0% of a clip's length"):
+            VideoFolder(root, "all", time_unit=header[-2:])
+
+    def test_gaze_that_ends_early_is_doubted_not_refused(self, tmp_path: Path) -> None:
+        root = make_clips.videos(tmp_path, clips=4, unit=500, header="video,subject,time_ms,x,y")
+        with pytest.warns(UserWarning, match="gaze ends at 48% of a clip's length"):
+            VideoFolder(root, "all")
+
     def test_a_clock_that_began_before_the_clip(self, tmp_path: Path) -> None:
         root = make_clips.videos(tmp_path, clips=4, unit=1000)
         path = root / "gaze.csv"

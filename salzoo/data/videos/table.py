@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from salzoo.data.fixations import Floats
 from salzoo.data.folder import checks
 from salzoo.data.folder.checks import SECOND, outside
 from salzoo.data.folder.cleaning import drop_missing, drop_other_screens
+from salzoo.data.folder.options import TimeUnit
 from salzoo.data.folder.places import to_pixels
 from salzoo.data.folder.tables import Rows, header_of, join, read_table
 from salzoo.data.names import Names, split_folder
@@ -170,6 +172,8 @@ def _table(rows: Rows, clips: Mapping[str, Clip], options: VideoOptions, source:
     length = np.array([each.seconds for each in own])
     ends = rows.timestamp + (0 if rows.duration is None else rows.duration)
     unit = told or _unit_of(ends, clip, length, options.time_offset_s, source)
+    if options.time_unit is None and unit != "frames":
+        _refuse_header(ends, clip, length, options.time_offset_s, unit, source)
     when, lasts = _seconds(rows, unit, own, clip)
     when = when - options.time_offset_s
     late, early = when >= length[clip], when + (0 if lasts is None else lasts) < 0
@@ -201,14 +205,39 @@ def _unit_of(times: Floats, clip: NDArray[np.int64], length: Floats, offset_s: f
     """
     last = np.array([times[clip == number].max() for number in range(len(length))])
     for unit in TIME_UNITS:
-        share = float(np.median((last * SECOND[unit] / 1000 - offset_s) / length))
-        if 0.3 <= share <= 1.5:
+        if 0.3 <= np.median(_shares(times, clip, length, offset_s, unit)) <= 1.5:
             return unit
     raise DataError(
         f"{source}: the last times of clips are {_some(last)}, and clips last {_some(length)} s: in no unit (s, ms, "
         'us, ns) do the two go together. Say "time_unit" in study.json ("frames" for numbers of frames from 0), and '
         '"time_offset_s" if times do not begin with the clip'
     )
+
+
+def _refuse_header(
+    times: Floats, clip: NDArray[np.int64], length: Floats, offset_s: float, unit: str, source: Path
+) -> None:
+    """Refuse a header's unit in which gaze ends before a fiftieth of each clip, where in another it fits all of them.
+
+    Units differ by 1,000, so that no look at the beginning of clips alone is taken for one.
+    """
+    if _shares(times, clip, length, offset_s, unit).max() > 0.02:
+        return
+    for other in TIME_UNITS:
+        shares = _shares(times, clip, length, offset_s, other)
+        if shares.max() <= 1.02 and np.median(shares) >= 0.3:
+            raise DataError(
+                f"{source}: a header says that times are in {unit}, but then gaze ends before a fiftieth of each clip; "
+                f'in {other} it ends at {np.median(shares):.0%}: say "time_unit": "{other}" in study.json; '
+                f'"{unit}" if that is right'
+            )
+
+
+def _shares(times: Floats, clip: NDArray[np.int64], length: Floats, offset_s: float, unit: TimeUnit | str) -> Floats:
+    """Return the share of each clip's length at which its last time lies."""
+    last = np.array([times[clip == number].max() for number in range(len(length))])
+    shares: Floats = (last * SECOND[cast("TimeUnit", unit)] / 1000 - offset_s) / length
+    return shares
 
 
 def _seconds(rows: Rows, unit: str, own: Sequence[Clip], clip: NDArray[np.int64]) -> tuple[Floats, Floats | None]:
