@@ -310,7 +310,7 @@ def which_table() -> str:
     osie, memory = results("osie"), results("latency").get("memory", {}).get("rows", {})
     rows = []
     for spec in ranked_specs():
-        if spec.kind != "image":
+        if spec.kind == "scanpath":
             continue
         row = f"{spec.name}.{spec.default}"
         low, high = osie["intervals"].get(row, {}).get("nss", (None, None))

@@ -176,8 +176,8 @@ class ModelSpec:
         training: `gradient` (by `salzoo fit`), `closed_form` (fitted in one pass) or `none` (nothing to learn).
         default: Tag of the variant that `load(name)` takes.
         variants: Tag to variant.
-        kind: `image` (where people look in an image) or `scanpath` (where they look next, over a density of another
-            model, which `predict` returns).
+        kind: `image` (where people look in an image), `video` (in a frame, after those before it, which is what it
+            learns) or `scanpath` (where they look next, over a density of another model, which `predict` returns).
         tiny: Options with which the tests build the model in milliseconds, offline.
         reported: Numbers that authors printed: of `zoo_configs/reported/`, and those in the YAML itself.
         authors: Released weights that `salzoo import` understands; the first is what is assumed where several fit.
@@ -189,7 +189,7 @@ class ModelSpec:
     training: Literal["gradient", "closed_form", "none"]
     default: str
     variants: dict[str, Variant]
-    kind: Literal["image", "scanpath"] = "image"
+    kind: Literal["image", "video", "scanpath"] = "image"
     paper: Paper | None = None
     tiny: dict[str, Any] = field(default_factory=dict)
     reported: tuple[Reported, ...] = ()

@@ -163,7 +163,9 @@ def test_info_is_a_short_sheet(name: str, capsys: pytest.CaptureFixture[str]) ->
     licence = known["license"]
     assert f"licence {licence}, sha256" in words if licence else "Weights none" in words
     loads = name.partition(".")[2] in read_spec(known["name"]).loadable
+    data = "videos" if known["kind"] == "video" else "osie"
     assert ("Use salzoo predict" if loads else "Use salzoo fit") in words
+    assert loads or f"--data {data} --root DIR" in words
 
 
 def test_the_card_is_the_whole_story(capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,7 +117,7 @@ def _facts(spec: ModelSpec, tag: str) -> Iterator[tuple[str, str]]:
     if file is not None or tag in spec.loadable:
         yield "Use", f"salzoo predict photo.jpg -m {name}"
     elif variant is not None:
-        yield "Use", f"salzoo fit {name} --data osie --root DIR -o runs"
+        yield "Use", f"salzoo fit {name} --data {'videos' if spec.kind == 'video' else 'osie'} --root DIR -o runs"
     yield "More", f"salzoo info {name} --card (loss, limits, training), --bibtex, --json (all that is known)"
 
 

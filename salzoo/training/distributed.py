@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from salzoo.backbones import TimmBackbone
+from salzoo.data.videos.datamodule import VideoDataModule
 
 T = TypeVar("T")
 
@@ -139,10 +140,11 @@ def statement(trainer: Trainer, model: LightningModule) -> str:
         group.get("max_lr", group.get("initial_lr", group["lr"])) for group in groups
     }  # the scheduler's, not now's
     device = model.device.type
+    what = f"windows of {data.length} frames" if isinstance(data, VideoDataModule) else "images"
     lines = [
         f"{processes} x {device} on {trainer.num_nodes} node(s), precision {trainer.precision}, "
         f"seed {os.environ.get('PL_GLOBAL_SEED', 'none')}",
-        f"Effective batch: {each} images x {processes} devices x {accumulated} accumulated = "
+        f"Effective batch: {each} {what} x {processes} devices x {accumulated} accumulated = "
         f"{each * processes * accumulated}; {math.ceil(trainer.num_training_batches / accumulated)} steps an epoch",
         f"Learning rate: {', '.join(f'{rate:g}' for rate in sorted(rates, reverse=True))} at its highest, as given "
         "(it does not follow the batch)",

@@ -85,11 +85,12 @@ def test_memory_is_learned_where_gaze_is_late(tmp_path: Path, lead: int, remembe
     assert gain > (0.5 if remembers else -0.1)
 
 
-def test_salema_through_the_command(tmp_path: Path) -> None:
+def test_salema_through_the_command(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = make_clips.videos(tmp_path / "clips")
     run = tmp_path / "run"
     more = ["--model.learn_weight=true", "--data.length=4", "--data.windows=2", "--trainer.max_epochs=3"]
     assert main(words("salema", root, run, *more)) == 0
+    assert "Effective batch: 2 windows of 4 frames x 1 devices" in caplog.text
     model = salzoo.load(str(run / "salema.paper"))
     assert float(model.network.alpha.detach().sigmoid()) != pytest.approx(0.525, abs=1e-4)  # type: ignore[union-attr, operator]
     config = read_config(run / "salema.paper")
