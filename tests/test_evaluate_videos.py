@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -330,6 +331,21 @@ class TestCommand:
         words = [str(root) if word == "ROOT" else word for word in words]
         assert main(["evaluate", "signature", *words]) == 2
         assert error in capsys.readouterr().err
+
+    def test_a_clip_that_is_damaged_is_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The evaluation ends, as that of images does with one that cannot be read: a mean of the rest is another."""
+        root = make_clips.videos(tmp_path, clips=3, frames=40)
+        path = root / "videos/clip1.mp4"
+        data = bytearray(path.read_bytes())
+        start = data.index(b"mdat") + len(data) // 3
+        data[start : start + 200] = bytes(200)
+        path.write_bytes(data)
+        words = ["--data", "videos", "--root", str(root), "--split", "all", "--baselines", ""]
+        assert main(["evaluate", "m=uniform", *words]) == 1
+        told = capsys.readouterr()
+        assert told.out == ""
+        said = r"salzoo: '.*clip1\.mp4' (is damaged at frame|breaks off after) \d+.*: copy it again|; copy it again"
+        assert re.search(said, told.err)
 
     def test_hidden_fixations(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         folder = make_clips.dhf1k(tmp_path)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 import salzoo
 from salzoo._io import scratch_beside
 from salzoo.cli import main
+from salzoo.errors import SalzooWarning
 from salzoo.video.frames import read_frames
 
 
@@ -138,6 +140,21 @@ def test_what_a_killed_run_was_writing_goes(tmp_path: Path) -> None:
     assert len(list(out.rglob(".*.part"))) == 3
     assert predict(clip, "-m", "uniform", "-o", out, "--format", "npy") == 0
     assert list(out.rglob(".*.part")) == [living]
+
+
+def test_a_folder_of_frames_of_a_model_that_remembers(tmp_path: Path) -> None:
+    """One warning names the way; other models, and images by name, say nothing."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number, pixels in enumerate(disc_frames(2)):
+        Image.fromarray(pixels).save(frames / f"{number}.png")
+    with pytest.warns(SalzooWarning, match=r"surprise remembers .* take model\.predict_video\(.*frames'\)") as told:
+        assert predict(frames, "-m", "surprise", "-o", tmp_path / "out") == 0
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert predict(frames, "-m", "centre_bias", "-o", tmp_path / "out") == 0
+        assert predict(frames / "0.png", "-m", "surprise", "-o", tmp_path / "out") == 0
 
 
 class TestRefusals:

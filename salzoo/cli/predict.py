@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,10 +27,11 @@ from salzoo.cli._parser import (
     positive,
     print_images,
 )
-from salzoo.errors import DataError, SalzooError, SpecError
+from salzoo.errors import DataError, SalzooError, SalzooWarning, SpecError
 from salzoo.registry import RECOMMENDED
 
 if TYPE_CHECKING:
+    from salzoo.components.saliency_model import SaliencyModel
     from salzoo.prediction.areas import AreaFile
     from salzoo.prediction.files import PredictionReport
     from salzoo.prediction.formats import Format
@@ -173,8 +175,10 @@ def _predict(arguments: argparse.Namespace) -> int:
     from salzoo.prediction.files import predict_files
 
     areas = _areas(arguments, paths)
+    model = load_model(arguments)
+    _warn_of_frames(arguments.model, model, inputs)
     report = predict_files(
-        load_model(arguments),
+        model,
         paths,
         arguments.output,
         formats=formats if areas is None else tuple(kind for kind in formats if kind != "csv"),
@@ -189,6 +193,18 @@ def _predict(arguments: argparse.Namespace) -> int:
     failed = [*((str(path), reason) for path, reason in report.failed.items()), *unread.items()]
     files = len(report.written) + (areas is not None)
     return print_images(len(paths) - len(report.failed), files, failed, arguments.output, quiet=arguments.json)
+
+
+def _warn_of_frames(name: str, model: SaliencyModel, inputs: Sequence[str]) -> None:
+    """Warn if a model that remembers is given folders of images, which may be the frames of clips."""
+    folder = next(filter(os.path.isdir, inputs), None)
+    if folder is not None and model.remembers:
+        warnings.warn(
+            f"each image of {folder} is predicted by itself, and {name} remembers the frames of a clip: if they are "
+            f"frames, take model.predict_video({folder!r}) in Python, or make a video file of them",
+            SalzooWarning,
+            stacklevel=2,
+        )
 
 
 def _many(arguments: argparse.Namespace, shards: Sequence[str]) -> str | None:

@@ -347,6 +347,11 @@ class SaliencyModel(CheckpointModule):
 
     # Videos.
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the map of a video's frame depends on the frames before it."""
+        return False
+
     def infer_frames(self, images: Sequence[Tensor], state: ModelState) -> list[tuple[Tensor, ModelState]]:
         """Consecutive frames of one size to log densities, each with the state after it; here each is by itself."""
         return [(log_density, None) for log_density in self.infer(images)]

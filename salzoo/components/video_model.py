@@ -45,6 +45,11 @@ class VideoModel(SaliencyModel):
     `predict` takes an image for itself; `predict_video` goes frame by frame, in the order of time, whatever the batch.
     """
 
+    @property
+    def remembers(self) -> bool:
+        """As its network says."""
+        return cast("TemporalNetwork", self.network).temporal
+
     def logits_of_clips(self, image: Tensor) -> Tensor:
         """Predict clips as they are trained on, frame after frame, with gradients through what is remembered."""
         network = cast("TemporalNetwork", self.network)

@@ -143,7 +143,7 @@ def model_predictor(
         SpecError: If there is no such smoothing.
     """
     smoothers = {f"{row} {name}": smoothing(name) for name in smooth}
-    alone = frame_by_frame and remembers(model)
+    alone = frame_by_frame and model.remembers
 
     def predict(clip: Clip, every: int) -> Iterator[tuple[int, dict[str, Any]]]:
         def maps() -> Iterator[tuple[float, Tensor, dict[str, Tensor]]]:
@@ -165,13 +165,6 @@ def model_predictor(
             yield number * every, found
 
     return predict
-
-
-def remembers(model: SaliencyModel) -> bool:
-    """Whether the map of a frame may depend on the frames before it."""
-    if type(model).infer_frames is SaliencyModel.infer_frames:
-        return False
-    return bool(getattr(model.network, "temporal", True))
 
 
 def map_predictor(row: str, folder: Path) -> VideoPredictor:
