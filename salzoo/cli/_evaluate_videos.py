@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from salzoo.evaluation.videos.table import VideoTable
 
 OF_IMAGES = (
-    *("folds", "per_observer", "metrics", "metric_specific", "processes", "record", "scanpaths", "pixels_per_degree"),
+    *("folds", "per_observer", "metrics", "metric_specific", "by", "processes", "record", "scanpaths"),
+    "pixels_per_degree",
 )
 """Options that mean nothing for videos."""
 OF_VIDEOS = ("every", "smooth", "frame_by_frame", "negatives")

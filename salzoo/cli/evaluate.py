@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from salzoo.errors import RunError, SpecError
 
 if TYPE_CHECKING:
     from salzoo.data.base import Split
+    from salzoo.evaluation.by_kind import ByKind, Kinds
+    from salzoo.evaluation.comparison import Comparison
     from salzoo.evaluation.saved import AnyTable
     from salzoo.evaluation.scanpaths.table import ScanpathTable
     from salzoo.evaluation.sources import Sources
@@ -36,6 +39,7 @@ Examples:
   salzoo evaluate one.csv two.csv --compare mine salgan                              the same from saved scores (--csv)
   salzoo evaluate salgan --data osie --root data --images 20                         a quick look, before all of them
   salzoo evaluate salgan --data folder --root my_study --folds 5                     every image of a small study
+  salzoo evaluate salgan --data osie --root data --by kind                           which images it explains
   salzoo evaluate saccadic wta --scanpaths --data osie --root data                   where they look next
   salzoo evaluate deepgaze2 --data videos --root my_clips --every 5 --smooth density:2    videos, frame by frame
 """
@@ -43,7 +47,7 @@ Examples:
 RULES = ("metrics", "metric_specific", "convention", "baselines")
 SCORING = ("split", "images", "folds", "per_observer", *RULES, "processes")
 """Options that mean nothing without images to score."""
-OF_MAPS = ("maps", "compare", *(name for name in SCORING if name not in ("split", "images")))
+OF_MAPS = ("maps", "compare", "by", *(name for name in SCORING if name not in ("split", "images")))
 """Options that mean nothing for scanpaths."""
 
 
@@ -122,6 +126,12 @@ def _add_outputs(parser: Parser) -> None:
     parser.add_argument(
         "--intervals", action="store_true", help="print half the width of each mean's 95 %% interval over images"
     )
+    parser.add_argument(
+        "--by",
+        metavar="kind|FILE",
+        help="print a second table, by kind of image: grey, portrait, square, wide and small by its pixels, or what a "
+        "CSV with the columns image and kind says",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to FILE as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores of every image to FILE as CSV")
     parser.add_argument(
@@ -171,6 +181,8 @@ def _check(arguments: argparse.Namespace, sources: Sources) -> None:
         raise SpecError(f"--json and --csv both name {arguments.csv}: give each its own file.")
     if arguments.metrics is not None:
         _check_metrics(arguments)
+    if arguments.by is not None:
+        _kinds(arguments)
     if arguments.record:
         _check_record(sources)
     if arguments.scanpaths:
@@ -192,6 +204,20 @@ def _check_metrics(arguments: argparse.Namespace) -> None:
     check_metrics(arguments.metrics.split(","))
     if arguments.record:
         raise SpecError("--record is for all metrics, so it does not go with --metrics.")
+    if arguments.by and "ig" not in arguments.metrics.split(","):
+        raise SpecError("--by compares kinds of images by information gain: add ig to --metrics.")
+
+
+def _kinds(arguments: argparse.Namespace, images: Sequence[str] = ()) -> Kinds:
+    """Return which of these images are of which kind, or what a file says of any."""
+    from salzoo.data import load_dataset
+    from salzoo.evaluation.by_kind import BY_PIXELS, kinds_of, read_kinds
+
+    if arguments.by != BY_PIXELS:
+        return read_kinds(Path(arguments.by))
+    if not arguments.data:
+        raise SpecError(f"--by {BY_PIXELS} looks at the images: add --data and --root.")
+    return kinds_of(load_dataset(arguments.data, arguments.root, "all").only(images))
 
 
 def _check_record(sources: Sources) -> None:
@@ -290,12 +316,11 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
 
 def _show(table: AnyTable, arguments: argparse.Namespace, sources: Sources) -> None:
     content, shown, failed = table.to_json(), [table.to_markdown(intervals=arguments.intervals)], list[str]()
-    if arguments.compare:
+    for name, make in {"comparison": _comparison, "kinds": _by_kind}.items():
         try:
-            a, b = (sources.row_of(word, table) for word in arguments.compare)
-            comparison = table.compare(a, b, arguments.seed)
-            content["comparison"] = comparison.to_json()
-            shown.append(comparison.to_markdown())
+            if (more := make(table, arguments, sources)) is not None:
+                content[name] = more.to_json()
+                shown.append(more.to_markdown())
         except SpecError as error:  # the scores are there, and are written all the same
             failed.append(str(error))
     failed += write_each({arguments.json: json.dumps(content, indent=2) + "\n", arguments.csv: table.to_csv()})
@@ -304,3 +329,21 @@ def _show(table: AnyTable, arguments: argparse.Namespace, sources: Sources) -> N
         _record(table, sources)
     if failed:
         raise RunError("; ".join(failed))
+
+
+def _comparison(table: AnyTable, arguments: argparse.Namespace, sources: Sources) -> Comparison | None:
+    if not arguments.compare:
+        return None
+    a, b = (sources.row_of(word, table) for word in arguments.compare)
+    return table.compare(a, b, arguments.seed)
+
+
+def _by_kind(table: AnyTable, arguments: argparse.Namespace, sources: Sources) -> ByKind | None:
+    from salzoo.evaluation.by_kind import ByKind
+    from salzoo.evaluation.table import Table
+
+    if not arguments.by:
+        return None
+    if not isinstance(table, Table):
+        raise SpecError("--by is for images, and these are scores of videos.")
+    return ByKind(table, _kinds(arguments, table.images), sources.rows)

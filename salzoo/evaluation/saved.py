@@ -204,14 +204,13 @@ def _names(found: AnyTable) -> tuple[str, ...]:
 
 def _in_order(found: AnyTable, order: Sequence[int]) -> AnyTable:
     """Return a table with its images, or videos, in another order."""
+    if isinstance(found, Table):
+        return found.take(order)
     names, truth = tuple(_names(found)[i] for i in order), tuple(found.truth[i] for i in order if found.truth)
     scores = {row: {m: [values[i] for i in order] for m, values in each.items()} for row, each in found.scores.items()}
-    if isinstance(found, VideoTable):
-        counts = {row: {m: [n[i] for i in order] for m, n in each.items()} for row, each in found.counts.items()}
-        frames, empty = tuple(found.frames[i] for i in order), tuple(found.empty[i] for i in order)
-        return replace(found, videos=names, truth=truth, scores=scores, counts=counts, frames=frames, empty=empty)
-    folds = tuple(found.folds[i] for i in order if found.folds)
-    return replace(found, images=names, truth=truth, scores=scores, folds=folds)
+    counts = {row: {m: [n[i] for i in order] for m, n in each.items()} for row, each in found.counts.items()}
+    frames, empty = tuple(found.frames[i] for i in order), tuple(found.empty[i] for i in order)
+    return replace(found, videos=names, truth=truth, scores=scores, counts=counts, frames=frames, empty=empty)
 
 
 def _alike(one: dict[str, list[float]], other: dict[str, list[float]]) -> bool:

@@ -6,7 +6,8 @@ import csv
 import inspect
 import io
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
@@ -122,6 +123,13 @@ class Table:
             SpecError: If there is no such row, or the two have no metric in common.
         """
         return compare(row, over, self.scores, seed)
+
+    def take(self, order: Sequence[int]) -> Table:
+        """Return the table of some of its images, by their indices, in this order."""
+        scores = {row: {m: [v[i] for i in order] for m, v in each.items()} for row, each in self.scores.items()}
+        images, truth = tuple(self.images[i] for i in order), tuple(self.truth[i] for i in order if self.truth)
+        folds = tuple(self.folds[i] for i in order if self.folds)
+        return replace(self, images=images, truth=truth, folds=folds, scores=scores)
 
     def extremes(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return the images of the highest and the lowest NSS, `best` and `worst`, by row; nothing without NSS."""
