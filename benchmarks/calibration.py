@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pages
+from record import RESULTS
 
 from salzoo._io import write_text
 from salzoo._version import commit
@@ -23,7 +24,7 @@ from salzoo.evaluation.calibration import LEVELS, reliability
 from salzoo.evaluation.scoring import predictor
 
 MODELS = ("deepgaze2e", "deepgaze2", "unisal", "transalnet", "deepgaze1", "salgan", "icf", "centre_bias")
-FILE = pages.RESULTS / "calibration.json"
+FILE = RESULTS / "calibration.json"
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pages
+from record import RESULTS
 
 from salzoo._io import write_text
 from salzoo._version import commit
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--root", required=True)
     root, at = parser.parse_args().root, commit()
     found = {name: measure(name, root) for name in pages.SETS}
-    write_text(pages.RESULTS / "gold.json", json.dumps({"commit": at, "seed": 0, "sets": found}, indent=1) + "\n")
+    write_text(RESULTS / "gold.json", json.dumps({"commit": at, "seed": 0, "sets": found}, indent=1) + "\n")
 
 
 def measure(name: str, root: str) -> dict[str, Any]:

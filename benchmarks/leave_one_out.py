@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pages
-from record import commit
+from record import RESULTS, commit
 
 from salzoo._io import write_text
 from salzoo.checkpoint.config import CONFIG, Provenance
@@ -30,7 +30,7 @@ from salzoo.data import load_dataset
 from salzoo.evaluation.scoring import evaluate, predictor
 from salzoo.registry import read_spec
 
-FILE = pages.RESULTS / "leave_one_out.json"
+FILE = RESULTS / "leave_one_out.json"
 
 
 def main() -> None:

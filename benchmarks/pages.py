@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import people_pages
 import scanpath_pages
 import yaml
+from record import RESULTS, short
 
 from salzoo._io import write_text
 from salzoo._markdown import table
@@ -26,7 +28,6 @@ from salzoo.registry import ModelSpec, read_spec, spec_names
 from salzoo.reports.citation import bibtex, entry_kind, people
 
 REPOSITORY = Path(__file__).parents[1]
-RESULTS = REPOSITORY / "benchmarks" / "results"
 CITATION = REPOSITORY / "CITATION.cff"
 SETS = ("osie", "eyecrowd", "scene500")
 LEADERBOARD = {"auc_judd": "AUC", "sauc": "sAUC", "nss": "NSS", "cc": "CC", "kld": "KL", "sim": "SIM"}
@@ -139,34 +140,6 @@ def mit300_table() -> str:
             where = f"{board.removeprefix('MIT300 (').removesuffix(')')}, {next(iter(values.values())).where}"
             lines.append(f"| {name} | {result['rows'][row]['nss']:.2f} | {' | '.join(cells)} | {where} |")
     return "\n".join(lines)
-
-
-def gold_table() -> str:
-    """Return how far people predict each other, by their number."""
-    content = results("gold")
-    numbers = sorted({int(number) for found in content["sets"].values() for number in found["bits"]})
-    lines = [
-        ["set", "images", *(f"{number} others" if number > 1 else "1 other" for number in numbers), "all, extrapolated"]
-    ]
-    for name, found in content["sets"].items():
-        bits = [f"{found['bits'][str(n)]:.2f}" if str(n) in found["bits"] else NONE for n in numbers]
-        lines.append([name, str(found["images"]), *bits, "{:.2f} to {:.2f}".format(*found["limits"])])
-    return "\n".join(
-        [*table(lines[0], lines[1:]), "", f"Test split, seed {content['seed']}, commit `{short(content['commit'])}`."]
-    )
-
-
-def calibration_table() -> str:
-    """Return how far the densities of models mean what they say."""
-    header = ["", "error", "within 50 %", "within 80 %", "within 95 %", "expected bit", "measured bit"]
-    rows = []
-    for name, content in results("calibration").items():
-        for dataset, found in content["sets"].items():
-            inside = [f"{found['looked_at'][level]:.1%}" for level in ("0.5", "0.8", "0.95")]
-            bits = [f"{found[key]:.2f}" for key in ("expected_bits", "measured_bits")]
-            rows.append([f"`{name}`, {dataset}", f"{found['error']:.3f}", *inside, *bits])
-    commits = sorted({short(content["commit"]) for content in results("calibration").values()})
-    return "\n".join([*table(header, rows), "", f"Test splits, commit `{'`, `'.join(commits)}`."])
 
 
 def popout_table() -> str:
@@ -416,8 +389,6 @@ def seeds_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     **{name: functools.partial(set_table, name) for name in SETS},
-    "gold": gold_table,
-    "calibration": calibration_table,
     "mit300": mit300_table,
     "seeds": seeds_table,
     "popout": popout_table,
@@ -430,13 +401,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "finetune": finetune_table,
     "metrics": metrics_table,
     "bibtex": bibtex_block,
+    **people_pages.TABLES,
     **scanpath_pages.TABLES,
 }
-
-
-def short(commit: str) -> str:
-    """Return twelve digits of a commit, and whether there were changes."""
-    return commit[:12] + "+changes" * commit.endswith("+changes")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,11 @@ def commit() -> str:
     return _version.commit(apart_from=("benchmarks/results",))
 
 
+def short(commit: str) -> str:
+    """Return twelve digits of a commit, and whether there were changes."""
+    return commit[:12] + "+changes" * commit.endswith("+changes")
+
+
 def record(file: str, part: str, found: dict[str, Any], *targets: tuple[str, str, float], keep: bool = True) -> None:
     """Print a part of a benchmark, and put it in the place of its last run in `results/<file>.json`.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pages
-from record import commit
+from record import RESULTS, commit
 
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import Measured
@@ -67,7 +67,7 @@ def keep(table: Table, at: str) -> None:
 
     Best and worst images are not kept here: benchmarks/leaderboard.py finds them of all rows, with their maps.
     """
-    path, new = pages.RESULTS / f"{table.dataset}.json", table.to_json()
+    path, new = RESULTS / f"{table.dataset}.json", table.to_json()
     del new["extremes"], new["commit"]  # each row has its own commit
     new.pop("explained", None)  # of the rows measured now alone
     old: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}

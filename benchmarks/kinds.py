@@ -1,0 +1,45 @@
+"""How much of what people look at models explain, by kind of image, on the test splits.
+
+    python benchmarks/kinds.py --root folder/that/holds/osie/eyecrowd/scene500 [MODEL ...]
+
+Kinds are those of `salzoo.images.kinds`: by the pixels alone. Writes each set into benchmarks/results/kinds.json as it
+is done; `python benchmarks/pages.py` writes the table of docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import pages
+from record import RESULTS, commit
+
+from salzoo._io import write_text
+from salzoo.components.load import load
+from salzoo.data import load_dataset
+from salzoo.evaluation.by_kind import ByKind, kinds_of
+from salzoo.evaluation.scoring import evaluate, predictor
+
+MODELS = ("deepgaze2e.lite", "deepgaze2.lite", "unisal.lite")
+FILE = RESULTS / "kinds.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"default {', '.join(MODELS)}")
+    parser.add_argument("--root", required=True)
+    arguments, at = parser.parse_args(), commit()
+    predictors = {name: predictor(load(name)) for name in arguments.models or MODELS}
+    found: dict[str, Any] = {"commit": at, "sets": {}}
+    for name in pages.SETS:
+        dataset = load_dataset(name, arguments.root, "test")
+        table = evaluate(predictors, dataset, baselines=("gold",), metrics=("ig",))
+        by = ByKind(table, kinds_of(dataset))
+        print(by.to_markdown(), flush=True)
+        found["sets"][name] = by.to_json()
+        write_text(FILE, json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
