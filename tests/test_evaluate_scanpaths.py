@@ -191,14 +191,20 @@ def test_rows_go_into_config_and_card_and_then_it_can_be_published(
     [
         (["uniform"], ["--folds", "2"], "--folds is for maps"),
         (["uniform"], ["--compare", "uniform", "wta"], "--compare is for maps"),
+        (["uniform"], ["--baselines", ""], "--baselines is for maps"),
+        (["uniform"], ["--metric-specific"], "leave it out; --split, --images, --seed, --device, --pixels-per-degree,"),
         (["human=uniform"], [], "no row can be called 'human'"),
-        (["uniform"], ["--pixels-per-degree", "-1"], "pixels_per_degree"),
+        (["static:a=uniform"], [], "no row can be called 'static:a', as one of the controls is: write NEW=SOURCE"),
+        (["uniform"], ["--pixels-per-degree", "-1"], "pixels_per_degree=-1.0 is not accepted: from 0.001"),
+        (["uniform"], ["--pixels-per-degree", "0"], "pixels_per_degree=0.0 is not accepted: from 0.001"),
+        (["uniform"], ["--seed", "-1"], "seed=-1 is not accepted: from 0"),
     ],
 )
-def test_what_does_not_go_with_scanpaths(
-    words: list[str], more: list[str], told: str, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+def test_what_does_not_go_with_scanpaths_is_told_before_data_and_models_are_read(
+    words: list[str], more: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", *words, "--scanpaths", "--data", "osie", "--root", str(tiny_data), *more]) in (1, 2)
+    words = ["evaluate", *words, "missing=no/such/folder", "--scanpaths", "--data", "osie", "--root", str(tmp_path)]
+    assert main([*words, *more]) == 2
     error = capsys.readouterr().err
     assert told in error
-    assert "Traceback" not in error
+    assert error.count("\n") == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from salzoo.cli._parser import SMOOTH_DEFAULTS, Parser, positive
+from salzoo.cli._parser import SMOOTH_DEFAULTS, Parser, given, positive
 from salzoo.errors import SpecError
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def are_meant(arguments: argparse.Namespace) -> bool:
         from salzoo.data import VIDEO_DATASETS
 
         if arguments.data in VIDEO_DATASETS:
-            if idle := [f"--{name.replace('_', '-')}" for name in OF_IMAGES if getattr(arguments, name)]:
+            if idle := given(arguments, OF_IMAGES):
                 raise SpecError(f"{idle[0]} is for images, and --data {arguments.data} are videos.")
             return True
-    if idle := [f"--{name.replace('_', '-')}" for name in OF_VIDEOS if getattr(arguments, name)]:
+    if idle := given(arguments, OF_VIDEOS):
         raise SpecError(f"{idle[0]} is for datasets of videos, and --data {arguments.data} is none.")
     return False
 

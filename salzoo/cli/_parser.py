@@ -108,6 +108,12 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def given(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """Return which of some options were given, as they are typed: `--per-observer` for `per_observer`."""
+    values = {name: getattr(arguments, name) for name in names}
+    return [f"--{name.replace('_', '-')}" for name, v in values.items() if not (v is None or v is False or v == [])]
+
+
 def in_words(error: Exception) -> str:
     """Return in one line what went wrong: for the system's errors, which file it refused and why."""
     if isinstance(error, MemoryError):

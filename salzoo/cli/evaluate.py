@@ -18,6 +18,7 @@ from salzoo.cli._parser import (
     add_command,
     add_device,
     check_writable,
+    given,
     positive,
     write_each,
 )
@@ -49,6 +50,8 @@ SCORING = ("split", "images", "folds", "per_observer", *RULES, "processes")
 """Options that mean nothing without images to score."""
 OF_MAPS = ("maps", "compare", "by", *(name for name in SCORING if name not in ("split", "images")))
 """Options that mean nothing for scanpaths."""
+OF_SCANPATHS = "--split, --images, --seed, --device, --pixels-per-degree, --intervals, --json, --csv and --record"
+"""Options that are for them."""
 
 
 def add(commands: Commands) -> None:
@@ -166,10 +169,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace, sources: Sources) -> None:
     if not sources.rows:
         raise SpecError("nothing to evaluate: name a model, or a folder of maps with --maps DIR.")
-    given = (arguments.data, arguments.root)
-    if not all(given) and (sources.models or sources.maps or any(given)):
+    place = (arguments.data, arguments.root)
+    if not all(place) and (sources.models or sources.maps or any(place)):
         raise SpecError("the following arguments are required: --data, --root; they say which images are scored.")
-    if not arguments.data and (idle := [f"--{name.replace('_', '-')}" for name in SCORING if getattr(arguments, name)]):
+    if not arguments.data and (idle := given(arguments, SCORING)):
         raise SpecError(f"{idle[0]} says how images are scored, and saved scores are not scored again: leave it out.")
     if arguments.folds and arguments.split not in (None, "all"):
         raise SpecError(f"--folds scores all images, so it does not go with --split {arguments.split}.")
@@ -187,15 +190,23 @@ def _check(arguments: argparse.Namespace, sources: Sources) -> None:
         _check_record(sources)
     if arguments.scanpaths:
         _check_scanpaths(arguments, sources)
-    elif arguments.pixels_per_degree:
+    elif arguments.pixels_per_degree is not None:
         raise SpecError("--pixels-per-degree is for --scanpaths, and there is none: add it, or leave the number out.")
 
 
 def _check_scanpaths(arguments: argparse.Namespace, sources: Sources) -> None:
-    if idle := [f"--{name.replace('_', '-')}" for name in OF_MAPS if getattr(arguments, name)]:
-        raise SpecError(f"{idle[0]} is for maps, and --scanpaths scores what models say of the next fixation.")
+    from salzoo.evaluation.scanpaths import check_settings
+
+    if idle := given(arguments, OF_MAPS):
+        raise SpecError(
+            f"{idle[0]} is for maps, and --scanpaths scores what models say of the next fixation: leave it out; "
+            f"{OF_SCANPATHS} go with --scanpaths."
+        )
     if sources.saved:
-        raise SpecError(f"{next(iter(sources.saved.values()))} has scores of maps, which do not go with --scanpaths.")
+        raise SpecError(
+            f"{next(iter(sources.saved.values()))} has scores of maps, which do not go with --scanpaths: name models."
+        )
+    check_settings(sources.models, arguments.seed, arguments.pixels_per_degree)
 
 
 def _check_metrics(arguments: argparse.Namespace) -> None:

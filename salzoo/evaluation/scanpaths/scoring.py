@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,14 +81,10 @@ def evaluate_scanpaths(
 
     Raises:
         DataError: If the dataset does not keep the order.
-        SpecError: If a row is called as a control is, or an option is out of range.
+        SpecError: As `check_settings`.
     """
     dataset.require_order()
-    check_range(0, 2**31, seed=seed)
-    if pixels_per_degree is not None:
-        check_range(1e-3, 1e6, pixels_per_degree=pixels_per_degree)
-    if taken := sorted(set(models) & set(CONTROLS)):
-        raise SpecError(f"no row can be called {taken[0]!r}, which is people's own: write NEW=SOURCE.")
+    check_settings(models, seed, pixels_per_degree)
     rows, people = _with_static(models), People(dataset, seed)
     controls = CONTROLS if draw else ()
     each = f", each in {len(rows) + len(controls)} rows"
@@ -112,6 +108,23 @@ def evaluate_scanpaths(
         },
         notes=notes,
     )
+
+
+def check_settings(rows: Iterable[str], seed: int = 0, pixels_per_degree: float | None = None) -> None:
+    """Check what `evaluate_scanpaths` is to be asked for, before models are loaded.
+
+    Args:
+        rows: Names of the rows of models.
+        seed: As `evaluate_scanpaths` takes it.
+        pixels_per_degree: Likewise.
+
+    Raises:
+        SpecError: If a row is called as a control or a static density is, or a number is out of range.
+    """
+    check_range(0, 2**31, seed=seed)
+    check_range(1e-3, 1e6, pixels_per_degree=pixels_per_degree)
+    if taken := sorted(row for row in rows if row in CONTROLS or row.startswith(STATIC)):
+        raise SpecError(f"no row can be called {taken[0]!r}, as one of the controls is: write NEW=SOURCE.")
 
 
 def load_models(
