@@ -16,6 +16,7 @@ from salzoo.data import load_dataset
 from salzoo.data.map_folder import MapFolder
 from salzoo.errors import ImageError, SpecError
 from salzoo.evaluation.baselines import ROWS
+from salzoo.evaluation.part import spread
 from salzoo.evaluation.saved import read_table
 from salzoo.evaluation.scoring import evaluate, map_predictor, predictor
 from salzoo.metrics import METRICS
@@ -192,23 +193,29 @@ def test_what_a_split_leaves_out_is_told(tiny_data, capsys):
 
 def test_a_part_is_told_wherever_it_is_shown_and_never_joins_the_whole(tiny_data, osie, tmp_path, capsys):
     words = ["evaluate", "uniform", "--data", "osie", "--root", str(tiny_data), "--baselines", "one_human"]
-    told = "A part: the first 2 of 5 images, for a quick look."
     part, whole = tmp_path / "part.csv", tmp_path / "whole.csv"
-    assert main([*words, "--images", "2", "--csv", str(part), "--json", str(tmp_path / "part.json")]) == 0
-    out = capsys.readouterr().out
-    assert "osie test, 2 images" in out
-    assert told in out
+    assert main([*words, "--images", "3", "--csv", str(part), "--json", str(tmp_path / "part.json")]) == 0
+    assert "osie test, 3 of 5 images, convention mit" in capsys.readouterr().out
     content = json.loads((tmp_path / "part.json").read_text())
-    assert content["images"] == 2
-    assert told in content["notes"]
+    assert (content["images"], content["part_of"]) == (3, 5)
     table = read_table(part)
-    assert table.images == tuple(osie.names[:2])
-    assert told in table.notes
+    assert table.images == tuple(osie.names[::2]), "spread evenly"
+    assert "osie test, 3 of 5 images, convention mit" in table.to_markdown()
+    with pytest.raises(SpecError, match=r"scores of 3 of 5 images are a quick look, and no numbers of a checkpoint"):
+        table.measured("uniform", "commit")
     assert main([*words, "--csv", str(whole), "--images", "9"]) == 0
-    assert "A part" not in capsys.readouterr().out, "all that there are"
-    np.testing.assert_array_equal(read_table(whole).scores["one_human"]["nss"][:2], table.scores["one_human"]["nss"])
+    assert "osie test, 5 images" in capsys.readouterr().out, "all that there are"
+    assert read_table(whole).part_of is None
+    np.testing.assert_array_equal(read_table(whole).scores["one_human"]["nss"][::2], table.scores["one_human"]["nss"])
     assert main(["evaluate", str(part), str(whole)]) == 2
-    assert "have different images: 3" in capsys.readouterr().err
+    assert "do not belong in one table: part_of is 5 and None" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "places"), [(1, [0]), (2, [0, 4]), (4, [0, 1, 3, 4]), (5, None), (None, None)])
+def test_a_part_is_spread_evenly(osie, count, places):
+    part, of = spread(osie, count)
+    assert part.names == ([osie.names[i] for i in places] if places else osie.names)
+    assert of == (5 if places else None)
 
 
 @pytest.mark.parametrize(

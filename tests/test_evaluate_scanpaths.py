@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from salzoo.checkpoint.publishing import check
 from salzoo.cli import main
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.data import FixationDataset, load_dataset
-from salzoo.errors import PublishError
+from salzoo.errors import PublishError, SpecError
 from salzoo.evaluation.scanpaths import ScanpathTable, evaluate_scanpaths, load_models
 from salzoo.evaluation.scanpaths.table import apart
 from salzoo.evaluation.statistics import interval, of_ratio
@@ -112,6 +113,12 @@ def test_how_far_saccades_are_from_peoples(table: ScanpathTable) -> None:
     assert apart({"wta": found}) == {}
 
 
+def test_a_part_of_a_split_has_no_numbers_for_a_card(table: ScanpathTable) -> None:
+    assert table.measured("wta", "commit").images == len(table.images)
+    with pytest.raises(SpecError, match=r"scores of \d+ of 90 images are a quick look, and no numbers of a checkpoint"):
+        replace(table, part_of=90).measured("wta", "commit")
+
+
 def test_the_seed_says_what_is_drawn(osie: FixationDataset) -> None:
     one, again, other = (
         evaluate_scanpaths({"uniform": salzoo.load("uniform")}, osie, seed=seed, progress=False) for seed in (3, 3, 4)
@@ -157,6 +164,8 @@ def test_command(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert shown.index("The likelihood ranks models") < shown.index("| chance | 0.000 ± 0.000 |") < shown.index("human")
     content = json.loads((tmp_path / "t.json").read_text())
     assert (content["seed"], content["images"], content["rows"]["chance"]["auc"]) == (2, 2, 0.5)
+    assert "osie all, 2 of 17 images, " in shown
+    assert content["part_of"] == 17
     assert content["intervals"]["human"]["dtw"][0] is not None
     lines = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
     assert len(lines) == 2 * 4

@@ -294,7 +294,7 @@ class TestCommand:
         capsys.readouterr()
         for name, said in (
             ("b", "every is 4 and 5"),
-            ("c", "different videos: 1, such as clip9, only in"),
+            ("c", "do not belong in one table: part_of is None and 10"),
             ("d", "the fixations, the blur or the baseline of ig of 1 videos, such as clip0, differ"),
             ("e", "a.csv has scores of videos, "),
         ):
@@ -306,6 +306,16 @@ class TestCommand:
         (tmp_path / "a.csv").write_text((tmp_path / "a.csv").read_text().replace("truth", "trust", 1))
         assert main(["evaluate", str(tmp_path / "a.csv")]) == 1
         assert "has no column 'truth'" in capsys.readouterr().err
+
+    def test_a_part_is_spread_evenly_and_told(
+        self, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["evaluate", "signature", "--data", "videos", "--root", str(root), "--split", "all", "--every", "12"]
+        assert main([*words, "--images", "3", "--baselines", "uniform", "--json", str(tmp_path / "t.json")]) == 0
+        assert "videos all, 3 of 10 videos, " in capsys.readouterr().out
+        content = json.loads((tmp_path / "t.json").read_text())
+        assert (content["videos"], content["part_of"]) == (3, 10)
+        assert list(content["by_video"]["signature"]["nss"]) == ["clip0", "clip4", "clip9"]
 
     @pytest.mark.parametrize(
         ("words", "error"),

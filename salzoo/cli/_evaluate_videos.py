@@ -75,6 +75,7 @@ def add_compared(arguments: argparse.Namespace, sources: Sources) -> None:
 def score(arguments: argparse.Namespace, sources: Sources) -> VideoTable:
     """Return the table of what the options say, without saved rows."""
     from salzoo.data import load_video_dataset
+    from salzoo.evaluation.part import spread
     from salzoo.evaluation.videos.baselines import ROWS
     from salzoo.evaluation.videos.scoring import evaluate_videos, left_out, load_predictors
 
@@ -82,9 +83,7 @@ def score(arguments: argparse.Namespace, sources: Sources) -> VideoTable:
     dataset = load_video_dataset(arguments.data, arguments.root, arguments.split or "test")
     dataset.require_fixations()
     about = left_out(dataset)
-    if arguments.images and arguments.images < len(dataset):
-        about = (*about, f"A part: the first {arguments.images} of {len(dataset)} videos, for a quick look.")
-        dataset = dataset.only(dataset.names[: arguments.images])
+    dataset, part_of = spread(dataset, arguments.images)
     predictors, notes = load_predictors(
         sources.models,
         sources.maps,
@@ -101,5 +100,6 @@ def score(arguments: argparse.Namespace, sources: Sources) -> VideoTable:
         convention=arguments.convention or "mit",
         negatives=arguments.negatives or "other_videos",
         seed=arguments.seed,
+        part_of=part_of,
         notes=(*about, *notes),
     )

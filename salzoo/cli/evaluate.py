@@ -62,7 +62,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--data", metavar="DATASET", help="name of the dataset: osie, folder (your own), ...")
     parser.add_argument("--root", metavar="DIR", help=ROOT_HELP)
     parser.add_argument("--split", choices=("train", "val", "test", "all"), help="split to score, default test")
-    parser.add_argument("--images", type=positive, metavar="N", help="only the first N of the split, for a quick look")
+    parser.add_argument(
+        "--images", type=positive, metavar="N", help="only N of the split, spread evenly, for a quick look"
+    )
     parser.add_argument(
         "--folds",
         type=positive,
@@ -245,20 +247,22 @@ def _check_record(sources: Sources) -> None:
 
 def _run_scanpaths(arguments: argparse.Namespace, sources: Sources) -> int:
     from salzoo.data import load_dataset
+    from salzoo.evaluation.part import spread
     from salzoo.evaluation.scanpaths import evaluate_scanpaths, load_models
-    from salzoo.evaluation.scoring import first, left_out
+    from salzoo.evaluation.scoring import left_out
 
     dataset = load_dataset(arguments.data, arguments.root, arguments.split or "test")
     dataset.require_order()
     about = left_out(dataset)
-    dataset, part = first(dataset, arguments.images)
+    dataset, part_of = spread(dataset, arguments.images)
     models, notes = load_models(sources.models, dataset, arguments.device)
     table = evaluate_scanpaths(
         models,
         dataset,
         seed=arguments.seed,
         pixels_per_degree=arguments.pixels_per_degree,
-        notes=(*about, *part, *notes),
+        part_of=part_of,
+        notes=(*about, *notes),
     )
     content = json.dumps(table.to_json(), indent=2) + "\n"
     failed = write_each({arguments.json: content, arguments.csv: table.to_csv()})
@@ -299,7 +303,8 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
     from salzoo.data import load_dataset
     from salzoo.data.folds import fold_of
     from salzoo.evaluation.baselines import ROWS
-    from salzoo.evaluation.scoring import evaluate, first, left_out, load_predictors
+    from salzoo.evaluation.part import spread
+    from salzoo.evaluation.scoring import evaluate, left_out, load_predictors
 
     wanted = ROWS if arguments.baselines is None else [row for row in arguments.baselines.split(",") if row]
     wanted = [*wanted, *(row for row in ROWS if row in arguments.compare and row not in wanted)]
@@ -308,7 +313,7 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
     if arguments.folds:
         dataset.in_folds(arguments.folds, 1)  # whether there are so many
     about = left_out(dataset)
-    dataset, part = first(dataset, arguments.images)
+    dataset, part_of = spread(dataset, arguments.images)
     predictors, notes = load_predictors(sources.models, sources.maps, dataset, arguments.device)
     return evaluate(
         predictors,
@@ -319,7 +324,8 @@ def _score(arguments: argparse.Namespace, sources: Sources, *, shared: bool) -> 
         metric_specific=arguments.metric_specific,
         seed=arguments.seed,
         per_observer=arguments.per_observer,
-        notes=(*about, *part, *notes),
+        part_of=part_of,
+        notes=(*about, *notes),
         folds=fold_of(dataset.names, arguments.folds, arguments.seed) if arguments.folds else None,
         shared=shared,
     )

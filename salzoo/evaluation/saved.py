@@ -92,7 +92,7 @@ def only_row(table: AnyTable, path: Path | str) -> str:
 
 
 def _of_images(rows: dict[str, Lines]) -> Table:
-    images, (dataset, split, convention, specific, baseline) = _shared(rows, "image", SETTINGS)
+    images, (dataset, split, part_of, convention, specific, baseline) = _shared(rows, "image", SETTINGS)
     first = next(iter(rows.values()))
     return Table(
         dataset,
@@ -105,11 +105,13 @@ def _of_images(rows: dict[str, Lines]) -> Table:
         _notes(rows),
         tuple(line["truth"] for line in first),
         tuple(int(line["fold"]) for line in first if line["fold"]),
+        int(part_of) if part_of else None,
     )
 
 
 def _of_videos(rows: dict[str, Lines]) -> VideoTable:
-    names, (dataset, split, every, convention, negatives, baseline) = _shared(rows, "video", videos.SETTINGS)
+    names, settings = _shared(rows, "video", videos.SETTINGS)
+    dataset, split, part_of, every, convention, negatives, baseline = settings
     first, scores = next(iter(rows.values())), {row: _scores(lines) for row, lines in rows.items()}
     return VideoTable(
         dataset,
@@ -125,6 +127,7 @@ def _of_videos(rows: dict[str, Lines]) -> VideoTable:
         tuple(int(line["frames_without_fixations"]) for line in first),
         _notes(rows),
         tuple(line["truth"] for line in first),
+        int(part_of) if part_of else None,
     )
 
 

@@ -54,6 +54,7 @@ def evaluate(
     seed: int = 0,
     folds: Mapping[str, int] | None = None,
     per_observer: bool = False,
+    part_of: int | None = None,
     notes: tuple[str, ...] = (),
     progress: bool | None = None,
     shared: bool = False,
@@ -78,6 +79,7 @@ def evaluate(
         folds: Fold of each image by its name, to be recorded with its scores (`salzoo.data.folds.fold_of`).
         per_observer: Also score each prediction on each observer's own fixations, and `gold` with them (the density of
             the others), in rows `ROW:OBSERVER`; NaN on images that an observer did not see.
+        part_of: Number of images of the whole split, if the dataset is a part of it (`salzoo.evaluation.part`).
         notes: Warnings to print with the table.
         progress: Whether to show a progress bar; None shows it on a terminal, and a line now and then elsewhere.
         shared: Share the images among the processes that torchrun started; each returns the whole table.
@@ -142,6 +144,7 @@ def evaluate(
         notes=(*notes, *few, *(_ROUNDED.format(name) for name in predictors if name in rounded), *left_out, *told),
         truth=tuple(digest for *_, digest in images),
         folds=tuple(folds[name] for name in dataset.names) if folds else (),
+        part_of=part_of,
     )
 
 
@@ -209,14 +212,6 @@ def left_out(dataset: FixationDataset) -> tuple[str, ...]:
         return ()
     others = " and ".join(name for name in ("training", "validation", "test") if not name.startswith(dataset.split))
     return (f"Split {dataset.split}: {len(dataset)} of {total} images; the others are for {others}.",)
-
-
-def first(dataset: FixationDataset, count: int | None) -> tuple[FixationDataset, tuple[str, ...]]:
-    """Return the first images of a split, and a note that the table is of a part; the split itself if that is all."""
-    total = len(dataset)
-    if count is None or count >= total:
-        return dataset, ()
-    return dataset.only(dataset.names[:count]), (f"A part: the first {count} of {total} images, for a quick look.",)
 
 
 def _same_name(entry: str, dataset: FixationDataset | VideoDataset) -> bool:

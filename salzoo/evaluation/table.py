@@ -20,6 +20,7 @@ from salzoo._version import commit
 from salzoo.checkpoint.config import Measured
 from salzoo.errors import SpecError
 from salzoo.evaluation.comparison import Comparison, compare
+from salzoo.evaluation.part import how_many, require_whole
 from salzoo.evaluation.statistics import interval, mean
 from salzoo.metrics import METRICS
 
@@ -30,7 +31,7 @@ TRUTH = {
 }
 """What each metric compares a prediction with: the arguments of its function, by key of the metric."""
 
-SETTINGS = ("dataset", "split", "convention", "metric_specific", "baseline")
+SETTINGS = ("dataset", "split", "part_of", "convention", "metric_specific", "baseline")
 """What scores must have in common to stand in one table: fields of `Table`, and columns of its CSV."""
 COLUMNS = ("row", "image", *METRICS, *SETTINGS, "fold", "truth", "notes")
 """Header of its CSV."""
@@ -51,6 +52,7 @@ class Table:
         notes: Warnings that belong to the numbers.
         truth: Digest of the fixations, the blur and the baseline that each image was scored against, or empty.
         folds: Fold of each image, from 1, in a cross-validation; else empty.
+        part_of: Number of images of the whole split, if a part of it was scored; else None.
     """
 
     dataset: str
@@ -63,6 +65,7 @@ class Table:
     notes: tuple[str, ...] = field(default=())
     truth: tuple[str, ...] = ()
     folds: tuple[int, ...] = ()
+    part_of: int | None = None
 
     @property
     def rows(self) -> dict[str, dict[str, float]]:
@@ -70,7 +73,12 @@ class Table:
         return {row: {m: mean(v) for m, v in scores.items()} for row, scores in self.scores.items()}
 
     def measured(self, row: str, at: str) -> Measured:
-        """Return one row as a checkpoint's `config.json` records it, with the commit of the code, `at`."""
+        """Return one row as a checkpoint's `config.json` records it, with the commit of the code, `at`.
+
+        Raises:
+            SpecError: If a part of the split was scored.
+        """
+        require_whole(len(self.images), self.part_of)
         scores = {name: round(value, 5) for name, value in self.rows[row].items()}
         return Measured(self.dataset, self.split, len(self.images), self.convention, at, scores)
 
@@ -199,7 +207,8 @@ class Table:
         columns = [name for name in METRICS if any(name in scores for scores in self.scores.values())]
         header = [self.dataset, *(METRICS[name].heading() for name in columns), *(["explained"] if explained else [])]
         lines = [
-            f"{self.dataset} {self.split}, {len(self.images)} images, convention {self.convention}"
+            f"{self.dataset} {self.split}, {how_many(len(self.images), self.part_of)} images"
+            + f", convention {self.convention}"
             + (f", in {max(self.folds)} folds" if self.folds else "")
             + (f", ig over {self.baseline}" if "ig" in columns else "")
             + (", each metric with its own best map" if self.metric_specific else ""),

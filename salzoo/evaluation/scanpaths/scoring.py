@@ -60,6 +60,7 @@ def evaluate_scanpaths(
     seed: int = 0,
     pixels_per_degree: float | None = None,
     draw: bool = True,
+    part_of: int | None = None,
     notes: tuple[str, ...] = (),
     progress: bool | None = None,
 ) -> ScanpathTable:
@@ -76,6 +77,7 @@ def evaluate_scanpaths(
         seed: Seed of the paths and of the controls.
         pixels_per_degree: Gives amplitudes in degrees, and the likelihood without steps below one degree.
         draw: Draw paths and compare them with people's, half of the work; if not, there are likelihoods alone.
+        part_of: Number of images of the whole split, if the dataset is a part of it (`salzoo.evaluation.part`).
         notes: Warnings to print with the table.
         progress: Whether to show a progress bar; None shows it on a terminal, and a line now and then elsewhere.
 
@@ -107,6 +109,7 @@ def evaluate_scanpaths(
             if (drawn := [path for image in images for path in image.drawn.get(row, ())])
         },
         notes=notes,
+        part_of=part_of,
     )
 
 

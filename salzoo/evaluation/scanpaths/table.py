@@ -13,11 +13,12 @@ from salzoo import _markdown
 from salzoo._text import to_cell
 from salzoo._version import commit
 from salzoo.checkpoint.config import OF_SCANPATHS, Measured
+from salzoo.evaluation.part import how_many, require_whole
 from salzoo.evaluation.statistics import Floats, interval, mean, of_ratio
 from salzoo.metrics.scanpaths import CONDITIONAL, DIRECTIONS, METRICS, SIMILARITIES, Column
 
 _WEIGHTED_BY = {name: "far" if name == "ll_far" else "fixations" for name in CONDITIONAL}
-_SETTINGS = ("dataset", "split", "seed", "pixels_per_degree")
+_SETTINGS = ("dataset", "split", "part_of", "seed", "pixels_per_degree")
 _SHARES = (*DIRECTIONS, "forward", "return", "refixation")
 
 
@@ -36,6 +37,7 @@ class ScanpathTable:
         far: Number of those that are a degree or more from the one before.
         saccades: `salzoo.metrics.scanpaths.saccade_statistics` of all paths of a row.
         notes: Warnings that belong to the numbers.
+        part_of: Number of images of the whole split, if a part of it was scored; else None.
     """
 
     dataset: str
@@ -48,6 +50,7 @@ class ScanpathTable:
     far: tuple[int, ...]
     saccades: dict[str, dict[str, float]]
     notes: tuple[str, ...] = ()
+    part_of: int | None = None
 
     @property
     def rows(self) -> dict[str, dict[str, float]]:
@@ -55,7 +58,12 @@ class ScanpathTable:
         return {row: {m: mean(self._values(row, m)) for m in scores} for row, scores in self.scores.items()}
 
     def measured(self, row: str, at: str) -> Measured:
-        """Return what ranks one row as a checkpoint's `config.json` records it, with the commit of the code, `at`."""
+        """Return what ranks one row as a checkpoint's `config.json` records it, with the commit of the code, `at`.
+
+        Raises:
+            SpecError: If a part of the split was scored.
+        """
+        require_whole(len(self.images), self.part_of)
         found = self.rows[row]
         scores = {name: round(found[name], 5) for name in CONDITIONAL if math.isfinite(found.get(name, math.nan))}
         return Measured(self.dataset, self.split, len(self.images), OF_SCANPATHS, at, scores)
@@ -99,7 +107,7 @@ class ScanpathTable:
         Args:
             intervals: Add half of the 95 % interval to each mean.
         """
-        count = f"{len(self.images)} images, {sum(self.fixations)} fixations from the second on"
+        count = f"{how_many(len(self.images), self.part_of)} images, {sum(self.fixations)} fixations from the second on"
         lines = [f"{self.dataset} {self.split}, {count}, seed {self.seed}", *self.notes]
         lines += ["", "The next fixation, given those before it. The likelihood ranks models:", ""]
         lines += self._table(CONDITIONAL, intervals=intervals)

@@ -50,6 +50,7 @@ def evaluate_videos(
     convention: Convention = "mit",
     negatives: Negatives = "other_videos",
     seed: int = 0,
+    part_of: int | None = None,
     notes: tuple[str, ...] = (),
     progress: bool | None = None,
 ) -> VideoTable:
@@ -70,6 +71,7 @@ def evaluate_videos(
         convention: Convention of all metrics.
         negatives: Which fixations are negatives of shuffled AUC, of `salzoo.evaluation.videos.baselines.NEGATIVES`.
         seed: Seed of whatever is drawn.
+        part_of: Number of videos of the whole split, if the dataset is a part of it (`salzoo.evaluation.part`).
         notes: Warnings to print with the table.
         progress: Whether to show a progress bar; None shows it on a terminal, and a line now and then elsewhere.
 
@@ -111,6 +113,7 @@ def evaluate_videos(
         empty=tuple(empty),
         notes=(*notes, *_notes(dataset, beside)),
         truth=tuple(truth),
+        part_of=part_of,
     )
 
 

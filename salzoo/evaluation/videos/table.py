@@ -12,6 +12,7 @@ from salzoo import _markdown
 from salzoo._text import to_cell
 from salzoo._version import commit
 from salzoo.evaluation.comparison import Comparison, compare
+from salzoo.evaluation.part import how_many
 from salzoo.evaluation.statistics import interval, mean, of_ratio
 from salzoo.evaluation.videos.baselines import NEGATIVES, Negatives
 from salzoo.metrics import METRICS
@@ -19,7 +20,7 @@ from salzoo.metrics import METRICS
 Scores: TypeAlias = dict[str, list[float]]
 Means: TypeAlias = dict[str, dict[str, float]]
 
-SETTINGS = ("dataset", "split", "every", "convention", "negatives", "baseline")
+SETTINGS = ("dataset", "split", "part_of", "every", "convention", "negatives", "baseline")
 """What scores must have in common to stand in one table: fields of `VideoTable`, and columns of its CSV."""
 COLUMNS = ("row", "video", "frames", "frames_without_fixations", *SETTINGS, "truth", "notes")
 """Header of its CSV, but for the metrics, and the number of frames that each score of a metric is of."""
@@ -45,6 +46,7 @@ class VideoTable:
         empty: Number of those in which nobody fixates, which were not scored.
         notes: Warnings that belong to the numbers.
         truth: Digest of the fixations, the blur and the baseline that each video was scored against, or empty.
+        part_of: Number of videos of the whole split, if a part of it was scored; else None.
     """
 
     dataset: str
@@ -60,6 +62,7 @@ class VideoTable:
     empty: tuple[int, ...]
     notes: tuple[str, ...] = ()
     truth: tuple[str, ...] = ()
+    part_of: int | None = None
 
     @property
     def rows(self) -> Means:
@@ -136,8 +139,9 @@ class VideoTable:
         """
         rate = "every frame" if self.every == 1 else f"one frame of {self.every}"
         scored = sum(self.frames) - sum(self.empty)
+        videos = how_many(len(self.videos), self.part_of)
         lines = [
-            f"{self.dataset} {self.split}, {len(self.videos)} videos, {scored} frames scored ({rate}), "
+            f"{self.dataset} {self.split}, {videos} videos, {scored} frames scored ({rate}), "
             f"{sum(self.empty)} without fixations left out, convention {self.convention}, ig over {self.baseline}",
             f"sAUC: negatives {self.negatives}, {NEGATIVES[self.negatives]}.",
             *self.notes,
