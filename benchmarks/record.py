@@ -25,7 +25,14 @@ def short(commit: str) -> str:
     return commit[:12] + "+changes" * commit.endswith("+changes")
 
 
-def record(file: str, part: str, found: dict[str, Any], *targets: tuple[str, str, float], keep: bool = True) -> None:
+def record(
+    file: str,
+    part: str,
+    found: dict[str, Any],
+    *targets: tuple[str, str, float],
+    keep: bool = True,
+    at: str | None = None,
+) -> None:
     """Print a part of a benchmark, and put it in the place of its last run in `results/<file>.json`.
 
     Args:
@@ -34,10 +41,11 @@ def record(file: str, part: str, found: dict[str, Any], *targets: tuple[str, str
         found: What was measured.
         targets: Key of `found`, sign and limit.
         keep: Write the file, not only print.
+        at: The commit that was read when the benchmark began; None reads it now.
     """
     met = {f"{key} {sign} {limit}": COMPARE[sign](found[key], limit) for key, sign, limit in targets}
     load = round(os.getloadavg()[0], 1)
-    content = {part: {**found, "targets_met": met, "load": load, "commit": commit()}}
+    content = {part: {**found, "targets_met": met, "load": load, "commit": at or commit()}}
     print(json.dumps(content, indent=2), flush=True)
     path = RESULTS / f"{file}.json"
     if keep:

@@ -68,19 +68,19 @@ def main() -> None:
         "--speed", action="store_true", help="measure how long it takes to draw paths, and nothing else"
     )
     parser.add_argument("--write-only", action="store_true", help="measure nothing, write what was measured")
-    arguments = parser.parse_args()
+    arguments, at = parser.parse_args(), commit()  # before the numbers of the first set are changes themselves
     if arguments.speed:
-        speed(arguments.rows or loadable())
+        speed(arguments.rows or loadable(), at)
         return
     for name in () if arguments.write_only else arguments.sets:
         rows = arguments.rows or [*loadable(), *EXTRA]
-        measure(rows, name, arguments.root, arguments.split, arguments.densities)
+        measure(rows, name, arguments.root, arguments.split, at, arguments.densities)
     if arguments.split == "test":
         record_measured()
         pages.write()
 
 
-def speed(rows: list[str]) -> None:
+def speed(rows: list[str], at: str) -> None:
     """Time 1,000 paths of 10 fixations on an image of 600 x 800, after its density; a quiet machine is wanted."""
     image = to_tensor(sample_images()["astronaut"].resize((800, 600)))
     seconds = {}
@@ -94,7 +94,7 @@ def speed(rows: list[str]) -> None:
         seconds[row] = round(time.perf_counter() - start, 2)
         print(f"{row}: {seconds[row]} s, {time.process_time() - used:.2f} s of CPU", flush=True)
     found = {"threads": torch.get_num_threads(), "seconds": seconds, "slowest": max(seconds.values())}
-    record("scanpath_speed", "1000 paths of 10 fixations, 600x800", found, ("slowest", "<", 5.0))
+    record("scanpath_speed", "1000 paths of 10 fixations, 600x800", found, ("slowest", "<", 5.0), at=at)
 
 
 def loadable() -> list[str]:
@@ -123,9 +123,8 @@ class Kept(SaliencyModel):
         return torch.from_numpy(np.load(path))
 
 
-def measure(rows: list[str], name: str, root: str, split: str, densities: Path | None = None) -> None:
-    """Measure rows on a set and, of the test split, keep them over those of the same name."""
-    at = commit()
+def measure(rows: list[str], name: str, root: str, split: str, at: str, densities: Path | None = None) -> None:
+    """Measure rows on a set and, of the test split, keep them over those of the same name, with the commit `at`."""
     dataset = load_dataset(name, root, split)
     models, notes = load_models({row: row.removesuffix(ONE).split(OVER)[0] for row in rows}, dataset)
     kept: dict[str, SaliencyModel] = {}

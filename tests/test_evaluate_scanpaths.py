@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scripts
 
 import salzoo
 from salzoo.checkpoint.publishing import check
@@ -193,6 +194,19 @@ def test_rows_go_into_config_and_card_and_then_it_can_be_published(
     assert "Convention" not in card
     assert main([*words, "--images", "1", "--record"]) == 2
     assert "--record is for all images" in capsys.readouterr().err
+
+
+def test_a_benchmark_keeps_the_commit_that_it_began_with(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = scripts.load("benchmarks/scanpaths.py")
+    monkeypatch.setattr(script, "FILE", tmp_path / "scanpaths.json")
+    for name in ("eyecrowd", "scene500"):
+        script.measure(["wta.base"], name, str(tiny_data), "test", "began")
+    content = json.loads((tmp_path / "scanpaths.json").read_text())
+    assert {at for found in content.values() for at in found["commits"].values()} == {"began"}
+    script.record("scanpath_speed", "a part", {"slowest": 1.0}, keep=False, at="began")
+    assert '"commit": "began"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
