@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from salzoo.data.base import FixationDataset, Split
 from salzoo.data.datasets.cat2000 import CAT2000
@@ -20,6 +21,8 @@ from salzoo.data.videos.diem import DIEM
 from salzoo.data.videos.folder import VideoFolder
 from salzoo.data.videos.frame_maps import DHF1K, Hollywood2, UCFSports
 from salzoo.errors import SpecError
+
+T = TypeVar("T")
 
 DATASETS: dict[str, Callable[..., FixationDataset]] = {
     **{each.name: each for each in (OSIE, EyeCrowd, Scene500, ISUN, MIT1003, MIT300, CAT2000, FixationFolder)},
@@ -63,18 +66,12 @@ def load_dataset(
         SpecError: If there is no dataset of that name.
         DatasetNotFoundError: If it is not in `root`.
     """
-    if name in VIDEO_DATASETS:
-        raise SpecError(
-            f"{name!r} is a dataset of videos: salzoo.data.load_video_dataset opens it; of the commands, evaluate, fit "
-            "and data check take it."
-        )
-    if name not in DATASETS:
-        near = get_close_matches(name.lower(), (*DATASETS, *VIDEO_DATASETS), n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        hint = "; say which edition: 'salicon2015' or 'salicon2017'." if name.lower() == "salicon" else hint
-        videos = ", ".join(list_video_datasets())
-        raise SpecError(f"unknown dataset {name!r}{hint} Known: {', '.join(list_datasets())}; of videos: {videos}")
-    return DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
+    reader = _reader(
+        name,
+        DATASETS,
+        "videos: salzoo.data.load_video_dataset opens it; of the commands, evaluate, fit and data check take it",
+    )
+    return reader(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
 
 def list_video_datasets() -> list[str]:
@@ -108,11 +105,8 @@ def load_video_dataset(
         SpecError: If there is no dataset of videos of that name.
         DatasetNotFoundError: If it is not in `root`.
     """
-    if name not in VIDEO_DATASETS:
-        near = get_close_matches(name.lower(), VIDEO_DATASETS, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise SpecError(f"unknown dataset of videos {name!r}{hint} Known: {', '.join(list_video_datasets())}")
-    return VIDEO_DATASETS[name](root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
+    reader = _reader(name, VIDEO_DATASETS, "images: salzoo.data.load_dataset opens it")
+    return reader(root, split, sigma_px=sigma_px, pixels_per_degree=pixels_per_degree)
 
 
 def images_of(name: str) -> str:
@@ -123,3 +117,26 @@ def images_of(name: str) -> str:
         (True, False)
     """
     return "salicon" if name.startswith("salicon") else name.removesuffix("_observers")
+
+
+def _reader(name: str, wanted: Mapping[str, T], others: str) -> T:
+    """Return what opens a dataset.
+
+    Args:
+        name: Its name.
+        wanted: `DATASETS` or `VIDEO_DATASETS`.
+        others: What is in the other one, and what opens that.
+
+    Raises:
+        SpecError: If the name is not in the one that is wanted.
+    """
+    if name in wanted:
+        return wanted[name]
+    every = {**DATASETS, **VIDEO_DATASETS}
+    if name in every:
+        raise SpecError(f"{name!r} is a dataset of {others}.")
+    near = get_close_matches(name.lower(), every, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = " Say which edition: 'salicon2015' or 'salicon2017'." if name.lower() == "salicon" else hint
+    images, videos = ", ".join(list_datasets()), ", ".join(list_video_datasets())
+    raise SpecError(f"unknown dataset {name!r}.{hint} Known: {images}; of videos: {videos}.")

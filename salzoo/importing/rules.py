@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -108,6 +108,27 @@ def require_keras1(files: Files, what: str) -> None:
             f"{files.path} is of a later Keras, on TensorFlow ({later[0]}), but {what} was released for Keras 1 on "
             "Theano. Another port of the model? Such are other networks."
         )
+
+
+def require_torch(files: Files, mark: str, what: str) -> None:
+    """Refuse what is not the authors' file of PyTorch.
+
+    Args:
+        files: The one file.
+        mark: Name of a tensor that theirs has.
+        what: Name of the network.
+
+    Raises:
+        WeightsError: If it is of another framework, or lacks that tensor.
+    """
+    if files.format != "torch" or mark not in files.names:
+        raise WeightsError(f"{files.path}: not {what}'s file of PyTorch, which has a tensor {mark}")
+
+
+def renamed(files: Files, names: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Tensor]]:
+    """Take tensors as they are, by the authors' names and ours, and yield our name and the tensor."""
+    for theirs, ours in names:
+        yield ours, files.take(theirs)
 
 
 def in_order(files: Files, theirs: Sequence[str], ours: Sequence[str], what: str) -> Iterator[tuple[str, Tensor]]:

@@ -89,7 +89,7 @@ def test_shipped_splits_do_not_overlap(name: str) -> None:
 def test_unknown_split_and_set(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"unknown split 'valid'; accepted: train, val, test, all"):
         OSIE(make_tiny.osie(tmp_path), "valid")  # type: ignore[arg-type]
-    with pytest.raises(SpecError, match=r"unknown dataset 'OISE'; did you mean 'osie'\?"):
+    with pytest.raises(SpecError, match=r"unknown dataset 'OISE'\. Did you mean 'osie'\?"):
         load_dataset("OISE", tmp_path)
     assert isinstance(load_dataset("osie", tmp_path, "val"), OSIE)
 

@@ -479,8 +479,10 @@ def test_events_and_samples_by_hand() -> None:
 def test_names_are_listed_and_read(tmp_path: Path) -> None:
     assert list_video_datasets() == ["dhf1k", "diem", "hollywood2", "ucf_sports", "videos"]
     assert isinstance(load_video_dataset("diem", make_clips.diem(tmp_path), "all"), DIEM)
-    with pytest.raises(SpecError, match=r"unknown dataset of videos 'dhf1'; did you mean 'dhf1k'\?"):
+    with pytest.raises(SpecError, match=r"unknown dataset 'dhf1'\. Did you mean 'dhf1k'\? Known: "):
         load_video_dataset("dhf1", tmp_path)
+    with pytest.raises(SpecError, match=r"'osie' is a dataset of images: salzoo\.data\.load_dataset opens it"):
+        load_video_dataset("osie", tmp_path)
     with pytest.raises(SpecError, match=r"'dhf1k' is a dataset of videos: salzoo\.data\.load_video_dataset"):
         load_dataset("dhf1k", tmp_path)
 

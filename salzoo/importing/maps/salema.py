@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from salzoo.errors import WeightsError
-from salzoo.importing.rules import SALGAN_DECODER, VGG16
+from salzoo.importing.rules import SALGAN_DECODER, VGG16, renamed, require_torch
 from salzoo.importing.source import Files, Options
 
 ALPHA = "alpha"
@@ -27,10 +26,8 @@ def convert(files: Files, release: str, options: Options) -> Iterator[tuple[str,
     Raises:
         WeightsError: If the file is not the authors' PyTorch file.
     """
-    if files.format != "torch" or "salgan.60.weight" not in files.names:
-        raise WeightsError(f"{files.path}: not SalEMA's file of PyTorch, which has a tensor salgan.60.weight")
-    for theirs, ours in names():
-        yield ours, files.take(theirs)
+    require_torch(files, "salgan.60.weight", "SalEMA")
+    yield from renamed(files, names())
     if release == "learned":
         yield ALPHA, files.take(ALPHA).reshape(())
 

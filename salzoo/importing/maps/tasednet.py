@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from salzoo.errors import WeightsError
-from salzoo.importing.rules import BATCH_NORM, s3d_names
+from salzoo.importing.rules import BATCH_NORM, renamed, require_torch, s3d_names
 from salzoo.importing.source import Files, Options
 
 DECODER = {1: ((0, 1), (3, 4)), 2: ((0, 1),), 3: ((0, 1),), 4: ((0, 1), (3, 4), (6, 7), (9, 10))}
@@ -20,10 +19,8 @@ def convert(files: Files, release: str, options: Options) -> Iterator[tuple[str,
     Raises:
         WeightsError: If the file is not the authors' PyTorch file.
     """
-    if files.format != "torch" or "convtsp4.13.weight" not in files.names:
-        raise WeightsError(f"{files.path}: not TASED-Net's file of PyTorch, which has a tensor convtsp4.13.weight")
-    for theirs, ours in names():
-        yield ours, files.take(theirs)
+    require_torch(files, "convtsp4.13.weight", "TASED-Net")
+    yield from renamed(files, names())
 
 
 def names() -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from salzoo.errors import WeightsError
+from salzoo.importing.rules import BATCH_NORM
 from salzoo.importing.source import Files, Options
 
 RESNET50 = {"0.": "conv1.", "1.": "bn1.", **{f"{3 + i}.": f"layer{i}." for i in range(1, 5)}}
@@ -46,7 +47,7 @@ def convert(files: Files, release: str, options: Options) -> Iterator[tuple[str,
     for i in range(6):
         for part in ("weight", "bias"):
             yield f"stages.{i}.0.{part}", files.take(f"decoder.conv{i + 1}.{part}")
-        for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+        for part in BATCH_NORM:
             yield f"stages.{i}.1.{part}", files.take(f"decoder.batchnorm{i + 1}.{part}")
     for part in ("weight", "bias"):
         yield f"predict.{part}", files.take(f"decoder.conv7.{part}")

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from salzoo.errors import WeightsError
+from salzoo.importing.rules import BATCH_NORM, renamed, require_torch
 from salzoo.importing.source import Files, Options
 
-NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 STAGES = (1, 2, 3, 4, 3, 3, 1)
 """Blocks of MobileNetV2's stages."""
 DOMAINS = ("SALICON", "DHF1K", "Hollywood", "UCFSports")
@@ -38,11 +37,9 @@ def convert(files: Files, release: str, options: Options) -> Iterator[tuple[str,
     Raises:
         WeightsError: If the file is not the authors' PyTorch file.
     """
-    if files.format != "torch" or "coarse_gaussians_salicon" not in files.names:
-        raise WeightsError(f"{files.path}: not UNISAL's weights_*.pth, which have a tensor coarse_gaussians_salicon")
+    require_torch(files, "coarse_gaussians_salicon", "UNISAL")
     domain = DOMAIN[release]
-    for theirs, ours in names(domain):
-        yield ours, files.take(theirs)
+    yield from renamed(files, names(domain))
     files.skip(*(("rnn.", "post_rnn.") if domain == "SALICON" else ("rnn.cell_list.0.drop_mask_",)))
     for other in DOMAINS:
         if other != domain:
@@ -67,11 +64,11 @@ def _recurrent(domain: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for letter, side, ours in (("w", "x", "of_input"), ("u", "h", "of_hidden")):
             theirs = f"rnn.cell_list.0.{letter}{suffix}"
             yield f"{theirs}.conv_dw", f"rnn.{ours}.{gate}.0", ("weight",)
-            yield f"{theirs}.sep_bn.bn_{domain}", f"rnn.{ours}.{gate}.1.{domain.lower()}", NORM
+            yield f"{theirs}.sep_bn.bn_{domain}", f"rnn.{ours}.{gate}.1.{domain.lower()}", BATCH_NORM
             yield f"{theirs}.conv_sep", f"rnn.{ours}.{gate}.3", ("weight",)
-            yield f"rnn.cell_list.0.norm_{norm}_{side}.bn_{domain}", f"rnn.{ours}.{gate}.4.{domain.lower()}", NORM
+            yield f"rnn.cell_list.0.norm_{norm}_{side}.bn_{domain}", f"rnn.{ours}.{gate}.4.{domain.lower()}", BATCH_NORM
     yield "post_rnn.0", "after_rnn.0", ("weight",)
-    yield f"post_rnn.1.bn_{domain}", f"after_rnn.1.{domain.lower()}", NORM
+    yield f"post_rnn.1.bn_{domain}", f"after_rnn.1.{domain.lower()}", BATCH_NORM
 
 
 def _layers(domain: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -89,12 +86,12 @@ def _layers(domain: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for convolution in ("0", "3", "6"):
             yield f"{theirs}.inv_res.conv.{convolution}", f"{ours}.{convolution}", ("weight",)
         for norm in ("1", "4", "7"):
-            yield f"{theirs}.inv_res.conv.{norm}.bn_{domain}", f"{ours}.{norm}.{domain.lower()}", NORM
+            yield f"{theirs}.inv_res.conv.{norm}.bn_{domain}", f"{ours}.{norm}.{domain.lower()}", BATCH_NORM
     for theirs, ours in (("skip_2x", "skip16"), ("skip_4x", "skip8")):
         yield f"{theirs}.expansion.0", f"{ours}.0", ("weight",)
-        yield f"{theirs}.expansion.1.bn_{domain}", f"{ours}.1.{domain.lower()}", NORM
+        yield f"{theirs}.expansion.1.bn_{domain}", f"{ours}.1.{domain.lower()}", BATCH_NORM
         yield f"{theirs}.reduction.0", f"{ours}.4", ("weight", "bias")
-        yield f"{theirs}.reduction.1.bn_{domain}", f"{ours}.5.{domain.lower()}", NORM
+        yield f"{theirs}.reduction.1.bn_{domain}", f"{ours}.5.{domain.lower()}", BATCH_NORM
     yield f"adaptation_{domain.lower()}.0", f"adapt.{domain.lower()}", ("weight", "bias")
     yield f"smoothing_{domain.lower()}", f"smooth.{domain.lower()}", ("weight",)
 
@@ -102,4 +99,4 @@ def _layers(domain: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 def _pair(theirs: str, ours: str, names: dict[str, str]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield convolutions without bias, each followed by its batch normalisation."""
     for k, (place, name) in enumerate(names.items()):
-        yield f"{theirs}.{place}", f"{ours}.{name}", NORM if k % 2 else ("weight",)
+        yield f"{theirs}.{place}", f"{ours}.{name}", BATCH_NORM if k % 2 else ("weight",)

@@ -6,18 +6,19 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from salzoo.errors import WeightsError
-from salzoo.importing.rules import s3d_names
+from salzoo.importing.rules import renamed, require_torch, s3d_names
 from salzoo.importing.source import Files, Options
 
+MARK = "decoder.convtsp1.0.weight"
+"""A tensor of the authors' files: the decoder's first convolution."""
 WHOLE = 1024
 """Channels that the decoder's first convolution sees at once where it is not grouped."""
 
 
 def identify(files: Files) -> str:
     """Return the release: groups make kernels thinner."""
-    _require(files)
-    return "dhf1k" if files.shape("decoder.convtsp1.0.weight")[1] == WHOLE else "vinet_s"
+    require_torch(files, MARK, "ViNet")
+    return "dhf1k" if files.shape(MARK)[1] == WHOLE else "vinet_s"
 
 
 def convert(files: Files, release: str, options: Options) -> Iterator[tuple[str, Tensor]]:
@@ -26,9 +27,8 @@ def convert(files: Files, release: str, options: Options) -> Iterator[tuple[str,
     Raises:
         WeightsError: If the file is not the authors' PyTorch file.
     """
-    _require(files)
-    for theirs, ours in names():
-        yield ours, files.take(theirs)
+    require_torch(files, MARK, "ViNet")
+    yield from renamed(files, names())
 
 
 def names() -> Iterator[tuple[str, str]]:
@@ -38,8 +38,3 @@ def names() -> Iterator[tuple[str, str]]:
         yield f"decoder.{theirs}.weight", f"decode.{k}.weight"
     yield "decoder.convtsp4.6.weight", "merge.weight"
     yield from ((f"decoder.convtsp4.8.{kind}", f"predict.{kind}") for kind in ("weight", "bias"))
-
-
-def _require(files: Files) -> None:
-    if files.format != "torch" or "decoder.convtsp1.0.weight" not in files.names:
-        raise WeightsError(f"{files.path}: not ViNet's file of PyTorch, which has a tensor decoder.convtsp1.0.weight")
