@@ -3,7 +3,8 @@
     python benchmarks/kinds.py --root folder/that/holds/osie/eyecrowd/scene500 [MODEL ...]
 
 Kinds are those of `salzoo.images.kinds`: by the pixels alone. Writes each set into benchmarks/results/kinds.json as it
-is done; `python benchmarks/pages.py` writes the table of docs/benchmarks.md.
+is done, and what the models explain of all images into <set>.json, as `table.py --explained` does; from there
+`python benchmarks/table.py --root ROOT --write-only` writes the cards and the table of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import pages
 from record import RESULTS, commit
+from table import keep_explained
 
 from salzoo._io import write_text
 from salzoo.components.load import load
@@ -35,6 +37,7 @@ def main() -> None:
     for name in pages.SETS:
         dataset = load_dataset(name, arguments.root, "test")
         table = evaluate(predictors, dataset, baselines=("gold",), metrics=("ig",))
+        keep_explained(table, at)
         by = ByKind(table, kinds_of(dataset))
         print(by.to_markdown(), flush=True)
         found["sets"][name] = by.to_json()

@@ -105,7 +105,19 @@ def results(name: str) -> dict[str, Any]:
 
 def set_table(name: str) -> str:
     """Return the numbers of all rows on a set."""
-    return ranked(results(name)).to_markdown()
+    result = results(name)
+    kept = result.get("explained", {})
+    return "\n".join(with_interval(line, kept) for line in ranked(result).to_markdown().splitlines())
+
+
+def with_interval(line: str, kept: dict[str, Any]) -> str:
+    """Return a line of a table, with the interval of what its row explains where that was measured."""
+    *cells, _ = line.split(" | ")
+    row = line.removeprefix("| ").partition(" | ")[0]
+    if not cells or row not in kept:
+        return line
+    found = kept[row]
+    return " | ".join([*cells, f"{found['share']:.1%} ± {(found['high'] - found['low']) / 2:.1%} |"])
 
 
 def ranked(result: dict[str, Any]) -> Table:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from salzoo.checkpoint.config import Explained
 from salzoo.data import Fixations
 from salzoo.evaluation.gold import BLURS, Seen, fit_gold
 from salzoo.evaluation.table import Table
@@ -92,5 +93,7 @@ def test_explained_information() -> None:
     assert high - low == pytest.approx(4 * 0.3 / 60**0.5 / 2, rel=0.3)
     assert "| 90." in table.to_markdown() or "| 89." in table.to_markdown() or "| 91." in table.to_markdown()
     assert table.to_json()["explained"]["worse"]["share"] == pytest.approx(-0.5)
+    assert table.measured("model", "0" * 40).explained == Explained(*(round(each, 5) for each in explained["model"]))
+    assert table.measured("points", "0" * 40).explained is None
     del scores["gold"]
     assert Table("osie", "test", table.images, "mit", "uniform", scores).explained() == {}

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from salzoo import _markdown
 from salzoo._io import write_text
-from salzoo.checkpoint.config import CARD, OF_SCANPATHS, SHEET, Config, Measured, Provenance
+from salzoo.checkpoint.config import CARD, OF_SCANPATHS, SHEET, Config, Explained, Measured, Provenance
 from salzoo.checkpoint.folder import find_checkpoint, read_config, save_checkpoint, write_config
 from salzoo.errors import SpecError
 from salzoo.metrics import METRICS
@@ -159,15 +159,26 @@ def _measured_table(config: Config) -> str:
     if not (measured := [row for row in config.measured if row.convention != OF_SCANPATHS]):
         return ""
     names = [name for name in METRICS if any(name in row.scores for row in measured)]
-    header = ["dataset", "split", "images", *(METRICS[n].heading() for n in names)]
+    explains = any(row.explained is not None for row in measured)
+    header = ["dataset", "split", "images", *(METRICS[n].heading() for n in names), *["explained"] * explains]
     rows = [
-        [row.dataset, row.split, str(row.images), *(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names)]
+        [
+            *(row.dataset, row.split, str(row.images)),
+            *(f"{row.scores[n]:.3f}" if n in row.scores else "" for n in names),
+            *[_share(row.explained)] * explains,
+        ]
         for row in measured
     ]
     first = measured[0]
     note = f"Convention `{first.convention}`, measured by `make table` at commit `{first.commit[:12]}`. "
     note += "Information gain in bits a fixation over the centre bias of the set's training split."
+    if explains:
+        note += " Explained: as a share of what people's fixations tell of each other's; 95 % interval over images."
     return "\n".join(["## Measured", "", *_markdown.table(header, rows), "", note])
+
+
+def _share(explained: Explained | None) -> str:
+    return "" if explained is None else f"{explained.share:.1%} ({explained.low:.1%} to {explained.high:.1%})"
 
 
 def _scanpath_table(config: Config) -> str:

@@ -129,8 +129,27 @@ def _check_entries(field: str, data: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """Information gain as a share of what people tell of each other, and its 95 % interval over images."""
+
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Measured:
-    """One row of an evaluation, written by `salzoo evaluate`; with `--scanpaths`, its convention is `OF_SCANPATHS`."""
+    """One row of an evaluation, written by `salzoo evaluate`; with `--scanpaths`, its convention is `OF_SCANPATHS`.
+
+    Args:
+        dataset: Name of the dataset.
+        split: Its split.
+        images: Number of images.
+        convention: Convention of the metrics.
+        commit: Commit of the code that measured it.
+        scores: Means over images, by metric.
+        explained: What the row explains; None if that was not measured.
+    """
 
     dataset: str
     split: str
@@ -138,6 +157,7 @@ class Measured:
     convention: str
     commit: str
     scores: dict[str, float]
+    explained: Explained | None = None
 
 
 @dataclass(frozen=True)

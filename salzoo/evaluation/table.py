@@ -17,7 +17,7 @@ import numpy as np
 from salzoo import _markdown
 from salzoo._text import to_cell
 from salzoo._version import commit
-from salzoo.checkpoint.config import Measured
+from salzoo.checkpoint.config import Explained, Measured
 from salzoo.errors import SpecError
 from salzoo.evaluation.comparison import Comparison, compare
 from salzoo.evaluation.part import how_many, require_whole
@@ -80,7 +80,9 @@ class Table:
         """
         require_whole(len(self.images), self.part_of)
         scores = {name: round(value, 5) for name, value in self.rows[row].items()}
-        return Measured(self.dataset, self.split, len(self.images), self.convention, at, scores)
+        found = self.explained().get(row)
+        explained = None if found is None or not np.isfinite(found).all() else Explained(*np.round(found, 5).tolist())
+        return Measured(self.dataset, self.split, len(self.images), self.convention, at, scores, explained)
 
     def intervals(self, seed: int = 0) -> dict[str, dict[str, tuple[float, float]]]:
         """Return the 95 % interval (low, high) of the mean over images, by row and metric.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ import salzoo
 from salzoo._io import hash_file
 from salzoo._schema import parameters
 from salzoo.checkpoint import card
-from salzoo.checkpoint.config import CONFIG, SHEET, WEIGHTS, Config, Measured
-from salzoo.checkpoint.folder import read_config
+from salzoo.checkpoint.config import CONFIG, SHEET, WEIGHTS, Config, Explained, Measured
+from salzoo.checkpoint.folder import read_config, write_config
 from salzoo.checkpoint.loading import import_class
 from salzoo.cli import main
 from salzoo.components.saliency_model import SaliencyModel
@@ -292,6 +293,19 @@ def test_card(name: str, measured: tuple[Measured, ...], tmp_path: Path) -> None
         (row.dataset, metric, value) for row in measured for metric, value in row.scores.items()
     ]
     assert ("1.500" in loaded.text) == bool(measured)
+
+
+def test_a_card_tells_what_is_explained_where_that_was_measured(tmp_path: Path) -> None:
+    row = Measured("osie", "test", 5, "mit", "0" * 40, {"nss": 1.5})
+    config = Config("salgan", "lite", {}, {}, "0" * 64, "apache-2.0", None, (row,))
+    assert "explained" not in card.render(read_spec("salgan"), config).lower()
+    rows = (replace(row, explained=Explained(0.9012, 0.861, 0.9415)), replace(row, dataset="eyecrowd"))
+    text = card.render(read_spec("salgan"), replace(config, measured=rows))
+    assert "| dataset | split | images | nss ↑ | explained |" in text
+    assert "| osie | test | 5 | 1.500 | 90.1% (86.1% to 94.2%) |" in text
+    assert "| eyecrowd | test | 5 | 1.500 |  |" in text
+    write_config(tmp_path, replace(config, measured=rows))
+    assert read_config(tmp_path).measured == rows
 
 
 @every_checkpoint
