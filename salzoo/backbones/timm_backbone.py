@@ -181,6 +181,11 @@ class TimmBackbone(nn.Module):
         """The frozen modules, looked up by name: a layer may have been replaced by a synchronised one."""
         return [self.trunk.get_submodule(name) for name in self.frozen_names]
 
+    @property
+    def batch_norms(self) -> list[str]:
+        """The names of all batch norms: what to freeze where batches are too small for statistics of their own."""
+        return [name for name, module in self.trunk.named_modules() if isinstance(module, nn.BatchNorm2d)]
+
     def freeze(self, *names: str) -> None:
         """Stop training the named modules with all that they hold; no name, or "": the whole backbone.
 

@@ -121,7 +121,7 @@ class Component(nn.Module):
 
 
 class Member(nn.Module):
-    """A frozen backbone and several read-outs of it.
+    """A backbone and several read-outs of it.
 
     Shape: (N, 3, H, W) normalised image, as `pyramid` has it, to (N, components, *frame.size) log densities, each
     normalised over the whole image.
@@ -130,16 +130,23 @@ class Member(nn.Module):
         backbone: timm name, or `torchvision/...`.
         feature_nodes: Strides or module names.
         options: The other arguments of `DeepGazeIIENetwork`.
+        frozen: As in `DeepGazeIIENetwork`.
         static_padding: As in `TimmBackbone`.
     """
 
     def __init__(
-        self, backbone: str, feature_nodes: tuple[int | str, ...], options: Readout, *, static_padding: bool
+        self,
+        backbone: str,
+        feature_nodes: tuple[int | str, ...],
+        options: Readout,
+        *,
+        frozen: tuple[str, ...],
+        static_padding: bool,
     ) -> None:
         super().__init__()
         self.scales, self.layer_norm, self.resize = options.scales, options.layer_norm, options.resize
         self.backbone = TimmBackbone(backbone, feature_nodes, static_padding=static_padding)
-        self.backbone.freeze()
+        self.backbone.freeze(*frozen, *(self.backbone.batch_norms if frozen else ()))
         channels = self.backbone.channels * len(self.scales)
         self.standardise = nn.ModuleList(() if self.layer_norm else (Standardise(c) for c in channels))
         stacked = (sum(channels),) if self.layer_norm else channels
@@ -169,8 +176,10 @@ class DeepGazeIIENetwork(nn.Module):
     densities itself, to one log density (N, 1, H, W) of the image's own size.
 
     Args:
-        backbones: timm names, or `torchvision/...`; frozen. They must expect pixels normalised alike.
+        backbones: timm names, or `torchvision/...`. They must expect pixels normalised alike.
         feature_nodes: Strides or module names for each backbone.
+        frozen: Modules of every backbone that are not trained; with some named, batch norms are not either. None
+            named: all of it, as in the paper.
         scales: Shares of the input's sides at which each backbone sees the image.
         components: Read-outs a backbone; the paper has three times ten, for ten folds of the training images.
         hidden: Channels of a read-out's hidden layers, each behind a softplus; the paper's are those of its saliency
@@ -196,6 +205,7 @@ class DeepGazeIIENetwork(nn.Module):
         self,
         backbones: tuple[str, ...] = BACKBONES,
         feature_nodes: tuple[tuple[int | str, ...], ...] = NODES,
+        frozen: tuple[str, ...] = (),
         scales: tuple[float, ...] = (1.0,),
         components: int = 30,
         hidden: tuple[int, ...] = (8, 16, 1, 128, 16),
@@ -226,7 +236,7 @@ class DeepGazeIIENetwork(nn.Module):
         options = Readout(scales, components, hidden, layer_norm, dropout, resize, sigma_px, template)
         members = zip(backbones, feature_nodes, strict=True)
         self.members = nn.ModuleList(
-            Member(name, nodes, options, static_padding=static_padding) for name, nodes in members
+            Member(name, nodes, options, frozen=frozen, static_padding=static_padding) for name, nodes in members
         )
         self.scales, self.readout_stride, self.stride, self.halve = scales, readout_stride, stride, halve
         self.template = CentreBiasTemplate(template) if template else None

@@ -192,9 +192,8 @@ class DSCLRCNNetwork(nn.Module):
         self.backbone = TimmBackbone(backbone, feature_nodes, output_stride=output_stride)
         if caffe:
             _make_caffes(self.backbone.trunk)
-        batch_norms = [name for name, m in self.backbone.trunk.named_modules() if isinstance(m, nn.BatchNorm2d)]
-        if frozen or batch_norms:
-            self.backbone.freeze(*(() if frozen else batch_norms))
+        if frozen or self.backbone.batch_norms:
+            self.backbone.freeze(*(() if frozen else self.backbone.batch_norms))
         channels = self.backbone.channels
         self.standardise = nn.ModuleList(Standardise(c) if frozen else nn.Identity() for c in channels)
         self.encode = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)

@@ -325,8 +325,7 @@ def _backbone(name: str, nodes: tuple[int | str, ...], unstrided: tuple[str, ...
         raise SpecError(f"unstrided={list(unstrided)} needs feature nodes by name, got {list(nodes)}.")
     for block in unstrided:
         sub_sample_after(cast("fx.GraphModule", backbone.trunk), block)
-    norms = [name for name, m in backbone.trunk.named_modules() if isinstance(m, nn.BatchNorm2d)]
-    backbone.freeze(*(() if frozen else norms))
+    backbone.freeze(*(() if frozen else backbone.batch_norms))
     return backbone
 
 

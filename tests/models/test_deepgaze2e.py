@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import tiny_models
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import salzoo
 from salzoo.components.layers import GaussianBlur
@@ -61,6 +63,19 @@ def test_maps_are_read_at_their_own_size_as_if_they_were_stacked() -> None:
     expected.load_state_dict(component.state_dict())
     frame = Frame((12, 16), (12, 16), None, None)
     torch.testing.assert_close(component(maps, frame), expected([stacked], frame))
+
+
+def test_later_blocks_are_trained_at_a_rate_of_their_own() -> None:
+    """Batch norms keep their statistics; with nothing named, the whole backbone is frozen."""
+    frozen = tiny_models.build("deepgaze2e", frozen=("conv_stem", "blocks.0"), backbones=("test_efficientnet",) * 2)
+    whole = tiny_models.build("deepgaze2e", backbones=("test_efficientnet",) * 2)
+    frozen.training_config = replace(frozen.training_config, lr=1e-3, backbone_lr_scale=0.1)
+    assert [group["lr"] for group in whole.parameter_groups()] == [whole.training_config.lr]
+    assert [group["lr"] for group in frozen.parameter_groups()] == [1e-3, 1e-4]
+    trained = {name for name, p in frozen.network.members[0].backbone.trunk.named_parameters() if p.requires_grad}
+    assert "blocks.1.0.conv_exp.weight" in trained
+    assert not [name for name in trained if name.startswith(("conv_stem", "blocks.0")) or "bn" in name]
+    assert not any(norm.training for norm in frozen.train().network.modules() if isinstance(norm, nn.BatchNorm2d))
 
 
 def test_backbones_that_want_other_pixels_are_refused() -> None:
