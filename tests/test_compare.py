@@ -178,6 +178,16 @@ def test_a_csv_that_was_changed(table: Table, tmp_path: Path, damage, message: s
         read_table(path)
 
 
+def test_tables_of_versions_before_parts_were_scored_are_whole(table: Table, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    lines = list(csv.DictReader(table.to_csv().splitlines()))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [name for name in lines[0] if name != "part_of"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(lines)
+    assert read_table(path) == table
+
+
 def test_a_row_must_be_meant(table: Table, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     two = replace(table, scores={"a": table.scores["uniform"], "b": table.scores["centre_bias"]})

@@ -27,6 +27,10 @@ WHAT: dict[type[AnyTable], str] = {Table: "images", VideoTable: "videos"}
 """What each kind of table has scores of."""
 
 
+_WHOLE = "part_of"
+"""The column that tables of a whole split may lack, as those of earlier versions do."""
+
+
 def read_table(path: Path, row: str | None = None) -> AnyTable:
     """Read what `Table.to_csv`, or that of `VideoTable`, wrote.
 
@@ -43,14 +47,15 @@ def read_table(path: Path, row: str | None = None) -> AnyTable:
     reader = csv.DictReader(io.StringIO(read_text(path)), restval="")
     header = reader.fieldnames or ()
     of_videos = "video" in header
-    if missing := [name for name in (videos.COLUMNS if of_videos else COLUMNS) if name not in header]:
+    wanted = videos.COLUMNS if of_videos else COLUMNS
+    if missing := [name for name in wanted if name not in (*header, _WHOLE)]:
         raise DataError(
             f"{path} has no column {missing[0]!r}; it must be written by `salzoo evaluate --csv`, as it is: score again"
         )
     rows: dict[str, Lines] = {}
     try:
         for line in reader:
-            rows.setdefault(from_cell(line["row"]), []).append(line)
+            rows.setdefault(from_cell(line["row"]), []).append({_WHOLE: "", **line})
         return _choose(_of_videos(rows) if of_videos else _of_images(rows), row, path)
     except SpecError:
         raise
