@@ -29,6 +29,7 @@ from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import Item, load_dataset
 from salzoo.evaluation.scoring import evaluate
+from salzoo.evaluation.table import Table
 
 MODELS = ("deepgaze2e.lite", "deepgaze2.lite", "unisal.lite", "centre_bias.lite")
 FILE = RESULTS / "degraded.json"
@@ -60,8 +61,9 @@ def shrunk(pixels: Pixels, _: int) -> Pixels:
     return np.asarray(small.resize(image.size, Image.Resampling.BICUBIC), dtype=np.float64)
 
 
+AS_IT_IS = "as it is"
 WAYS: dict[str, Callable[[Pixels, int], Pixels]] = {
-    "as it is": lambda pixels, _: pixels,
+    AS_IT_IS: lambda pixels, _: pixels,
     "grey": grey,
     f"blurred, sigma {SIGMA_PX:.0f} px": blurred,
     f"noise, sigma {NOISE} of the range": noisy,
@@ -73,16 +75,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"default {', '.join(MODELS)}")
     parser.add_argument("--root", required=True)
+    parser.add_argument("--images", type=int, help="so many of each set, evenly spread over the split; default all")
     arguments, at = parser.parse_args(), commit()
     models = {name: load(name) for name in arguments.models or MODELS}
     rows = {f"{name}, {way}": shown(model, way) for name, model in models.items() for way in WAYS}
     found: dict[str, Any] = {"commit": at, "models": list(models), "ways": list(WAYS), "sets": {}}
     for name in pages.SETS:
-        table = evaluate(rows, load_dataset(name, arguments.root, "val"), baselines=("gold",), metrics=("ig",))
+        dataset = load_dataset(name, arguments.root, "val")
+        count = min(arguments.images or len(dataset), len(dataset))
+        chosen = dataset.only([dataset.names[i * len(dataset) // count] for i in range(count)])
+        table = evaluate(rows, chosen, baselines=("gold",), metrics=("ig",))
         print(table.to_markdown(intervals=True), flush=True)
-        explained = {row: [round(value, 4) for value in each] for row, each in table.explained().items()}
-        found["sets"][name] = {"images": len(table.images), "explained": explained}
+        found["sets"][name] = {"images": count, "of": len(dataset), **numbers(table, list(models))}
         write_text(FILE, json.dumps(found, indent=1) + "\n")
+
+
+def numbers(table: Table, models: list[str]) -> dict[str, dict[str, list[float]]]:
+    """Return what rows explain, and how much more it is than of the images as they are, paired by image."""
+    explained = {row: [round(value, 4) for value in each] for row, each in table.explained().items()}
+    people, change = table.rows["gold"]["ig"], {}
+    for model in models:
+        for way in list(WAYS)[1:]:
+            found = table.compare(f"{model}, {way}", f"{model}, {AS_IT_IS}").differences["ig"]
+            change[f"{model}, {way}"] = [round(bit / people, 4) for bit in (found.mean, found.low, found.high)]
+    return {"explained": explained, "change": change}
 
 
 def shown(model: SaliencyModel, way: str) -> Callable[[int, Item], Tensor]:

@@ -66,15 +66,20 @@ def kinds_table() -> str:
 
 
 def degraded_table() -> str:
-    """Return what models explain when they are shown worse images."""
+    """Return what models explain when they are shown worse images, and how much more that is than of the images."""
     content = results("degraded")
     rows = []
     for model in content["models"]:
         for way in content["ways"]:
-            cells = [explained(found["explained"][f"{model}, {way}"]) for found in content["sets"].values()]
+            row = f"{model}, {way}"
+            cells = [explained(found["explained"][row]) for found in content["sets"].values()]
+            changes = [found["change"].get(row) for found in content["sets"].values()]
+            cells = [f"{cell} ({change(more)})" if more else cell for cell, more in zip(cells, changes, strict=True)]
             rows.append([f"`{model}`", way, *cells])
-    sets = [f"{name}, {found['images']} images" for name, found in content["sets"].items()]
-    return "\n".join([*table(["", "shown", *sets], rows), "", f"Split `val`, commit `{short(content['commit'])}`."])
+    sets = [f"{name}, {found['images']} of {found['of']}" for name, found in content["sets"].items()]
+    about = "In brackets: the difference from the images as they are, paired by image."
+    about += f" Images of `val`, evenly spread; commit `{short(content['commit'])}`."
+    return "\n".join([*table(["", "shown", *sets], rows), "", about])
 
 
 def leave_one_out_table() -> str:
@@ -101,6 +106,12 @@ def explained(numbers: Sequence[float] | None) -> str:
         return NONE
     share, low, high = numbers
     return f"{share:.0%} ± {(high - low) / 2:.0%}"
+
+
+def change(numbers: Sequence[float]) -> str:
+    """Return a difference of shares and half of its interval."""
+    share, low, high = numbers
+    return f"{share:+.0%} ± {(high - low) / 2:.0%}"
 
 
 TABLES: dict[str, Callable[[], str]] = {
