@@ -355,17 +355,20 @@ def _between_people(
     points, size, sigma, prior = beside.seen(index)
     scores: dict[str, list[dict[str, float]]] = {row: [] for row in wanted}
     people = []
+    blurred = any("density" in TRUTH[name] for name in metrics)  # else nothing asks for these maps
     elsewhere = truth["other"].counts(*size) - truth["fixations"]  # fixations on other images
     for own, rest in leave_one_out(points):
-        density, others = own.density(size, sigma), rest.density(size, sigma)
         people.append(f"gold:{beside.dataset.observer_name(int(own.observer[0]))}")
         if "gold" in scores:
+            density = own.density(size, sigma) if blurred else None
             seen = {**truth, "fixations": own.counts(size), "density": density, "other": elsewhere}
             gold = beside.gold.density(rest, size, sigma, prior)
             scores["gold"].append(_score(dict.fromkeys(metrics, gold), seen, metrics, convention))
         if "one_human" in scores:
+            others = rest.density(size, sigma) if blurred else None
             seen = {**truth, "fixations": rest.counts(size), "density": others, "other": elsewhere}
-            scores["one_human"].append(_score(dict.fromkeys(metrics, density), seen, metrics, convention))
+            one = own.density(size, sigma)
+            scores["one_human"].append(_score(dict.fromkeys(metrics, one), seen, metrics, convention))
     found = {
         row: {name: float(np.mean([s[name] for s in those])) if those else float("nan") for name in metrics}
         for row, those in scores.items()
