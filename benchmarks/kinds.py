@@ -31,17 +31,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"default {', '.join(MODELS)}")
     parser.add_argument("--root", required=True)
+    parser.add_argument("--sets", nargs="*", default=pages.SETS, choices=pages.SETS)
     arguments, at = parser.parse_args(), commit()
     predictors = {name: predictor(load(name)) for name in arguments.models or MODELS}
-    found: dict[str, Any] = {"commit": at, "sets": {}}
-    for name in pages.SETS:
+    for name in arguments.sets:
         dataset = load_dataset(name, arguments.root, "test")
         table = evaluate(predictors, dataset, baselines=("gold",), metrics=("ig",))
         keep_explained(table, at)
         by = ByKind(table, kinds_of(dataset))
         print(by.to_markdown(), flush=True)
-        found["sets"][name] = by.to_json()
-        write_text(FILE, json.dumps(found, indent=1) + "\n")
+        kept: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+        kept[name] = {"commit": at, "kinds": by.to_json()}
+        write_text(FILE, json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -50,19 +50,21 @@ def calibration_table() -> str:
 def kinds_table() -> str:
     """Return what models explain of each kind of image; a kind of too few images has no numbers."""
     content = results("kinds")
-    first = next(iter(content["sets"].values()))
+    sets = {name: found["kinds"] for name, found in content.items()}
+    first = next(iter(sets.values()))
     models = [row for row in first["all"]["rows"] if row != "gold"]
     rows = []
-    for name, kinds in content["sets"].items():
+    for name, kinds in sets.items():
         for kind, found in kinds.items():
             if found["images"]:
                 cells = [explained(found["rows"].get(row, {}).get("explained")) for row in models]
                 bits = f"{found['rows']['gold']['ig'][0]:.2f}" if found["rows"] else NONE
                 rows.append([name, kind, str(found["images"]), bits, *cells])
     header = ["set", "kind", "images", "people, bit", *(f"`{row}`" for row in models)]
-    absent = [kind for kind in first if not any(found[kind]["images"] for found in content["sets"].values())]
+    absent = [kind for kind in first if not any(kinds[kind]["images"] for kinds in sets.values())]
     none = f" No test image is {' or '.join(absent)}." if absent else ""
-    return "\n".join([*table(header, rows), "", f"Test splits, commit `{short(content['commit'])}`.{none}"])
+    commits = ", ".join(sorted({f"`{short(found['commit'])}`" for found in content.values()}))
+    return "\n".join([*table(header, rows), "", f"Test splits, commit {commits}.{none}"])
 
 
 def degraded_table() -> str:

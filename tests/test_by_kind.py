@@ -78,6 +78,12 @@ def test_without_people_nothing_is_explained(table):
     assert "| all | 24 | model |" in text
 
 
+def test_images_of_no_kind(table):
+    text = ByKind(table, {"grey": [], "wide": []}).to_markdown()
+    assert "| all | 24 | model |" in text
+    assert "| grey | 0 | – | – | – |" in text
+
+
 def test_what_cannot_be_told_apart(table):
     with pytest.raises(SpecError, match=r"no image of the table is named by its kinds: it has 0\.jpg, they cat\.jpg"):
         ByKind(table, {"cats": ["cat.jpg"]})

@@ -81,9 +81,10 @@ class ByKind:
         """Check that there is something to show."""
         if not any("ig" in scores for scores in self.table.scores.values()):
             raise SpecError("kinds of images are compared by information gain, and the table has no ig.")
-        if len(parts := self.parts()) > 1 and not any(part.images for kind, part in parts.items() if kind != ALL):
-            some = next(name for names in self.kinds.values() for name in names)
-            raise SpecError(f"no image of the table is named by its kinds: it has {self.table.images[0]}, they {some}.")
+        named = [name for names in self.kinds.values() for name in names]
+        if named and not any(part.images for kind, part in self.parts().items() if kind != ALL):
+            where = f"it has {self.table.images[0]}, they {named[0]}"
+            raise SpecError(f"no image of the table is named by its kinds: {where}.")
 
     def parts(self) -> dict[str, Table]:
         """Return the table of the images of each kind, that of all images first."""
