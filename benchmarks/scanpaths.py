@@ -30,6 +30,7 @@ from torch import Tensor
 
 import salzoo
 from salzoo._io import write_text
+from salzoo._malloc import keep_memory
 from salzoo.checkpoint import card
 from salzoo.checkpoint.config import OF_SCANPATHS, Measured
 from salzoo.components.saliency_model import SaliencyModel
@@ -82,6 +83,7 @@ def main() -> None:
 
 def speed(rows: list[str], at: str) -> None:
     """Time 1,000 paths of 10 fixations on an image of 600 x 800, after its density; a quiet machine is wanted."""
+    keep_memory()  # as the command does
     image = to_tensor(sample_images()["astronaut"].resize((800, 600)))
     seconds = {}
     for row in rows:
