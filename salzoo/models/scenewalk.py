@@ -214,7 +214,11 @@ class _Field:
 def _share(maps: Tensor) -> Tensor:
     """Make each of (B, rows, columns) sum to 1; what is 0 throughout becomes uniform."""
     total = maps.sum((1, 2), keepdim=True)
-    return torch.where(total > LEAST, maps / total.clamp_min(LEAST), 1 / maps[0].numel())
+    shares = maps / total.clamp_min(LEAST)
+    none = total <= LEAST
+    return (
+        torch.where(none, 1 / maps[0].numel(), shares) if bool(none.any()) else shares
+    )  # seldom: a pass over all cells
 
 
 def _relax(maps: Tensor, towards: Tensor, rate: Tensor, seconds: Tensor) -> Tensor:
@@ -224,7 +228,8 @@ def _relax(maps: Tensor, towards: Tensor, rate: Tensor, seconds: Tensor) -> Tens
 
 def _chosen(point: Tensor, maps: Tensor, otherwise: Tensor) -> Tensor:
     """Take (B, rows, columns) `maps` where the point is there, else the others."""
-    return torch.where(point.isnan().any(-1)[:, None, None], otherwise, maps)
+    gone = point.isnan().any(-1)[:, None, None]
+    return torch.where(gone, otherwise, maps) if bool(gone.any()) else maps
 
 
 @dataclass(frozen=True)
