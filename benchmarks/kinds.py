@@ -42,6 +42,7 @@ def main() -> None:
         print(by.to_markdown(), flush=True)
         kept: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
         kept[name] = {"commit": at, "kinds": by.to_json()}
+        kept = {each: kept[each] for each in pages.SETS if each in kept}
         write_text(FILE, json.dumps(kept, indent=1) + "\n")
 
 

@@ -119,4 +119,5 @@ def change(numbers: Sequence[float]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "gold": gold_table,
     "calibration": calibration_table,
+    "kinds": kinds_table,
 }
