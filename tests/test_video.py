@@ -59,6 +59,11 @@ class TestSources:
         assert [frame.time_s for frame in found] == [0.5, 1.5, 2.5, 3.5]
         assert [frame.time_s for frame in model.predict_video(tmp_path, fps=50)] == [0.0, 0.02, 0.04, 0.06]
 
+    def test_frames_of_a_folder_are_in_the_order_of_their_numbers(self, tmp_path: Path) -> None:
+        for index in (10, 1, 9, 100, 2):
+            Image.fromarray(np.full((8, 8, 3), index, np.uint8)).save(tmp_path / f"clip2_{index}.png")
+        assert [int(frame.image[0, 0, 0]) for frame in read_frames(tmp_path)] == [1, 2, 9, 10, 100]
+
     def test_every_third_frame(self, model: SaliencyModel, clip: Path) -> None:
         chosen = list(model.predict_video(clip, every=3))
         assert [frame.index for frame in chosen] == [0, 3, 6]
@@ -168,6 +173,9 @@ class TestFaults:
             model.predict_video(3)  # type: ignore[arg-type]
         for wrong in ({"every": 0}, {"fps": 0.0}, {"batch_size": 0}, {"smooth": "median:4"}, {"smooth": "mean"}):
             with pytest.raises(SpecError):
+                model.predict_video([small], **wrong)
+        for wrong in ({"every": 1.5}, {"every": True}, {"every": "2"}, {"fps": "25"}, {"batch_size": 1.5}):
+            with pytest.raises(SpecError, match=r"=\S+ is not accepted"):
                 model.predict_video([small], **wrong)
 
     def test_without_pyav(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

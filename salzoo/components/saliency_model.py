@@ -397,8 +397,8 @@ class SaliencyModel(CheckpointModule):
             SpecError: If an argument is not accepted, or PyAV is needed and not installed; while it is read, if the
                 state is of frames of another size, or of one after the end.
         """
-        if batch_size < 1:
-            raise SpecError(f"batch_size={batch_size} is not accepted: at least 1.")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise SpecError(f"batch_size={batch_size!r} is not accepted: a whole number, at least 1.")
         smoother = smoothing(smooth)
         left = left_at(state, self, smoother)
         frames = read_frames(source, every=every, fps=fps, after=left.index)

@@ -334,6 +334,8 @@ def _to_history(places: Sequence[Place] | Scanpath) -> NDArray[np.float64]:
         if len(place) not in (2, 3) or not all(isinstance(value, int | float | np.number) for value in place):
             raise SpecError(f"a fixation is (x, y) or (x, y, duration in ms), got {place!r}.")
         row[: len(place)] = place
+        if np.isinf(row).any():
+            raise SpecError(f"a fixation is of finite numbers, or nan where it is not known, got {place!r}.")
         if row[2] < 0:
             raise SpecError(f"the duration of a fixation is at least 0 ms, or nan if it is not known, got {place!r}.")
     return found

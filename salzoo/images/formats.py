@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -160,6 +160,21 @@ def list_files(folder: Path, suffixes: Collection[str] = SUFFIXES, *, deep: bool
         return sort_out(_walk(folder, deep), suffixes)
     except OSError as error:
         raise ImageError(f"cannot list the folder '{folder}': {_reason(error)}") from error
+
+
+def list_frames(folder: Path, suffixes: Collection[str] = SUFFIXES) -> Listing:
+    """List the files of the frames of a video as `list_files` does, but by the numbers in their names: 2.png, 10.png.
+
+    Raises:
+        ImageError: If the folder cannot be listed.
+    """
+    listing = list_files(folder, suffixes)
+    return replace(listing, found=tuple(sorted(listing.found, key=lambda path: _numbered(path.name))))
+
+
+def _numbered(name: str) -> list[tuple[int, str]]:
+    """Return the parts of a name, numbers by their value."""
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def count_below(folder: Path) -> int:

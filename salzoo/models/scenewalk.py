@@ -260,10 +260,12 @@ class SceneWalk(ScanpathModel):
 
     def score_cells(self, stimulus: Stimulus, history: Tensor) -> Tensor:
         """Return the log probability of each cell after the last of the fixations; before the first, the density's."""
-        if history.shape[1] == 0:
-            return stimulus.log_cells.to(history).expand(len(history), -1, -1)
+        static = stimulus.log_cells.to(history).expand(len(history), -1, -1)
+        none = history[..., 0].isnan().all(1)
+        if bool(none.all()):
+            return static
         *_, last = self._walk(stimulus, history)
-        return last
+        return torch.where(none[:, None, None], static, last) if bool(none.any()) else last
 
     def draw_durations(self, history: Tensor, uniform: NDArray[np.float64]) -> NDArray[np.float64]:
         """Draw from a log-normal distribution, that of the training fixations."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from salzoo.errors import ImageError, SpecError
-from salzoo.images.formats import list_files
+from salzoo.images.formats import list_files, list_frames
 from salzoo.images.read import ImageLike, to_tensor
 from salzoo.video.container import open_container
 
@@ -50,8 +50,8 @@ def read_frames(source: VideoLike, *, every: int = 1, fps: float = FPS, after: i
 
     Args:
         source: A file that PyAV decodes (extra `salzoo[video]`), upright and converted to 8-bit RGB; a folder, whose
-            images are the frames, sorted by name; or an iterable of images of any kind that `predict` takes, or of
-            pairs (seconds, image).
+            images are the frames, by the numbers in their names; or an iterable of images of any kind that `predict`
+            takes, or of pairs (seconds, image).
         every: Yield the frames 0, `every`, 2 `every`, ... alone.
         fps: Frames a second of a folder, or of an iterable that says no times.
         after: Yield only frames of a higher index; the first item of an iterable is the one after it.
@@ -62,10 +62,10 @@ def read_frames(source: VideoLike, *, every: int = 1, fps: float = FPS, after: i
         SpecError: If an argument is out of its range, or PyAV is not installed; while it is read, if a file or folder
             ends before `after`.
     """
-    if every < 1:
-        raise SpecError(f"every={every} is not accepted: 1 for each frame, 2 for every other one, ...")
-    if not (math.isfinite(fps) and fps > 0):
-        raise SpecError(f"fps={fps} is not accepted: frames a second, above 0.")
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise SpecError(f"every={every!r} is not accepted: 1 for each frame, 2 for every other one, ...")
+    if not isinstance(fps, int | float) or not (math.isfinite(fps) and fps > 0):
+        raise SpecError(f"fps={fps!r} is not accepted: frames a second, above 0.")
     if isinstance(source, str | os.PathLike):
         path = Path(os.path.expanduser(source))
         frames = _of_folder(path, fps) if path.is_dir() else iter(open_container(path))
@@ -135,7 +135,7 @@ def _chosen(frames: Iterator[tuple[int, float, ImageLike]], label: str, every: i
 
 def _of_folder(folder: Path, fps: float) -> Iterator[tuple[int, float, ImageLike]]:
     """Return the images of a folder as frames."""
-    listing = list_files(folder)
+    listing = list_frames(folder)
     if not listing.found:
         raise ImageError(f"folder '{folder}' holds no image: a folder is a video whose frames are its images")
     listing.warn(f"folder '{folder}'", listing.left_out)

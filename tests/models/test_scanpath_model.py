@@ -165,6 +165,7 @@ def test_last_digits_hardly_change_a_draw() -> None:
         (lambda m: m.conditional(IMAGE, [(1, 2, 3, 4)]), r"a fixation is \(x, y\) or \(x, y, duration in ms\), got"),
         (lambda m: m.conditional(IMAGE, None), "a history is a list of fixations .* got None"),
         (lambda m: m.conditional(IMAGE, [(1, 2, -3)]), r"at least 0 ms, or nan if it is not known, got \(1, 2, -3\)"),
+        (lambda m: m.conditional(IMAGE, [(float("inf"), 2)]), r"of finite numbers, or nan .*, got \(inf, 2\)"),
         (lambda m: m.predict_scanpath(IMAGE, start=(1, 2, -3)), "the duration of a fixation is at least 0 ms"),
         (lambda m: m.start_from(salzoo.load("wta")), "a scanpath model starts from a static one, got WinnerTakeAll"),
         (lambda m: salzoo.load("wta", density="nothing"), "Unknown model 'nothing'"),

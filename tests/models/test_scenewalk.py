@@ -63,6 +63,16 @@ def test_longer_fixations_draw_attention_farther_and_unknown_ones_count_as_200_m
     np.testing.assert_array_equal(cells(model, [(float("nan"),) * 3, start, (70.0, 50.0, 200.0)]), usual)
 
 
+def test_unknown_fixations_alone_are_none() -> None:
+    model = SceneWalk(density="signature", cells=40)
+    unknown, known = [float("nan")] * 3, [5.0, 5.0, 300.0]
+    none = model.log_conditional(stimulus(), torch.zeros(1, 0, 3))[0]
+    both = model.log_conditional(stimulus(), torch.tensor([[unknown, unknown], [unknown, known]]))
+    np.testing.assert_array_equal(both[0], none)
+    np.testing.assert_array_equal(both[1], cells(model, [(5.0, 5.0, 300.0)]))
+    np.testing.assert_array_equal(cells(model, [(float("nan"),) * 3]), none)
+
+
 @pytest.mark.parametrize("extension", [*ALL, "interaction"])
 def test_each_extension_does_something_and_what_it_says(extension: str) -> None:
     options: dict[str, Any] = {extension: "divisive" if extension == "interaction" else True}

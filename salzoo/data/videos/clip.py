@@ -12,7 +12,7 @@ import numpy as np
 from salzoo.data.base import open_image
 from salzoo.data.fixations import Floats
 from salzoo.errors import DataError, ImageError
-from salzoo.images.formats import list_files
+from salzoo.images.formats import list_frames
 from salzoo.images.geometry import Size
 from salzoo.images.read import ImageLike, to_tensor
 from salzoo.video.frames import Frame
@@ -51,7 +51,7 @@ class Clip:
     @cached_property
     def _names(self) -> tuple[str, ...]:
         """File names of the frames of a folder: a fifth of what their paths would take in memory."""
-        found = list_files(self.source).found
+        found = list_frames(self.source).found
         if not found:
             raise ImageError(f"folder '{self.source}' holds no image: a folder is a clip whose frames are its images")
         return tuple(path.name for path in found)

@@ -20,7 +20,7 @@ from salzoo.data.videos.base import VideoDataset, find_root
 from salzoo.data.videos.clip import Clip
 from salzoo.data.videos.gaze import Gaze, GazeFiles
 from salzoo.errors import DataError, DatasetNotFoundError
-from salzoo.images.formats import list_files
+from salzoo.images.formats import list_frames
 from salzoo.images.geometry import Size
 from salzoo.images.grey import grey_values
 from salzoo.video.frames import SUFFIXES as VIDEOS
@@ -185,9 +185,9 @@ class DHF1K(FrameMaps):
 class Shots(FrameMaps):
     """`training/` and `testing/`, each with one folder a shot: `images/`, `maps/`, `fixation/`.
 
-    Frames are taken in the order of their names, which need not begin at 1, and each has the points and the map of its
-    own number. `test` is `testing/`; `val` is a tenth of `training/`, by a hash of the video's name, and `train` the
-    rest: the dataset has no such split of its own.
+    Frames are taken by the numbers in their names, which need not begin at 1, and each has the points and the map of
+    its own number. `test` is `testing/`; `val` is a tenth of `training/`, by a hash of the video's name, and `train`
+    the rest: the dataset has no such split of its own.
     """
 
     def _usual_sigma(self, size: Size) -> float:
@@ -269,8 +269,8 @@ class UCFSports(Shots):
 
 @lru_cache(maxsize=16)
 def _listed(folder: Path) -> tuple[Path, ...]:
-    """Return the files of a folder in the order of their names."""
-    return list_files(folder, SUFFIXES).found if folder.is_dir() else ()
+    """Return the files of a folder in the order of the numbers in their names."""
+    return list_frames(folder, SUFFIXES).found if folder.is_dir() else ()
 
 
 def _is_number(path: Path) -> bool:

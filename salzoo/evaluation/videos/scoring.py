@@ -28,7 +28,7 @@ from salzoo.evaluation.statistics import FEWEST
 from salzoo.evaluation.table import TRUTH
 from salzoo.evaluation.videos.baselines import ROWS, Negatives, VideoBaselines, digest_of
 from salzoo.evaluation.videos.table import Scores, VideoTable
-from salzoo.images.formats import list_files
+from salzoo.images.formats import list_frames
 from salzoo.images.geometry import Size
 from salzoo.metrics import METRICS
 from salzoo.video.smoothing import smoothing
@@ -189,7 +189,7 @@ def map_predictor(row: str, folder: Path) -> VideoPredictor:
 
     def predict(clip: Clip, every: int) -> Iterator[tuple[int, dict[str, Any]]]:
         own = folder / clip.name
-        files = list_files(own, SUFFIXES).found if own.is_dir() else ()
+        files = list_frames(own, SUFFIXES).found if own.is_dir() else ()
         if not files:
             raise ImageError(f"{folder} has no maps of clip {clip.name!r}: they are files in {own}, one a frame")
         numbered = len(files) != len(clip)
