@@ -165,15 +165,19 @@ def test_the_order_of_images_does_not_matter(table: Table) -> None:
     ("damage", "message"),
     [
         (lambda text: text.replace("truth", "trust", 1), "no column 'truth'"),
-        (lambda text: text.splitlines()[0], "has no scores"),
-        (lambda text: "\n".join(text.splitlines()[:-1]), "other images than the first"),
+        (lambda text: text.splitlines()[0] + "\n", "has no scores"),
+        (lambda text: "".join(text.splitlines(keepends=True)[:-1]), "other images than the first"),
         (lambda text: text.replace(",mit,", ",pysaliency,", 1), "different settings"),
-        (lambda text: text[:-300], "is not what"),
+        (lambda text: text.replace(",0.5,", ",half,", 1), "is not what"),
+        (lambda text: text[:-300], "is cut short"),
+        (lambda text: text[:-1], "is cut short"),
+        (lambda text: text[: text.index("with a comma")], "is cut short"),
+        (lambda text: text[: text.index("two,")], "is cut short"),
     ],
 )
 def test_a_csv_that_was_changed(table: Table, tmp_path: Path, damage, message: str) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(damage(table.to_csv()))
+    path.write_text(damage(replace(table, notes=("one", "two, with a comma")).to_csv()))
     with pytest.raises(DataError, match=message):
         read_table(path)
 
@@ -186,6 +190,27 @@ def test_tables_of_versions_before_parts_were_scored_are_whole(table: Table, tmp
         writer.writeheader()
         writer.writerows(lines)
     assert read_table(path) == table
+
+
+def test_what_saved_scores_do_not_go_with(table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(table.to_csv())
+    for words, told in (
+        (
+            ["--compare", "uniform", "nosuch"],
+            "no saved row is called 'nosuch'; there are centre_bias, uniform. Unknown",
+        ),
+        (["--compare", "uniform", "signature"], "required: --data, --root"),
+        (["--every", "3"], "--every is for videos that are scored now: add their --data and --root"),
+    ):
+        assert main(["evaluate", str(path), *words]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_one_image_has_no_interval(table: Table) -> None:
+    printed = table.take([0]).to_markdown(intervals=True)
+    assert "nan" not in printed
+    assert "| 0.500 ± – |" in printed
 
 
 def test_a_row_must_be_meant(table: Table, tmp_path: Path) -> None:
@@ -204,7 +229,7 @@ def test_the_same_names_with_other_fixations_are_refused(osie: FixationDataset, 
     few = osie.only(osie.names[:3])
     blurred = load_dataset("osie", tiny_data, "all", sigma_px=3).only(osie.names[:3])
     one, other = (evaluate({}, each, baselines=("uniform",), progress=False) for each in (few, blurred))
-    assert "too few to conclude anything" in one.notes[0]
+    assert one.notes[0].endswith("too few to conclude anything: score at least 5, better 20."), "all splits are scored"
     with pytest.raises(SpecError, match="the fixations, the blur or the baseline of ig of 3 images"):
         merge([one, other], ["one", "other"])
 

@@ -168,6 +168,8 @@ def test_command(tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "osie all, 2 of 17 images, " in shown
     assert content["part_of"] == 17
     assert content["intervals"]["human"]["dtw"][0] is not None
+    assert main(["evaluate", str(tmp_path / "t.csv")]) == 1
+    assert "t.csv has scores of scanpaths, which are not read back" in capsys.readouterr().err
     lines = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
     assert len(lines) == 2 * 4
     assert lines[0]["row"] == "chance"

@@ -197,7 +197,10 @@ class TestBaselines:
         assert "human" not in table.scores
         assert "Without human: no frame has two observers who are told apart." in table.notes
         assert "Warning: the truth are 8-bit maps; their rounding changes kld." in table.notes
-        assert any(note.startswith("Warning: 3 videos are too few") for note in table.notes)
+        few = "3 videos are too few to conclude anything: score at least 5, better 20"
+        assert f"Warning: {few}, or all of them (--split all)." in table.notes
+        assert table.compare("centre_bias", "uniform").verdict() == f"{few}, or all of them (--split all)."
+        assert replace(table, split="all").compare("centre_bias", "uniform").verdict() == f"{few}."
 
     def test_diem(self, tmp_path: Path) -> None:
         make_clips.diem(tmp_path)
@@ -371,3 +374,11 @@ def test_the_table_prints_itself(study: VideoFolder) -> None:
     table = evaluate_videos({}, study.only(["clip0", "clip1"]), baselines=("uniform",), progress=False)
     assert isinstance(table, VideoTable)
     assert repr(table) == table.to_markdown()
+    assert "Warning: 2 videos are too few to conclude anything: score at least 5, better 20." in table.notes
+
+
+def test_one_video_has_no_interval(study: VideoFolder) -> None:
+    table = evaluate_videos({}, study.only(["clip0"]), every=4, baselines=("uniform",), progress=False)
+    printed = table.to_markdown(intervals=True)
+    assert "nan" not in printed
+    assert printed.count("| 0.500 ± – |") >= 2

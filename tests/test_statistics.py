@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,7 @@ def test_few_images_get_no_star_and_a_handful_no_conclusion() -> None:
     found = table(a={"nss": clear[:4]}, b={"nss": 0 * clear[:4]}).compare("a", "b")
     assert found.verdict().startswith("4 images are too few to conclude anything")
     assert "--folds" in found.verdict()
+    assert replace(found, whole=True).verdict().endswith("better 20."), "all splits were scored"
     assert " to +" not in repr(found), "no interval that would be read"
 
 

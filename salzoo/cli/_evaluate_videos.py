@@ -59,6 +59,10 @@ def are_meant(arguments: argparse.Namespace) -> bool:
                 raise SpecError(f"{idle[0]} is for images, and --data {arguments.data} are videos.")
             return True
     if idle := given(arguments, OF_VIDEOS):
+        if arguments.data is None:
+            raise SpecError(
+                f"{idle[0]} is for videos that are scored now: add their --data and --root, or leave it out."
+            )
         raise SpecError(f"{idle[0]} is for datasets of videos, and --data {arguments.data} is none.")
     return False
 

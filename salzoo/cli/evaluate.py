@@ -173,6 +173,7 @@ def _check(arguments: argparse.Namespace, sources: Sources) -> None:
         raise SpecError("nothing to evaluate: name a model, or a folder of maps with --maps DIR.")
     place = (arguments.data, arguments.root)
     if not all(place) and (sources.models or sources.maps or any(place)):
+        sources.check_known()
         raise SpecError("the following arguments are required: --data, --root; they say which images are scored.")
     if not arguments.data and (idle := given(arguments, SCORING)):
         raise SpecError(f"{idle[0]} says how images are scored, and saved scores are not scored again: leave it out.")
@@ -205,9 +206,7 @@ def _check_scanpaths(arguments: argparse.Namespace, sources: Sources) -> None:
             f"{OF_SCANPATHS} go with --scanpaths."
         )
     if sources.saved:
-        raise SpecError(
-            f"{next(iter(sources.saved.values()))} has scores of maps, which do not go with --scanpaths: name models."
-        )
+        raise SpecError(f"{next(iter(sources.saved.values()))}: saved scores do not go with --scanpaths: name models.")
     check_settings(sources.models, arguments.seed, arguments.pixels_per_degree)
 
 

@@ -53,6 +53,7 @@ class Comparison:
         images: Number of images.
         differences: By metric; those that both rows have.
         what: What is paired, in words.
+        whole: Whether all splits were scored.
     """
 
     row: str
@@ -60,6 +61,7 @@ class Comparison:
     images: int
     differences: dict[str, Difference]
     what: str = "images"
+    whole: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON types, with `better`, `worse` or None as the verdict of each metric."""
@@ -76,7 +78,7 @@ class Comparison:
                 "",
                 *_markdown.table(["metric", "difference"], self._means()),
                 "",
-                too_few(self.images, self.what),
+                too_few(self.images, self.what, whole=self.whole),
             ]
             return "\n".join(lines)
         lines = [f"{head}; * is significant (Holm's p < {LEVEL:g} over {len(self.differences)} metrics):", ""]
@@ -89,7 +91,7 @@ class Comparison:
     def verdict(self) -> str:
         """Return in words what got better and what got worse."""
         if self.images < FEWEST:
-            return too_few(self.images, self.what)
+            return too_few(self.images, self.what, whole=self.whole)
         found = {way: [n for n in self.differences if self._verdict(n) == way] for way in ("better", "worse")}
         said = []
         if found["worse"]:
@@ -123,7 +125,15 @@ class Comparison:
         return difference if METRICS[name].higher_is_better else -difference
 
 
-def compare(row: str, over: str, scores: Mapping[str, Scores], seed: int = 0, *, what: str = "images") -> Comparison:
+def compare(
+    row: str,
+    over: str,
+    scores: Mapping[str, Scores],
+    seed: int = 0,
+    *,
+    what: str = "images",
+    whole: bool = False,
+) -> Comparison:
     """Compare two rows of scores of the same images.
 
     Args:
@@ -132,6 +142,7 @@ def compare(row: str, over: str, scores: Mapping[str, Scores], seed: int = 0, *,
         scores: One score an image, by row and metric, in the same order; NaN where a metric is not defined.
         seed: Seed of the resamples and permutations.
         what: What is scored, in words.
+        whole: Whether all splits were scored.
 
     Raises:
         SpecError: If there is no such row, or the two have no metric in common.
@@ -155,12 +166,11 @@ def compare(row: str, over: str, scores: Mapping[str, Scores], seed: int = 0, *,
         )
         for name, each in pairs.items()
     }
-    return Comparison(row, over, max(each.images for each in differences.values()), differences, what)
+    return Comparison(row, over, max(each.images for each in differences.values()), differences, what, whole)
 
 
-def too_few(images: int, what: str = "images") -> str:
-    """Return the refusal to conclude from a handful of images, or of whatever they are."""
-    more = (
-        ", or every image of a small study with `--folds 5`" if what == "images" else ", or all of them (--split all)"
-    )
+def too_few(images: int, what: str = "images", *, whole: bool = False) -> str:
+    """Return the refusal to conclude from a handful of images, or of whatever they are; `whole`: of all splits."""
+    all_of = "every image of a small study with `--folds 5`" if what == "images" else "all of them (--split all)"
+    more = "" if whole else f", or {all_of}"
     return f"{images} {what} are too few to conclude anything: score at least {FEWEST}, better {ENOUGH}{more}."

@@ -20,6 +20,7 @@ from salzoo.evaluation.videos import baselines
 from salzoo.evaluation.videos import table as videos
 from salzoo.evaluation.videos.table import SCORED, VideoTable
 from salzoo.metrics import METRICS
+from salzoo.metrics.scanpaths import CONDITIONAL
 
 Lines = list[dict[str, str]]
 AnyTable: TypeAlias = Table | VideoTable
@@ -44,20 +45,17 @@ def read_table(path: Path, row: str | None = None) -> AnyTable:
     """
     if not path.is_file():
         raise DataError(f"there is no file {path} with saved scores; `salzoo evaluate ... --csv {path}` writes one")
-    reader = csv.DictReader(io.StringIO(read_text(path)), restval="")
-    header = reader.fieldnames or ()
-    of_videos = "video" in header
-    wanted = videos.COLUMNS if of_videos else COLUMNS
-    if missing := [name for name in wanted if name not in (*header, _WHOLE)]:
-        raise DataError(
-            f"{path} has no column {missing[0]!r}; it must be written by `salzoo evaluate --csv`, as it is: score again"
-        )
     rows: dict[str, Lines] = {}
     try:
+        text = read_text(path)
+        reader = csv.DictReader(io.StringIO(text), restval="")
+        of_videos = _are_videos(reader.fieldnames or (), path)
+        if not text.endswith("\n") or text.count('"') % 2:  # the last line, or a quoted cell in it, has no end
+            raise DataError(f"{path} is cut short: its last line breaks off; copy it again, or score again")
         for line in reader:
             rows.setdefault(from_cell(line["row"]), []).append({_WHOLE: "", **line})
         return _choose(_of_videos(rows) if of_videos else _of_images(rows), row, path)
-    except SpecError:
+    except (DataError, SpecError):
         raise
     except (ValueError, KeyError, csv.Error) as error:
         raise DataError(f"{path} is not what `salzoo evaluate --csv` wrote: {error}") from error
@@ -94,6 +92,21 @@ def only_row(table: AnyTable, path: Path | str) -> str:
     if len(own) != 1:
         raise SpecError(f"{path} has the rows {', '.join(own)}: say which, as {own[0]}={path}.")
     return own[0]
+
+
+def _are_videos(header: Sequence[str], path: Path) -> bool:
+    """Whether scores are of videos; DataError if columns of images or videos are missing."""
+    if {"image", *CONDITIONAL} <= set(header):
+        raise DataError(
+            f"{path} has scores of scanpaths, which are not read back, only those of images and videos are: score the "
+            "models together, `salzoo evaluate A B --scanpaths`"
+        )
+    wanted = videos.COLUMNS if "video" in header else COLUMNS
+    if missing := [name for name in wanted if name not in (*header, _WHOLE)]:
+        raise DataError(
+            f"{path} has no column {missing[0]!r}; it must be written by `salzoo evaluate --csv`, as it is: score again"
+        )
+    return "video" in header
 
 
 def _of_images(rows: dict[str, Lines]) -> Table:

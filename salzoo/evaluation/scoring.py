@@ -127,7 +127,7 @@ def evaluate(
         told = (*told, _TRUTH_OF_FEW.format(", ".join(between)))
     if "gold" in beside.rows:
         told = (*told, f"gold: {beside.gold}")
-    few = (f"Warning: {too_few(len(dataset))}",) if len(dataset) < FEWEST else ()
+    few = (f"Warning: {too_few(len(dataset), whole=dataset.split == 'all')}",) if len(dataset) < FEWEST else ()
     each = f", each in {len(predictors) + len(beside.rows)} rows"
     images = _each(score, len(dataset), progress, each, shared=shared)
     rows = dict.fromkeys((*predictors, *beside.rows, *(row for image, *_ in images for row in image)))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from salzoo.checkpoint.config import CONFIG
-from salzoo.errors import SpecError
+from salzoo.checkpoint.reference import parse_reference
+from salzoo.errors import SpecError, UnknownModelError
 from salzoo.evaluation.baselines import ROWS
 from salzoo.evaluation.saved import AnyTable, only_row, read_table
 
@@ -59,6 +60,19 @@ class Sources:
     def tables(self) -> list[AnyTable]:
         """Return the saved tables, or the one row of each that was named."""
         return [read_table(path, None if row == str(path) else row) for row, path in self.saved.items()]
+
+    def check_known(self) -> None:
+        """Check the names of models beside saved scores, of whose rows they may be meant to be.
+
+        Raises:
+            SpecError: If there is neither such a row nor such a model.
+        """
+        rows = list(dict.fromkeys(row for table in self.tables() for row in table.scores))
+        for name in self.models.values() if rows else ():
+            try:
+                parse_reference(name)
+            except UnknownModelError as error:
+                raise SpecError(f"no saved row is called {name!r}; there are {', '.join(rows)}. {error}") from None
 
     def row_of(self, word: str, table: AnyTable) -> str:
         """Return which row of the table a word of `--compare` means."""

@@ -57,6 +57,17 @@ def interval(values: Sequence[float] | Floats, seed: int = 0, draws: int = 2000)
     return float(mean - reach * spread), float(mean + reach * spread)
 
 
+def plus_minus(ends: tuple[float, float], form: str = ".3f") -> str:
+    """Return half of an interval as tables print it after a mean; a dash where it has none, as that of one image.
+
+    Example:
+        >>> plus_minus((1.0, 2.0)), plus_minus((math.nan, math.nan))
+        (' ± 0.500', ' ± –')
+    """
+    half = (ends[1] - ends[0]) / 2
+    return f" ± {half:{form}}" if math.isfinite(half) else " ± –"
+
+
 def mean(values: Sequence[float] | Floats) -> float:
     """Return the mean of the values that are not NaN; NaN if there is none."""
     found = _known(values)

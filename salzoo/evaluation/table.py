@@ -21,7 +21,7 @@ from salzoo.checkpoint.config import Explained, Measured
 from salzoo.errors import SpecError
 from salzoo.evaluation.comparison import Comparison, compare
 from salzoo.evaluation.part import how_many, require_whole
-from salzoo.evaluation.statistics import interval, mean
+from salzoo.evaluation.statistics import interval, mean, plus_minus
 from salzoo.metrics import METRICS
 
 TRUTH = {
@@ -132,7 +132,7 @@ class Table:
         Raises:
             SpecError: If there is no such row, or the two have no metric in common.
         """
-        return compare(row, over, self.scores, seed)
+        return compare(row, over, self.scores, seed, whole=self.split == "all")
 
     def take(self, order: Sequence[int]) -> Table:
         """Return the table of some of its images, by their indices, in this order."""
@@ -194,16 +194,15 @@ class Table:
         spread, means = self.intervals() if intervals else {}, self.rows
 
         def cell(row: str, name: str) -> str:
-            if name not in self.scores[row]:
+            if math.isnan(value := means[row].get(name, math.nan)):
                 return "–"
-            low, high = spread.get(row, {}).get(name, (0.0, 0.0))
-            return f"{means[row][name]:z.3f}" + (f" ± {(high - low) / 2:.3f}" if intervals else "")
+            return f"{value:z.3f}" + (plus_minus(spread[row][name]) if intervals else "")
 
         explained = self.explained()
 
         def share(row: str) -> list[str]:
             value, low, high = explained.get(row, (math.nan,) * 3)
-            half = f" ± {(high - low) / 2:.1%}" if intervals else ""
+            half = plus_minus((low, high), ".1%") if intervals else ""
             return [] if not explained else ["–" if math.isnan(value) else f"{value:z.1%}{half}"]
 
         columns = [name for name in METRICS if any(name in scores for scores in self.scores.values())]

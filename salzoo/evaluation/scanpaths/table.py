@@ -14,7 +14,7 @@ from salzoo._text import to_cell
 from salzoo._version import commit
 from salzoo.checkpoint.config import OF_SCANPATHS, Measured
 from salzoo.evaluation.part import how_many, require_whole
-from salzoo.evaluation.statistics import Floats, interval, mean, of_ratio
+from salzoo.evaluation.statistics import Floats, interval, mean, of_ratio, plus_minus
 from salzoo.metrics.scanpaths import CONDITIONAL, DIRECTIONS, METRICS, SIMILARITIES, Column
 
 _WEIGHTED_BY = {name: "far" if name == "ll_far" else "fixations" for name in CONDITIONAL}
@@ -133,9 +133,8 @@ class ScanpathTable:
         def cell(row: str, name: str) -> str:
             if not math.isfinite(value := means[row].get(name, math.nan)):
                 return "–"
-            low, high = spread.get(row, {}).get(name, (0.0, 0.0))
-            digits = columns[name].digits
-            return f"{value:z.{digits}f}" + (f" ± {(high - low) / 2:.{digits}f}" if intervals else "")
+            form = f".{columns[name].digits}f"
+            return f"{value:z{form}}" + (plus_minus(spread[row][name], form) if intervals else "")
 
         shown = [name for name in columns if any(name in scores for scores in self.scores.values())]
         rows = [row for row, scores in self.scores.items() if not scores.keys().isdisjoint(shown)]

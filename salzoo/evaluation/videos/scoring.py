@@ -120,7 +120,9 @@ def evaluate_videos(
 def _notes(dataset: VideoDataset, beside: VideoBaselines) -> tuple[str, ...]:
     """Return what belongs to all scores on a split."""
     left = {} if beside.has_others else {"sauc": "there is no other video with fixations"}
-    few = (f"Warning: {too_few(len(dataset), 'videos')}",) if len(dataset) < FEWEST else ()
+    few = (
+        (f"Warning: {too_few(len(dataset), 'videos', whole=dataset.split == 'all')}",) if len(dataset) < FEWEST else ()
+    )
     rounded = ("Warning: the truth are 8-bit maps; their rounding changes kld.",) if dataset.has_maps else ()
     people = (f"human: {beside.gold}",) if "human" in beside.rows else ()
     absent = (f"Without {name}: {why}." for name, why in (left | beside.absent).items())

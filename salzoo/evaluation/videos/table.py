@@ -13,7 +13,7 @@ from salzoo._text import to_cell
 from salzoo._version import commit
 from salzoo.evaluation.comparison import Comparison, compare
 from salzoo.evaluation.part import how_many
-from salzoo.evaluation.statistics import interval, mean, of_ratio
+from salzoo.evaluation.statistics import interval, mean, of_ratio, plus_minus
 from salzoo.evaluation.videos.baselines import NEGATIVES, Negatives
 from salzoo.metrics import METRICS
 
@@ -94,7 +94,7 @@ class VideoTable:
         Raises:
             SpecError: If there is no such row, or the two have no metric in common.
         """
-        return compare(row, over, self.scores, seed, what="videos")
+        return compare(row, over, self.scores, seed, what="videos", whole=self.split == "all")
 
     def to_json(self) -> dict[str, Any]:
         """Return means, intervals, scores of each video, settings and commit; None for no number."""
@@ -169,8 +169,7 @@ class VideoTable:
         def cell(row: str, name: str) -> str:
             if not math.isfinite(value := means[row].get(name, math.nan)):
                 return "–"
-            low, high = spread.get(row, {}).get(name, (0.0, 0.0))
-            return f"{value:z.3f}" + (f" ± {(high - low) / 2:.3f}" if spread else "")
+            return f"{value:z.3f}" + (plus_minus(spread[row][name]) if spread else "")
 
         header = [self.dataset, *(METRICS[name].heading() for name in self._columns)]
         return list(_markdown.table(header, ([row, *(cell(row, name) for name in self._columns)] for row in means)))
