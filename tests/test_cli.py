@@ -80,7 +80,7 @@ def test_files_and_names_stand_anywhere(words: list[str], name: str, value: obje
         (["predict", "PHOTOS", "-m", "uniform", "-o", "out", "--workers", "0"], "--workers"),
         (["predict", "PHOTOS", "-m", "uniform", "-o", "out", "--colour"], "unknown argument --colour"),
         (["evaluate", "uniform", "--data", "osie"], "--root"),
-        (["evaluate", "uniform", "--data", "osle", "--root", "."], "'osle'; did you mean 'osie'?"),
+        (["evaluate", "uniform", "--data", "osle", "--root", "."], "'osle'. Did you mean 'osie'?"),
         (["fit"], "NAME"),
         (["fit", "uniform", "-o", "out"], "uniform has nothing to learn"),
     ],

@@ -170,6 +170,9 @@ def write_config(folder: Path, config: Config) -> None:
     for name in ("trained_images", "imported"):
         if not content[name]:
             del content[name]
+    for row in content["measured"]:
+        if row["explained"] is None:
+            del row["explained"]
     for name, usual in USUAL_PREPROCESS.items():
         if content["preprocess"].get(name) == usual:
             del content["preprocess"][name]

@@ -110,7 +110,7 @@ def test_errors_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["data", "check", str(root)]) == 1
     assert "line 2: y is 'left', not a number" in capsys.readouterr().err
     assert main(["data", "check", str(root), "--data", "osi"]) == 2
-    assert "did you mean 'osie'?" in capsys.readouterr().err
+    assert "Did you mean 'osie'?" in capsys.readouterr().err
     (root / "looks.csv").write_text("image,x,y\n0.png,40,30\n")
     assert main(["data", "check", str(root), "-o", str(tmp_path / "sheet.xyz")]) == 2
     assert "the contact sheet cannot be written" in capsys.readouterr().err

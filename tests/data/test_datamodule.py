@@ -255,7 +255,7 @@ def test_errors(root: Path, tmp_path: Path) -> None:
         SaliencyDataModule("osie,osie", root)
     with pytest.raises(SpecError, match="at least one"):
         SaliencyDataModule([], root)
-    with pytest.raises(SpecError, match="did you mean 'osie'"):
+    with pytest.raises(SpecError, match="Did you mean 'osie'"):
         SaliencyDataModule("osi", root).val_dataloader()
     with pytest.raises(SpecError, match="root must be the folder that holds"):  # same layout, so both would read it
         SaliencyDataModule("osie,eyecrowd", root / "osie").datasets("all")
