@@ -65,7 +65,7 @@ class TestSources:
         assert [int(frame.image[0, 0, 0]) for frame in read_frames(tmp_path)] == [1, 2, 9, 10, 100]
 
     def test_every_third_frame(self, model: SaliencyModel, clip: Path) -> None:
-        chosen = list(model.predict_video(clip, every=3))
+        chosen = list(model.predict_video(clip, every=np.int64(3)))  # type: ignore[arg-type]
         assert [frame.index for frame in chosen] == [0, 3, 6]
         np.testing.assert_array_equal(maps(chosen), maps(model.predict_video(clip))[::3])
 

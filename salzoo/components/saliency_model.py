@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, cast, final, overload
 
 import torch
@@ -397,7 +398,7 @@ class SaliencyModel(CheckpointModule):
             SpecError: If an argument is not accepted, or PyAV is needed and not installed; while it is read, if the
                 state is of frames of another size, or of one after the end.
         """
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not isinstance(batch_size, Integral) or batch_size < 1:
             raise SpecError(f"batch_size={batch_size!r} is not accepted: a whole number, at least 1.")
         smoother = smoothing(smooth)
         left = left_at(state, self, smoother)

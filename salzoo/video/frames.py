@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -62,9 +63,9 @@ def read_frames(source: VideoLike, *, every: int = 1, fps: float = FPS, after: i
         SpecError: If an argument is out of its range, or PyAV is not installed; while it is read, if a file or folder
             ends before `after`.
     """
-    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+    if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
         raise SpecError(f"every={every!r} is not accepted: 1 for each frame, 2 for every other one, ...")
-    if not isinstance(fps, int | float) or not (math.isfinite(fps) and fps > 0):
+    if not isinstance(fps, Real) or not (math.isfinite(fps) and fps > 0):
         raise SpecError(f"fps={fps!r} is not accepted: frames a second, above 0.")
     if isinstance(source, str | os.PathLike):
         path = Path(os.path.expanduser(source))
