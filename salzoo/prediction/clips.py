@@ -105,10 +105,12 @@ def predict_clips(
     root = common_folder(clips) if relative_to is None else relative_to.absolute()
     refuse_collisions(clips, output, (OVERLAY,), root)
     make_folder(output)
-    remove_abandoned(output)
+    targets = [output / name_of(clip, root) for clip in clips]
+    for folder in {output, *targets, *(target.parent for target in targets)}:  # what killed runs were writing
+        remove_abandoned(folder)
     works, total = [], 0
-    for clip in clips:
-        work = _Work(model, clip, output / name_of(clip, root), job, output, resume)
+    for clip, target in zip(clips, targets, strict=True):
+        work = _Work(model, clip, target, job, output, resume)
         works.append(work)
         total += work.expected
     for _ in counted(chain.from_iterable(work.run() for work in works), total, "frame", shown=progress):
@@ -128,8 +130,6 @@ class _Work:
         self.container: Container | None = None
         self.times: list[tuple[int, float]] = []
         self.state = VideoState()
-        for folder in (target.parent, target):  # what a killed run was writing
-            remove_abandoned(folder)
         try:
             self.container = open_container(clip)
         except ImageError as error:
