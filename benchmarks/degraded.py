@@ -28,6 +28,7 @@ from salzoo._io import write_text
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.data import Item, load_dataset
+from salzoo.evaluation.part import spread
 from salzoo.evaluation.scoring import evaluate
 from salzoo.evaluation.table import Table
 
@@ -82,11 +83,10 @@ def main() -> None:
     found: dict[str, Any] = {"commit": at, "models": list(models), "ways": list(WAYS), "sets": {}}
     for name in pages.SETS:
         dataset = load_dataset(name, arguments.root, "val")
-        count = min(arguments.images or len(dataset), len(dataset))
-        chosen = dataset.only([dataset.names[i * len(dataset) // count] for i in range(count)])
+        chosen, _ = spread(dataset, arguments.images)
         table = evaluate(rows, chosen, baselines=("gold",), metrics=("ig",))
         print(table.to_markdown(intervals=True), flush=True)
-        found["sets"][name] = {"images": count, "of": len(dataset), **numbers(table, list(models))}
+        found["sets"][name] = {"images": len(chosen), "of": len(dataset), **numbers(table, list(models))}
         write_text(FILE, json.dumps(found, indent=1) + "\n")
 
 

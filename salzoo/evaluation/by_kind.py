@@ -16,8 +16,8 @@ from salzoo.data import FixationDataset
 from salzoo.data.names import Names
 from salzoo.errors import DataError, SpecError
 from salzoo.evaluation.baselines import ROWS
-from salzoo.evaluation.statistics import FEWEST, interval, mean
-from salzoo.evaluation.table import Table, _finite
+from salzoo.evaluation.statistics import FEWEST, finite, interval, mean, plus_minus
+from salzoo.evaluation.table import Table
 from salzoo.images.kinds import KINDS, kinds
 
 ALL = "all"
@@ -101,7 +101,7 @@ class ByKind:
         for kind, part in self.parts().items():
             rows = self._rows() if len(part.images) >= FEWEST else []
             found[kind] = {"images": len(part.images), "rows": {row: self._numbers(part, row) for row in rows}}
-        return cast("dict[str, Any]", _finite(found))
+        return cast("dict[str, Any]", finite(found))
 
     def to_markdown(self) -> str:
         """Return a line for each kind and row, with half of each 95 % interval over images."""
@@ -130,4 +130,4 @@ def _cell(numbers: Sequence[float | None] | None, form: str) -> str:
     if numbers is None:
         return NONE
     value, low, high = (math.nan if number is None else number for number in numbers)
-    return f"{value:z{form}} ± {(high - low) / 2:{form}}"
+    return f"{value:z{form}}{plus_minus((low, high), form)}"

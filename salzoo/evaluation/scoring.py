@@ -358,17 +358,17 @@ def _between_people(
     blurred = any("density" in TRUTH[name] for name in metrics)  # else nothing asks for these maps
     elsewhere = truth["other"].counts(*size) - truth["fixations"]  # fixations on other images
     for own, rest in leave_one_out(points):
+        density = own.density(size, sigma) if blurred or "one_human" in scores else None
         people.append(f"gold:{beside.dataset.observer_name(int(own.observer[0]))}")
         if "gold" in scores:
-            density = own.density(size, sigma) if blurred else None
             seen = {**truth, "fixations": own.counts(size), "density": density, "other": elsewhere}
             gold = beside.gold.density(rest, size, sigma, prior)
             scores["gold"].append(_score(dict.fromkeys(metrics, gold), seen, metrics, convention))
         if "one_human" in scores:
+            assert density is not None
             others = rest.density(size, sigma) if blurred else None
             seen = {**truth, "fixations": rest.counts(size), "density": others, "other": elsewhere}
-            one = own.density(size, sigma)
-            scores["one_human"].append(_score(dict.fromkeys(metrics, one), seen, metrics, convention))
+            scores["one_human"].append(_score(dict.fromkeys(metrics, density), seen, metrics, convention))
     found = {
         row: {name: float(np.mean([s[name] for s in those])) if those else float("nan") for name in metrics}
         for row, those in scores.items()

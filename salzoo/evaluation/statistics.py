@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,15 @@ def plus_minus(ends: tuple[float, float], form: str = ".3f") -> str:
     """
     half = (ends[1] - ends[0]) / 2
     return f" ± {half:{form}}" if math.isfinite(half) else " ± –"
+
+
+def finite(value: Any) -> Any:
+    """Return a value with None for the numbers that JSON does not have, and tuples as lists."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def mean(values: Sequence[float] | Floats) -> float:

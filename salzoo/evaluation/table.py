@@ -21,7 +21,7 @@ from salzoo.checkpoint.config import Explained, Measured
 from salzoo.errors import SpecError
 from salzoo.evaluation.comparison import Comparison, compare
 from salzoo.evaluation.part import how_many, require_whole
-from salzoo.evaluation.statistics import interval, mean, plus_minus
+from salzoo.evaluation.statistics import finite, interval, mean, plus_minus
 from salzoo.metrics import METRICS
 
 TRUTH = {
@@ -163,7 +163,7 @@ class Table:
         content |= {"explained": explained} if explained else {}
         content |= {"extremes": self.extremes(), "commit": commit()}
         content["higher_is_better"] = {name: METRICS[name].higher_is_better for name in TRUTH}
-        return cast("dict[str, Any]", _finite(content))
+        return cast("dict[str, Any]", finite(content))
 
     def to_csv(self) -> str:
         """Return one line for each row and image: scores and settings; `read_table` reads it back.
@@ -240,12 +240,3 @@ class Table:
             return pandas.DataFrame.from_dict(self.rows, orient="index")
         frames = {row: pandas.DataFrame(scores, index=self.images) for row, scores in self.scores.items()}
         return pandas.concat(frames, names=["row", "image"])
-
-
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,8 @@ from PIL import Image
 
 from salzoo.errors import ImageError
 
-_SPREAD = 4  # between the channels of a pixel that is grey: what encoders of JPEG round
+SPREAD = 4
+"""Between the channels of a pixel that is grey: what encoders of JPEG round."""
 _LEVELS = 256
 
 
@@ -38,7 +39,7 @@ def grey_values(image: Image.Image, label: str) -> NDArray[Any]:
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))
     bands = np.asarray(image.convert("RGB")).astype(np.int16)
-    if (bands.max(-1) - bands.min(-1)).max(initial=0) > _SPREAD:
+    if (bands.max(-1) - bands.min(-1)).max(initial=0) > SPREAD:
         raise ImageError(
             f"{label} is coloured; a map must be grey, and brighter where people looked more: "
             "save the numbers, before a colour map is applied to them"

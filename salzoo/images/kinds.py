@@ -6,7 +6,7 @@ from typing import Final
 
 from torch import Tensor
 
-from salzoo.images.grey import _SPREAD
+from salzoo.images.grey import SPREAD
 
 KINDS: Final = {
     "grey": "no colour in 99 % of the pixels",
@@ -34,7 +34,7 @@ def kinds(image: Tensor) -> tuple[str, ...]:
     height, width = image.shape[-2:]
     spread = image.amax(0).int() - image.amin(0).int()
     found = {
-        "grey": float((spread <= _SPREAD).float().mean()) >= _GREY,
+        "grey": float((spread <= SPREAD).float().mean()) >= _GREY,
         "portrait": height > _TENTH * width,
         "square": max(height, width) <= _TENTH * min(height, width),
         "wide": width > _WIDE * height,

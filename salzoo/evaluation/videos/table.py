@@ -13,7 +13,7 @@ from salzoo._text import to_cell
 from salzoo._version import commit
 from salzoo.evaluation.comparison import Comparison, compare
 from salzoo.evaluation.part import how_many
-from salzoo.evaluation.statistics import interval, mean, of_ratio, plus_minus
+from salzoo.evaluation.statistics import finite, interval, mean, of_ratio, plus_minus
 from salzoo.evaluation.videos.baselines import NEGATIVES, Negatives
 from salzoo.metrics import METRICS
 
@@ -108,7 +108,7 @@ class VideoTable:
             for row, scores in self.scores.items()
         }
         content["higher_is_better"] = {name: METRICS[name].higher_is_better for name in self._columns}
-        found: dict[str, Any] = _finite(content)
+        found: dict[str, Any] = finite(content)
         return found
 
     def to_csv(self) -> str:
@@ -173,12 +173,3 @@ class VideoTable:
 
         header = [self.dataset, *(METRICS[name].heading() for name in self._columns)]
         return list(_markdown.table(header, ([row, *(cell(row, name) for name in self._columns)] for row in means)))
-
-
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
