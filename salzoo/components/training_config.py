@@ -22,6 +22,8 @@ class TrainingConfig:
         backbone_lr_scale: Learning rate of backbones as a share of `lr`; below 1 to fine-tune ImageNet weights gently.
         optimizer: `adamw` with a one-cycle schedule, or `sgd`, the paper's own stochastic gradient descent.
         loss: Criterion instead of the paper's own, as `salzoo.losses.get` takes it; None for the paper's.
+        start: Checkpoint whose weights a new network takes over before it is trained, as `deepgaze2e.frozen`; what that
+            network has not stays new. None: all is new.
         pretrained_backbone: Start from ImageNet weights; only a new network does, never one with published weights.
         cache_features: Keep the feature maps of frozen backbones in memory: epochs after the first two (images and
             their mirror images) take a fraction of the time. Needs `--data.augment.crop 0` and some megabytes an image.
@@ -33,6 +35,7 @@ class TrainingConfig:
     backbone_lr_scale: float = 1.0
     optimizer: Literal["adamw", "sgd"] = "adamw"
     loss: LossSpec | None = None
+    start: str | None = None
     pretrained_backbone: bool = False
     cache_features: bool = False
     accumulate: int = 1

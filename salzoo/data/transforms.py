@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
+from kornia.color import rgb_to_grayscale
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset
 
@@ -17,6 +20,9 @@ from salzoo.data.fixations import Fixations
 from salzoo.errors import SpecError
 from salzoo.images.geometry import PAD_GREY, Fit, Size, fit_box
 from salzoo.images.resample import Resample, resize_image
+
+BLUR_PX = 4.0
+"""Largest standard deviation of the blur of an augmented image, in pixels of what the network sees."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +33,40 @@ class Augment:
         flip: Probability of mirroring left to right.
         crop: Largest share of the height, and independently of the width, that is cut off. A crop that would lose every
             fixation is not made.
+        grey: Probability of losing the colours (luma of BT.601).
+        blur: Probability of losing sharpness, by a Gaussian of up to `BLUR_PX`; people are assumed to look at the same
+            places, which they nearly do (Judd, Durand & Torralba, JoV 2011).
 
     Raises:
-        SpecError: If `flip` is outside [0, 1] or `crop` outside [0, 1).
+        SpecError: If `crop` is outside [0, 1) or another outside [0, 1].
     """
 
     flip: float = 0.5
     crop: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not (0 <= self.flip <= 1 and 0 <= self.crop < 1):
-            raise SpecError(f"flip must be in [0, 1] and crop in [0, 1), got flip={self.flip}, crop={self.crop}")
+        shares = all(0 <= share <= 1 for share in (self.flip, self.grey, self.blur))
+        if not (shares and 0 <= self.crop < 1):
+            raise SpecError(f"flip, grey and blur must be in [0, 1] and crop in [0, 1), got {self}")
+
+    def worsen(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+        """Take colours or sharpness away, by chance.
+
+        Args:
+            image: (..., 3, h, w) uint8 RGB at the network's size; several are worsened alike.
+            rng: Source of the chance; without `grey` and `blur` nothing is drawn.
+        """
+        if self.grey and rng.random() < self.grey:
+            image = (rgb_to_grayscale(image / 255) * 255).round().to(torch.uint8).expand_as(image).contiguous()
+        if self.blur and rng.random() < self.blur:
+            sigma = float(rng.uniform(0.2, BLUR_PX))
+            side = 2 * min(math.ceil(3 * sigma), min(_size(image)) - 1) + 1
+            blurred = gaussian_blur2d(image.flatten(0, -4).float(), (side, side), (sigma, sigma))
+            image = blurred.round().to(torch.uint8).view_as(image)
+        return image
 
 
 class SharedEpoch:
@@ -114,6 +142,8 @@ class TrainingView(SharedEpoch, Dataset[Item]):
         new = (box[0], box[1])
         image = resize_image(image[None], new, self.resample)[0]
         points = points.resized(old, new)
+        if self.augment is not None:
+            image = self.augment.worsen(image[None], rng)[0]
         if flip:
             image, points = image.flip(-1), points.flipped(new[1])
         density = points.density(new, (sigma * new[0] / old[0], sigma * new[1] / old[1]))

@@ -68,16 +68,14 @@ class SalEMANetwork(SalGANNetwork):
 
 @dataclass(frozen=True)
 class SalEMATraining(TrainingConfig):
-    """Training of SalEMA; `sgd` is the authors' Adam.
+    """Training of SalEMA; `sgd` is the authors' Adam, `start` may be a SalGAN.
 
     Args:
         weight_lr: Learning rate of a learned weight of the new frame.
-        start: Checkpoint of the same network without a learned weight, as `salgan.lite`, that training starts from.
         weight_alone: Train the weight of the new frame alone, and nothing else.
     """
 
     weight_lr: float = 0.1
-    start: str | None = None
     weight_alone: bool = False
 
 

@@ -118,7 +118,7 @@ def _start(cli: LightningCLI, run: Run) -> Config | None:
     Raises:
         SpecError: If it has tensors that the network has not, or of other shapes.
     """
-    name = getattr(cli.model.training_config, "start", None)
+    name = cli.model.training_config.start
     if name is None:
         return None
     other = load(name)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,28 @@ def test_an_image_nobody_looked_at(tmp_path: Path) -> None:
     assert int(item["fixations"].sum()) == float(item["density"].sum()) == 0
 
 
-@pytest.mark.parametrize("wrong", [{"flip": 1.1}, {"flip": -0.1}, {"crop": 1.0}, {"crop": -0.1}], ids=str)
+def test_colours_and_sharpness_go_by_chance(tiny: OSIE) -> None:
+    def images(augment: Augment | None) -> torch.Tensor:
+        view = TrainingView(tiny, (48, 64), augment=augment)
+        return torch.stack([at(view, epoch, index)["image"] for epoch in range(4) for index in range(len(view))])
+
+    plain = images(None)
+    grey = images(Augment(0, grey=1))
+    luma = (plain.double() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+    assert all((channel.double() - luma).abs().max() < 0.6 for channel in grey.unbind(1))
+    blurred = images(Augment(0, blur=1))
+    assert (blurred.double().mean((-2, -1)) - plain.double().mean((-2, -1))).abs().max() < 8
+    assert blurred.int().diff().abs().sum() < 0.8 * plain.int().diff().abs().sum()
+    some = images(Augment(0, grey=0.5, blur=0.5))
+    kinds = [(torch.equal(a[0], a[1]), torch.equal(a, b)) for a, b in zip(some, plain, strict=True)]
+    assert {(False, True), (True, False), (False, False)} == set(kinds)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"flip": 1.1}, {"flip": -0.1}, {"crop": 1.0}, {"crop": -0.1}, {"grey": 2}, {"blur": -1}, {"grey": math.nan}],
+    ids=str,
+)
 def test_augment_checks_its_ranges(wrong: dict[str, float]) -> None:
-    with pytest.raises(SpecError, match=r"flip must be in \[0, 1\] and crop in \[0, 1\)"):
+    with pytest.raises(SpecError, match=r"flip, grey and blur must be in \[0, 1\] and crop in \[0, 1\)"):
         Augment(**wrong)

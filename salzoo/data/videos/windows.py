@@ -127,6 +127,8 @@ class ClipView(SharedEpoch, Dataset[ClipItem]):
         top, left, *box = fit_box(old, self.size, self.fit)
         new = (box[0], box[1])
         image = resize_image(image, new, self.resample)
+        if rng is not None and self.augment is not None:
+            image = self.augment.worsen(image, rng)
         blur = (sigma * new[0] / old[0], sigma * new[1] / old[1])
         moved = [each.resized(old, new) for each in points]
         if self.dataset.has_maps:
