@@ -1,17 +1,24 @@
-"""Reliability of densities, on fixations that were drawn from them, or were not."""
+"""Reliability of densities, on fixations that were drawn from them, or were not; and its figures."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import scripts
 import torch
 from torch import Tensor
 
+from salzoo.checkpoint.config import RELIABILITY
+from salzoo.checkpoint.folder import read_config
 from salzoo.data import FixationDataset, Item, load_dataset
 from salzoo.evaluation import calibration
 from salzoo.evaluation.calibration import LEVELS, reliability
+from salzoo.registry import shipped
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +65,41 @@ def test_a_split(osie: FixationDataset) -> None:
     assert chance.error == pytest.approx(0, abs=1e-6)
     assert chance.expected_bits == pytest.approx([0] * len(osie), abs=1e-6)
     assert chance.measured_bits == pytest.approx([0] * len(osie), abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> Any:
+    return scripts.load("benchmarks/calibration.py")
+
+
+def test_the_curves_of_a_figure_go_through_the_numbers(benchmark: Any) -> None:
+    numbers = {"looked_at": {"0.25": 0.5, "0.5": 0.9}, "error": 0.325}
+    drawn = ElementTree.fromstring(benchmark.picture("a & b", {"osie": numbers, "eyecrowd": numbers}))
+    xml = "{http://www.w3.org/2000/svg}"
+    assert str(drawn.findtext(f"{xml}title")).startswith("a & b:")
+    told = [text.text for text in drawn.iter(f"{xml}text")]
+    assert {"osie, error 0.325", "eyecrowd, error 0.325"} <= set(told)
+    lines = [path.attrib for path in drawn.iter(f"{xml}path") if path.get("stroke-width")]
+    assert len({(line["stroke"], line["stroke-dasharray"]) for line in lines}) == 3
+    for line, shares in zip(lines, [[0, 1], [0, 0.5, 0.9, 1], [0, 0.5, 0.9, 1]], strict=True):
+        points = np.array(re.findall(r"[ML]([\d.]+) ([\d.]+)(?=L|M)", line["d"]), float)
+        across, up = ((points - points[0]) / (points[-1] - points[0])).T
+        np.testing.assert_allclose(up, shares, atol=1e-3)
+        np.testing.assert_allclose(across, [0, 1] if len(shares) == 2 else [0, 0.25, 0.5, 1], atol=1e-3)
+
+
+def test_cards_show_what_was_measured(benchmark: Any) -> None:
+    rows = {benchmark.folder_of(name): row for name, row in benchmark.rows().items()}
+    shown = {path.parent for path in shipped("hub").glob(f"*/{RELIABILITY}")}
+    assert shown == {folder for folder in rows if folder.is_dir()} != set(), "run: benchmarks/calibration.py --draw"
+    for folder in shown:
+        row, text = rows[folder], (folder / "README.md").read_text("utf-8")
+        drawn = (folder / RELIABILITY).read_text("utf-8")
+        assert drawn == benchmark.picture(folder.name, row["sets"]), "run: benchmarks/calibration.py --draw"
+        assert len(drawn) < 30_000
+        assert f"]({RELIABILITY})" in text
+        kept = {each.dataset: each.calibration for each in read_config(folder).measured if each.calibration}
+        assert kept == {name: benchmark.calibration(row, name) for name in row["sets"]}
+        for name, found in row["sets"].items():
+            numbers = f"{found['error']:.3f}, {found['expected_bits']:.2f} and {found['measured_bits']:.2f}"
+            assert f"{name} test {numbers}" in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,17 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from salzoo import _markdown
 from salzoo._io import write_text
-from salzoo.checkpoint.config import CARD, OF_SCANPATHS, SHEET, Config, Explained, Measured, Provenance
+from salzoo.checkpoint.config import (
+    CARD,
+    IMAGES,
+    OF_SCANPATHS,
+    RELIABILITY,
+    SHEET,
+    Config,
+    Explained,
+    Measured,
+    Provenance,
+)
 from salzoo.checkpoint.folder import find_checkpoint, read_config, save_checkpoint, write_config
 from salzoo.errors import SpecError
 from salzoo.metrics import METRICS
@@ -37,13 +47,13 @@ OVERLAYS = (
 """What the card says of the sheet that `benchmarks/sheets.py` draws."""
 
 
-def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
+def render(spec: ModelSpec, config: Config, *, images: Collection[str] = ()) -> str:
     """Return the card of a checkpoint as Markdown with a YAML header.
 
     Args:
         spec: The model.
         config: The checkpoint's `config.json`.
-        sheet: Show `sheet.jpg`, which lies in the same folder.
+        images: Which of `IMAGES` lie in the same folder, to be shown.
     """
     name = f"{config.model}.{config.tag}"
     data = ModelCardData(
@@ -67,9 +77,10 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
         spec.summary,
         f"Variant `{config.tag}`: {variant.summary}" if variant is not None and not own else "",
         f"```python\nimport salzoo\n\nsalzoo.load({source!r}).{use}\n```",
-        OVERLAYS if sheet else "",
+        OVERLAYS if SHEET in images else "",
         prose.read_text(encoding="utf-8").strip() if prose.is_file() and not own else "",
         _measured_table(config),
+        _calibration(config, images),
         _scanpath_table(config),
         _training(config) if config.imported is None or config.provenance is not None else "",
         _origin(spec, config),
@@ -80,8 +91,12 @@ def render(spec: ModelSpec, config: Config, *, sheet: bool = False) -> str:
 
 def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:
     """Write `README.md` of a checkpoint folder, in one step."""
-    sheet = (folder / SHEET).is_file()
-    write_text(folder / CARD, render(spec, config or read_config(folder), sheet=sheet))
+    write_text(folder / CARD, render(spec, config or read_config(folder), images=images_in(folder)))
+
+
+def images_in(folder: Path) -> list[str]:
+    """Return which of `IMAGES` a checkpoint folder has."""
+    return [name for name in IMAGES if (folder / name).is_file()]
 
 
 def save_model(network: nn.Module, config: Config, folder: Path, license: str | None = None) -> None:
@@ -105,27 +120,34 @@ def save_model(network: nn.Module, config: Config, folder: Path, license: str | 
     if saved.sha256 != config.sha256:
         saved = replace(saved, provenance=None, measured=(), trained_images=saved.images_seen)
         write_config(folder, saved)
-    elif (sheet := _sheet(saved)) is not None and sheet.parent != folder:
-        shutil.copyfile(sheet, folder / SHEET)
+    elif (source := _twin(saved)) is not None and source != folder:
+        for name in images_in(source):
+            shutil.copyfile(source / name, folder / name)
     write(folder, read_spec(config.model), saved)
 
 
-def _sheet(config: Config) -> Path | None:
-    """Return the sheet that was drawn from the same weights, if this machine has it."""
+def _twin(config: Config) -> Path | None:
+    """Return the folder of that name with images that were drawn from the same weights, if this machine has it."""
     source = find_checkpoint(config.model, config.tag)
-    if source is None or not (source / SHEET).is_file() or read_config(source).sha256 != config.sha256:
+    if source is None or not images_in(source) or read_config(source).sha256 != config.sha256:
         return None
-    return source / SHEET
+    return source
 
 
 def record(folder: Path, rows: Iterable[Measured]) -> None:
     """Write measured rows into a checkpoint folder's `config.json` and card, over those of the same set and split.
 
+    The calibration of a row stays where the new one has none: it is measured apart, of the same weights.
+
     Raises:
         WeightsError: If it is not a checkpoint folder.
     """
     config = read_config(folder)
-    measured = {(row.dataset, row.split, row.convention): row for row in (*config.measured, *rows)}
+    measured: dict[tuple[str, str, str], Measured] = {}
+    for row in (*config.measured, *rows):
+        key = (row.dataset, row.split, row.convention)
+        kept = measured.get(key, row).calibration
+        measured[key] = replace(row, calibration=row.calibration or kept)
     config = replace(config, measured=tuple(measured.values()))
     write_config(folder, config)
     write(folder, read_spec(config.model), config)
@@ -179,6 +201,32 @@ def _measured_table(config: Config) -> str:
 
 def _share(explained: Explained | None) -> str:
     return "" if explained is None else f"{explained.share:.1%} ({explained.low:.1%} to {explained.high:.1%})"
+
+
+def _calibration(config: Config, images: Collection[str]) -> str:
+    """Return whether densities mean what they say, in a figure if there is one and in numbers."""
+    found = {f"{row.dataset} {row.split}": row.calibration for row in config.measured if row.calibration is not None}
+    if not found:
+        return ""
+    alt = (
+        "Curves of the share of the fixations within the smallest region that holds a share of the density, against "
+        f"that share, beside the diagonal on which both are equal: {', '.join(found)}"
+    )
+    numbers = "; ".join(
+        f"{name} {each.error:.3f}, {each.expected_bits:.2f} and {each.measured_bits:.2f}"
+        for name, each in found.items()
+    )
+    commits = ", ".join(sorted({f"`{each.commit[:12]}`" for each in found.values()}))
+    return "\n\n".join(
+        [
+            "## Calibration",
+            *[f"![{alt}]({RELIABILITY})"] * (RELIABILITY in images),
+            "The smallest region that holds 80 % of the density should hold 80 % of the fixations. Expected "
+            "calibration error, then bit over uniform that the density expects and that were measured: "
+            f"{numbers}. "
+            f"`python benchmarks/calibration.py` at commit {commits}.",
+        ]
+    )
 
 
 def _scanpath_table(config: Config) -> str:

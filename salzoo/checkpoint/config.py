@@ -23,6 +23,12 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 SHEET = "sheet.jpg"
 """Overlays of the model on free images, which the card shows if the folder has it; `benchmarks/sheets.py`."""
 
+RELIABILITY = "reliability.svg"
+"""What is looked at of each share of the density, which the card shows likewise; `benchmarks/calibration.py`."""
+
+IMAGES = (SHEET, RELIABILITY)
+"""Images that a checkpoint folder may have."""
+
 OF_SCANPATHS = "scanpath"
 """In the place of a convention, in the rows of `salzoo evaluate --scanpaths`."""
 
@@ -138,6 +144,23 @@ class Explained:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Whether densities mean what they say, as `salzoo.evaluation.calibration.reliability` measures it.
+
+    Args:
+        error: Expected calibration error of mass, 0 to 1.
+        expected_bits: Log-likelihood that a density gives its own samples, in bit over uniform.
+        measured_bits: Log-likelihood of the fixations, likewise.
+        commit: Commit of the code that measured it.
+    """
+
+    error: float
+    expected_bits: float
+    measured_bits: float
+    commit: str
+
+
+@dataclass(frozen=True)
 class Measured:
     """One row of an evaluation, written by `salzoo evaluate`; with `--scanpaths`, its convention is `OF_SCANPATHS`.
 
@@ -149,6 +172,7 @@ class Measured:
         commit: Commit of the code that measured it.
         scores: Means over images, by metric.
         explained: What the row explains; None if that was not measured.
+        calibration: Whether densities mean what they say; None if that was not measured.
     """
 
     dataset: str
@@ -158,6 +182,7 @@ class Measured:
     commit: str
     scores: dict[str, float]
     explained: Explained | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)

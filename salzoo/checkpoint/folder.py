@@ -171,8 +171,9 @@ def write_config(folder: Path, config: Config) -> None:
         if not content[name]:
             del content[name]
     for row in content["measured"]:
-        if row["explained"] is None:
-            del row["explained"]
+        for name in ("explained", "calibration"):
+            if row[name] is None:
+                del row[name]
     for name, usual in USUAL_PREPROCESS.items():
         if content["preprocess"].get(name) == usual:
             del content["preprocess"][name]

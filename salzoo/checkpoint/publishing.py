@@ -17,7 +17,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from salzoo._io import hash_file
 from salzoo._version import __version__
-from salzoo.checkpoint.config import CARD, CONFIG, SHEET, WEIGHTS, Config
+from salzoo.checkpoint.config import CARD, CONFIG, IMAGES, WEIGHTS, Config
 from salzoo.checkpoint.folder import find_checkpoint, read_config
 from salzoo.checkpoint.hub import LIBRARY, HubOptions, HubRef, endpoint, parse, retry, translate_errors
 from salzoo.checkpoint.loading import build_on_meta, spec_of
@@ -26,8 +26,8 @@ from salzoo.checkpoint.weights import metadata, read_tensors
 from salzoo.errors import PublishError, SpecError, WeightsError
 from salzoo.registry import resolve
 
-FILES = (WEIGHTS, CONFIG, CARD, SHEET)
-"""What a repository holds, the last if the card shows it; the Hub adds `.gitattributes`."""
+FILES = (WEIGHTS, CONFIG, CARD, *IMAGES)
+"""What a repository holds, images if the card shows them; the Hub adds `.gitattributes`."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".npy", ".npz", ".joblib")
 """Suffixes of files that can run code when they are opened, pickles foremost."""
@@ -176,11 +176,12 @@ def _check_card(path: Path, config: Config) -> None:
     if not path.is_file():
         raise PublishError(f"{path} is missing: `salzoo evaluate ... --record` writes it.")
     text = path.read_text(encoding="utf-8")
-    shown, there = f"]({SHEET})" in text, path.with_name(SHEET).is_file()
-    if shown and not there:
-        raise PublishError(f"{path} shows {SHEET}, which is missing; write the card again, or put the image there.")
-    if there and not shown:
-        raise PublishError(f"{SHEET} is not shown by {path}; write the card again, or take the image out.")
+    for image in IMAGES:
+        shown, there = f"]({image})" in text, path.with_name(image).is_file()
+        if shown and not there:
+            raise PublishError(f"{path} shows {image}, which is missing; write the card again, or put the image there.")
+        if there and not shown:
+            raise PublishError(f"{image} is not shown by {path}; write the card again, or take the image out.")
     try:
         header = ModelCard(text, ignore_metadata_errors=False).data.to_dict()  # type: ignore[no-untyped-call]
     except (ValueError, yaml.YAMLError) as error:
@@ -195,7 +196,7 @@ def _check_card(path: Path, config: Config) -> None:
 
 def _stage(folder: Path, scratch: Path) -> Path:
     """Copy what is uploaded; the card is sealed, so that an edit on the Hub is seen before it is overwritten."""
-    for name in (WEIGHTS, CONFIG, SHEET):
+    for name in (WEIGHTS, CONFIG, *IMAGES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, scratch / name)
     (scratch / CARD).write_text(_seal((folder / CARD).read_text(encoding="utf-8")), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -10,13 +11,12 @@ import pytest
 import torch
 from hub.scenes import REPO, ROW, density, edit
 from loopback_hub import LoopbackHub
-from PIL import Image
 
 import salzoo
 from salzoo import registry
 from salzoo._io import hash_file
 from salzoo.checkpoint import card
-from salzoo.checkpoint.config import SHEET, WEIGHTS, Measured
+from salzoo.checkpoint.config import IMAGES, WEIGHTS, Calibration, Measured
 from salzoo.checkpoint.folder import read_config
 from salzoo.checkpoint.publishing import publish
 from salzoo.cli import main
@@ -52,17 +52,20 @@ class TestPublish:
             ("osie", "cc", 0.5),
         }
 
-    def test_the_sheet_goes_along_with_the_card_that_shows_it(self, loopback: LoopbackHub, folder: Path) -> None:
-        Image.new("RGB", (40, 30), "teal").save(folder / SHEET)
-        with pytest.raises(PublishError, match=r"sheet.jpg is not shown by .*README.md; write the card again"):
+    @pytest.mark.parametrize("image", IMAGES)
+    def test_an_image_goes_along_with_the_card_that_shows_it(
+        self, loopback: LoopbackHub, folder: Path, image: str
+    ) -> None:
+        (folder / image).write_bytes(b"whatever it shows")
+        with pytest.raises(PublishError, match=rf"{image} is not shown by .*README.md; write the card again"):
             publish(folder, REPO)
-        card.record(folder, [ROW])
+        card.record(folder, [replace(ROW, calibration=Calibration(0.01, 2.5, 2.4, "0" * 40))])
         done = publish(folder, REPO)
         files = loopback.repos[REPO].commits[str(done.commit)].files
-        assert files["sheet.jpg"] == (folder / SHEET).read_bytes()
-        assert b"](sheet.jpg)" in files["README.md"]
-        (folder / SHEET).unlink()
-        with pytest.raises(PublishError, match=r"README.md shows sheet.jpg, which is missing; write the card again"):
+        assert files[image] == (folder / image).read_bytes()
+        assert f"]({image})".encode() in files["README.md"]
+        (folder / image).unlink()
+        with pytest.raises(PublishError, match=rf"README.md shows {image}, which is missing; write the card again"):
             publish(folder, REPO)
 
     def test_the_unchanged_folder_makes_no_commit(self, loopback: LoopbackHub, folder: Path) -> None:

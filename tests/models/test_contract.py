@@ -24,7 +24,7 @@ import salzoo
 from salzoo._io import hash_file
 from salzoo._schema import parameters
 from salzoo.checkpoint import card
-from salzoo.checkpoint.config import CONFIG, SHEET, WEIGHTS, Config, Explained, Measured
+from salzoo.checkpoint.config import CONFIG, IMAGES, RELIABILITY, WEIGHTS, Calibration, Config, Explained, Measured
 from salzoo.checkpoint.folder import read_config, write_config
 from salzoo.checkpoint.loading import import_class
 from salzoo.cli import main
@@ -308,6 +308,31 @@ def test_a_card_tells_what_is_explained_where_that_was_measured(tmp_path: Path) 
     assert read_config(tmp_path).measured == rows
 
 
+def test_a_card_tells_the_calibration_of_the_weights_until_it_is_measured_anew(tiny_checkpoint: Path) -> None:
+    row = Measured("osie", "test", 5, "mit", "0" * 40, {"nss": 1.5})
+    (tiny_checkpoint / RELIABILITY).write_text("<svg/>")
+
+    def text() -> str:
+        return (tiny_checkpoint / "README.md").read_text(encoding="utf-8")
+
+    card.record(tiny_checkpoint, [row])
+    assert RELIABILITY not in text(), "of no numbers"
+    card.record(tiny_checkpoint, [replace(row, calibration=Calibration(0.0316, 2.512, 2.498, "1" * 40))])
+    card.record(tiny_checkpoint, [replace(row, scores={"nss": 1.6}), replace(row, dataset="eyecrowd")])
+    assert f"]({RELIABILITY})" in text()
+    assert "were measured: osie test 0.032, 2.51 and 2.50." in text()
+    assert [each.scores["nss"] for each in read_config(tiny_checkpoint).measured] == [1.6, 1.5]
+    card.record(tiny_checkpoint, [replace(row, calibration=Calibration(0.04, 2.0, 2.0, "2" * 40))])
+    assert "were measured: osie test 0.040, 2.00 and 2.00." in text()
+
+
+def test_a_copy_of_shipped_weights_shows_their_images(tmp_path: Path) -> None:
+    salzoo.load("centre_bias").save_pretrained(tmp_path / "copy")
+    assert card.images_in(tmp_path / "copy") == [*IMAGES]
+    text = (tmp_path / "copy/README.md").read_text(encoding="utf-8")
+    assert all(f"]({image})" in text for image in IMAGES)
+
+
 @every_checkpoint
 def test_shipped_checkpoint(name: str, tag: str) -> None:
     folder = shipped_checkpoint(name, tag)
@@ -320,8 +345,8 @@ def test_shipped_checkpoint(name: str, tag: str) -> None:
     assert sum(path.stat().st_size for path in folder.iterdir()) < limit
     assert config.provenance is not None
 
-    sheet = (folder / SHEET).is_file()
-    assert (folder / "README.md").read_text(encoding="utf-8") == card.render(read_spec(name), config, sheet=sheet)
+    written = card.render(read_spec(name), config, images=card.images_in(folder))
+    assert (folder / "README.md").read_text(encoding="utf-8") == written
     assert ModelCard.load(folder / "README.md").data.license == config.license
 
 
