@@ -86,6 +86,6 @@ def fit_words(name: str, root: Path, output: Path) -> list[str]:
     """Return the words after `salzoo` that train a miniature of `name` for two epochs of two batches, into `output`."""
     output.mkdir(parents=True, exist_ok=True)
     config = output / "tiny.yaml"
-    untrained = {"training": {**config_of(name).get("training", {}), "pretrained_backbone": False}}
+    untrained = {"training": {**config_of(name).get("training", {}), "pretrained_backbone": False, "start": None}}
     config.write_text(yaml.safe_dump({**config_of(name), **untrained}), encoding="utf-8")
     return ["fit", name, "--data", "osie", "--root", str(root), "-o", str(output), f"--config={config}", *FAST]

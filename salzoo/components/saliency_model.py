@@ -77,6 +77,7 @@ class SaliencyModel(CheckpointModule):
     ) -> None:
         super().__init__()
         self.tta, self.preprocess = tta, preprocess or self.default_preprocess
+        self.teacher: tuple[SaliencyModel, ...] = ()  # in a tuple it is no part of the module tree
         if self.network_class is not None:
             self.network = self.network_class(**network)
             keep_contiguous(self.network)
@@ -168,6 +169,17 @@ class SaliencyModel(CheckpointModule):
         fit_centre_biases(self.network, data)
         images = (image.to(self.device) for image in data.sample_images(self.statistics_images))
         fit_standardise(self.network, map(self._pixels, images))
+
+    def fit_after_training(self, data: SaliencyDataModule) -> None:
+        """Fit what depends on the trained network, before it is written: nothing here.
+
+        Args:
+            data: What it was trained on.
+        """
+
+    def taken_over(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what this network takes over of the tensors that training starts from: all of them."""
+        return given
 
     def configure_sgd(self) -> Any:
         """Return what `optimizer="sgd"` means: the paper's own optimiser and schedule.
@@ -458,9 +470,17 @@ class SaliencyModel(CheckpointModule):
                 return None
             loss = self.loss(maps.flatten(0, 1)[seen], frames)
         else:
-            loss = self.loss(self(image), batch)
+            loss = self.loss(self(image), self.taught(batch))
         self.log("train/loss", loss, batch_size=len(image), prog_bar=True)
         return loss
+
+    def taught(self, batch: Batch) -> Batch:
+        """Return a batch of images with the densities of the teacher, if there is one."""
+        for teacher in self.teacher:
+            with torch.no_grad():
+                maps = teacher.to(self.device).log_densities(list(batch["image"]))
+            return {**batch, "density": torch.stack(maps).exp()}
+        return batch
 
     def logits_of_clips(self, image: Tensor) -> Tensor:
         """Predict clips as they are trained on; here each frame is an image by itself.

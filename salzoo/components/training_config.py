@@ -24,6 +24,8 @@ class TrainingConfig:
         loss: Criterion instead of the paper's own, as `salzoo.losses.get` takes it; None for the paper's.
         start: Checkpoint whose weights a new network takes over before it is trained, as `deepgaze2e.frozen`; what that
             network has not stays new. None: all is new.
+        teacher: Checkpoint whose densities take the place of the people's: what `loss` compares densities with (`kl`,
+            `cc`, `sim`, ...) is then learned from it, what it says of fixations (`nll`, `nss`) from people.
         pretrained_backbone: Start from ImageNet weights; only a new network does, never one with published weights.
         cache_features: Keep the feature maps of frozen backbones in memory: epochs after the first two (images and
             their mirror images) take a fraction of the time. Needs `--data.augment.crop 0` and some megabytes an image.
@@ -36,6 +38,7 @@ class TrainingConfig:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     loss: LossSpec | None = None
     start: str | None = None
+    teacher: str | None = None
     pretrained_backbone: bool = False
     cache_features: bool = False
     accumulate: int = 1

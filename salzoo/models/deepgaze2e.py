@@ -8,9 +8,10 @@ Differences from the paper:
   takes them as they are.
 - All components are trained at once, on all training images, instead of three times on each of ten folds, by AdamW
   with a one-cycle rate instead of Adam with steps.
-- The lite variant reads several stages of three EfficientNet-Lite at two resolutions of the image, halves nothing, and
-  has components whose first layer is wider, without layer norm (channels are standardised by statistics of the training
-  images).
+- The lite variants read several stages of EfficientNet-Lite at two resolutions of the image, halve nothing, and have
+  components whose first layer is wider, without layer norm (channels are standardised by statistics of the training
+  images). In `lite` and `small` the later stages are fine-tuned, and densities of images unlike those of training tend
+  to the centre bias (`familiarity`); in `frozen` neither is so, as in the paper.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from salzoo import losses
 from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone, pixel_statistics
+from salzoo.components.familiarity import Familiarity
 from salzoo.components.layers import CentreBias, CentreBiasTemplate, GaussianBlur, Standardise, same_size, sides
 from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
-from salzoo.components.saliency_model import SaliencyModel
+from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.components.training_config import TrainingConfig
+from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 from salzoo.images.resample import resize_image
@@ -50,6 +53,9 @@ NODES: tuple[tuple[int | str, ...], ...] = (
     ("layer3.5.conv1", "layer3.5.conv2", "layer3.4.conv2", "layer4.2.conv2"),
 )
 """Nodes of the authors' code, `deepgaze_pytorch/deepgaze2e.py`, before the ReLU: 2048, 2416, 2048, 2560 channels."""
+
+MANY = 2000
+"""Training images that tell what is familiar."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,14 @@ class Component(nn.Module):
         for norm, layer in zip(self.norms[1:], self.layers[1:], strict=True):
             x = layer(norm(self.dropout(F.softplus(x))))
         x = self.last(self.dropout(F.softplus(x)))
-        prior = self.centre_bias(frame.size) if frame.prior is None else self.centre_bias_weight * frame.prior
-        return normalised(self.blur(F.interpolate(x, frame.size, mode=self.resize)) + prior, frame.whole)
+        return normalised(self.blur(F.interpolate(x, frame.size, mode=self.resize)) + self.bias(frame), frame.whole)
+
+    def bias(self, frame: Frame) -> Tensor:
+        """Return the centre bias, (1, 1, *frame.size), not normalised."""
+        if frame.prior is not None:
+            return self.centre_bias_weight * frame.prior
+        bias: Tensor = self.centre_bias(frame.size)
+        return bias
 
     def _first(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Apply the first layer to the concatenated maps, without building the concatenation.
@@ -159,7 +171,10 @@ class Member(nn.Module):
 
     def forward(self, seen: Sequence[Tensor], frame: Frame) -> Tensor:
         """Read the maps of the image at each scale out by every component."""
-        maps = self.features(seen)
+        return self.read(self.features(seen), frame)
+
+    def read(self, maps: list[Tensor], frame: Frame) -> Tensor:
+        """Read maps out that are there already."""
         with full_precision(maps[0].device):
             if self.layer_norm:
                 maps = [torch.cat([F.interpolate(m, frame.readout, mode=self.resize) for m in maps], dim=1)]
@@ -196,9 +211,12 @@ class DeepGazeIIENetwork(nn.Module):
         static_padding: Pad EfficientNet as the authors' trunk does (`TimmBackbone`).
         template: (height, width) of the one `CentreBiasTemplate` of all read-outs; the authors' is 1024 x 1024. None:
             each has a `CentreBias`.
+        familiarity: In eval mode, let each density tend to its centre bias, p^T c^(1 - T) with the power T of
+            `Familiarity`, the further an image lies from those of training in the features of the first member.
 
     Raises:
-        SpecError: If backbones do not expect pixels normalised alike, or a list of nodes is missing.
+        SpecError: If backbones do not expect pixels normalised alike, a list of nodes is missing, or `familiarity` goes
+            with `halve` or `template`.
     """
 
     def __init__(
@@ -218,6 +236,7 @@ class DeepGazeIIENetwork(nn.Module):
         halve: bool = False,
         static_padding: bool = False,
         template: tuple[int, int] | None = None,
+        familiarity: bool = False,
     ) -> None:
         check_range(1, 16, members=len(backbones))
         check_range(0.05, 2, scales=scales)
@@ -232,23 +251,49 @@ class DeepGazeIIENetwork(nn.Module):
                 f"backbones must expect pixels normalised alike, and each needs its feature nodes; got "
                 f"{list(backbones)} and {len(feature_nodes)} lists of nodes."
             )
+        if familiarity and (halve or template):
+            raise SpecError(f"familiarity goes with no halve={halve} and no template={template}.")
         super().__init__()
         options = Readout(scales, components, hidden, layer_norm, dropout, resize, sigma_px, template)
-        members = zip(backbones, feature_nodes, strict=True)
-        self.members = nn.ModuleList(
-            Member(name, nodes, options, frozen=frozen, static_padding=static_padding) for name, nodes in members
-        )
+        members = [
+            Member(name, nodes, options, frozen=frozen, static_padding=static_padding)
+            for name, nodes in zip(backbones, feature_nodes, strict=True)
+        ]
+        self.members = nn.ModuleList(members)
         self.scales, self.readout_stride, self.stride, self.halve = scales, readout_stride, stride, halve
         self.template = CentreBiasTemplate(template) if template else None
+        self.familiarity = Familiarity(members[0].backbone.channels) if familiarity else None
 
     def forward(self, image: Tensor) -> Tensor:
         """Predict by every component; with `halve`, in eval mode, by all of them together."""
         frame = frame_of(sides(image), self.readout_stride, self.stride, self.template, halved=self.halve)
         seen = pyramid(halve(image) if self.halve else image, self.scales)
         if self.training or frame.whole is None:
-            return torch.cat([member(seen, frame) for member in self.members], dim=1)
+            return self._sure(seen, frame)
         each = [mixture(member(seen, frame)) for member in self.members]
         return F.interpolate(mixture(torch.cat(each, dim=1)), frame.whole)
+
+    def _sure(self, seen: Sequence[Tensor], frame: Frame) -> Tensor:
+        """Return the densities of all members, as sharp as the image is familiar."""
+        first, *others = cast("list[Member]", list(self.members))
+        maps = first.features(seen)
+        densities = torch.cat([first.read(maps, frame), *(member(seen, frame) for member in others)], dim=1)
+        if self.familiarity is None or self.training:
+            return densities
+        power = self.familiarity(smallest(maps, first))
+        components = cast("list[Component]", [each for member in (first, *others) for each in member.components])
+        biases = torch.cat([component.bias(frame) for component in components], dim=1)
+        return normalised(power * densities + (1 - power) * biases)
+
+    def compared(self, image: Tensor) -> list[Tensor]:
+        """Return the maps of (N, 3, H, W) images by which `familiarity` compares them."""
+        first = cast("Member", self.members[0])
+        return smallest(first.features(pyramid(image, self.scales)), first)
+
+
+def smallest(maps: list[Tensor], member: Member) -> list[Tensor]:
+    """Return the maps of the last scale."""
+    return maps[-len(member.backbone.channels) :]
 
 
 @dataclass(frozen=True)
@@ -275,6 +320,29 @@ class DeepGazeIIE(SaliencyModel):
         size = (maps[0].shape[-2], maps[0].shape[-1])
         components = torch.cat([normalised(F.interpolate(one, size, mode="bilinear")) for one in maps], dim=1)
         return mixture(components)
+
+    def fit_after_training(self, data: SaliencyDataModule) -> None:
+        """Learn what is familiar: the training images, beside those of validation."""
+        if (familiarity := self.network.familiarity) is None:
+            return
+        with evaluating(self), torch.inference_mode():
+            training = (self._compared(batch) for batch in data.sample_images(MANY))
+            frames = (item["image"].view(-1, *item["image"].shape[-3:])[:1] for item in data.items("val"))
+            familiarity.fit(training, (self._compared(self.preprocess.resize(frame)) for frame in frames))
+
+    def _compared(self, image: Tensor) -> list[Tensor]:
+        return self.network.compared(self._pixels(image.to(self.device)))
+
+    def taken_over(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Leave out members beyond this network's own: a small one may start from the first of a large one."""
+        members = range(len(self.network.members))
+        return {name: tensor for name, tensor in given.items() if _member(name) in (None, *members)}
+
+
+def _member(name: str) -> int | None:
+    """Return the number of the member that a tensor belongs to; None if it belongs to all."""
+    group, _, rest = name.partition(".")
+    return int(rest.partition(".")[0]) if group == "members" else None
 
 
 def pyramid(image: Tensor, scales: Iterable[float]) -> list[Tensor]:

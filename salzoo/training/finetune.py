@@ -139,6 +139,7 @@ def _adapt(job: Finetuning, parent: SaliencyModel) -> LightningCLI | None:
         _train(cli, model, data)
     if cli.config["trainer"]["fast_dev_run"]:
         return None
+    model.fit_after_training(data)
     model.cpu().eval()
     if cli.trainer.is_global_zero:
         export(cli, run, origin)

@@ -92,6 +92,7 @@ def fit(run: Run) -> Path | None:
     try:
         cli = parse(run)
         parent = _start(cli, run)
+        _find_teacher(cli)
         _train(cli, run)
     except MisconfigurationException as error:
         raise SpecError(f"{run.spec.name}.{run.tag}: {' '.join(str(error).split())}") from error
@@ -123,6 +124,7 @@ def _start(cli: LightningCLI, run: Run) -> Config | None:
         return None
     other = load(name)
     own, given = cli.model.network.state_dict(), other.network.state_dict()
+    given = cli.model.taken_over(given)
     if wrong := sorted(key for key, tensor in given.items() if key not in own or own[key].shape != tensor.shape):
         raise SpecError(
             f"{run.spec.name}.{run.tag} cannot start from {name}: its {wrong[0]} has no place of that shape in the "
@@ -132,6 +134,15 @@ def _start(cli: LightningCLI, run: Run) -> Config | None:
     cli.model.statistics_fitted = True
     parent: Config | None = other.config
     return parent
+
+
+def _find_teacher(cli: LightningCLI) -> None:
+    """Load the teacher that `training.teacher` names; the images that it has seen count as the new model's too."""
+    if (name := cli.model.training_config.teacher) is not None:
+        teacher = load(name)
+        cli.model.teacher = (teacher,)
+        if teacher.config is not None:
+            cli.model.config = replace(cli.model.config, trained_images=teacher.config.images_seen)
 
 
 def _train(cli: LightningCLI, run: Run) -> None:
@@ -153,6 +164,7 @@ def _train(cli: LightningCLI, run: Run) -> None:
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
     _restore_best(cli)
+    cli.model.fit_after_training(cli.datamodule)
 
 
 def _resume(run: Run) -> Path | None:
@@ -374,7 +386,8 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
     del config["data"]["root"]  # where the data lay on this machine says nothing to others
     own = ("default_root_dir", "logger", "callbacks", "plugins")
     trainer = {k: v for k, v in config["trainer"].items() if v is not None and k not in own}
-    seen = () if parent is None else parent.trained_on
+    known = cast("Config", model.config)
+    seen = (*(() if parent is None else parent.trained_on), *known.trained_images)
     splits = model.fitted_splits
     provenance = Provenance(
         command=run.command,
@@ -386,7 +399,6 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
         parent=None if parent is None else Parent(parent.model, parent.tag, str(parent.sha256)),
     )
     folder = run.output / f"{run.spec.name}.{run.tag}"
-    known = cast("Config", model.config)
     if not known.trained_images:  # Lightning's loop has them from the model
         for split in splits:
             known = known.with_images(cli.datamodule.datasets(split), parent, split)

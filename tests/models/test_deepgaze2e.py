@@ -96,7 +96,9 @@ def test_a_blur_without_a_limit_reaches_three_of_its_width(sigma: float) -> None
 def test_the_network_halves_and_enlarges_by_itself() -> None:
     """It is the network of every other pixel, whose log density each of 2 x 2 pixels gets: a quarter of the mass."""
     options = {"resize": "nearest", "stride": 1, "tta": ((1.0, False),)}
-    halving, plain = (tiny_models.build("deepgaze2e", halve=halve, **options) for halve in (True, False))
+    halving, plain = (
+        tiny_models.build("deepgaze2e", halve=halve, familiarity=False, **options) for halve in (True, False)
+    )
     image = torch.rand(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
     expected = plain(image[..., ::2, ::2]).repeat_interleave(2, -1).repeat_interleave(2, -2) - math.log(4)
     torch.testing.assert_close(halving(image), expected)
@@ -105,14 +107,16 @@ def test_the_network_halves_and_enlarges_by_itself() -> None:
 
 
 def test_odd_sides_are_whole_densities_too() -> None:
-    model = tiny_models.build("deepgaze2e", halve=True, template=(32, 32), resize="nearest", stride=1)
+    model = tiny_models.build(
+        "deepgaze2e", halve=True, familiarity=False, template=(32, 32), resize="nearest", stride=1
+    )
     log_density = model(torch.rand(1, 3, 129, 191, generator=torch.Generator().manual_seed(0)))
     assert log_density.shape == (1, 1, 129, 191)
     assert log_density.exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_components_of_a_template_share_it() -> None:
-    shared, own = (tiny_models.build("deepgaze2e", template=t).network for t in ((32, 32), None))
+    shared, own = (tiny_models.build("deepgaze2e", template=t, familiarity=False).network for t in ((32, 32), None))
     grids = [[k for k in network.state_dict() if k.endswith("log_density")] for network in (shared, own)]
     assert grids[0] == ["template.log_density"]
     assert len(grids[1]) == 4

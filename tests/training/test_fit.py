@@ -383,3 +383,31 @@ def test_without_tensorboard_its_logger_says_what_to_install(
     expected = 'salzoo: TensorBoardLogger needs TensorBoard: pip install "salzoo[tensorboard]".'
     assert capsys.readouterr().err.splitlines()[-1] == expected
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_small_network_starts_from_a_large_one_and_learns_from_it(tiny_data: Path, tmp_path: Path) -> None:
+    large = tiny_models.save(tiny_models.build("deepgaze2e", components=1), tmp_path / "deepgaze2e.lite")
+    small = ["--model.backbones=[test_efficientnet]", "--model.feature_nodes=[[8, 16]]", "--model.components=1"]
+    options = [*small, "--model.tta=[[1.0, false]]", "--model.dropout=0", "--training.lr=1e-9", "--training.loss=kl"]
+
+    once = ("--data.augment.flip=0", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1")
+
+    def fitted(name: str, *more: str) -> tuple[dict[str, torch.Tensor], float]:
+        words = tiny_models.fit_words("deepgaze2e", tiny_data, tmp_path / name)
+        assert main([*words, *options, *once, *more]) == 0
+        logged = csv.DictReader(next((tmp_path / name / "logs").rglob("metrics.csv")).read_text().splitlines())
+        losses = [float(line["train/loss"]) for line in logged if line["train/loss"]]
+        return salzoo.load(str(tmp_path / name / "deepgaze2e.lite")).network.state_dict(), losses[0]
+
+    taken, loss = fitted("own", f"--training.start={large}")
+    given = salzoo.load(str(large)).network.state_dict()
+    assert all(torch.allclose(given[name].float(), tensor.float(), atol=2e-3) for name, tensor in taken.items())
+    assert {name.split(".")[1] for name in given} == {"0", "1"}
+    assert {name.split(".")[1] for name in taken} == {"0"}
+
+    again = tmp_path / "own/deepgaze2e.lite"
+    _, taught = fitted("taught", f"--training.start={again}", f"--training.teacher={again}")
+    assert taught < 1e-3 < loss
+    config = read_config(tmp_path / "taught/deepgaze2e.lite")
+    assert config.provenance is not None
+    assert config.provenance.recipe["training"]["teacher"] == str(again)
