@@ -2,13 +2,15 @@
 
     python benchmarks/predict.py [--model deepgaze2] [--pictures DIR] [--count 200] [--rounds 3]
     python benchmarks/predict.py --memory 20000 [--size 96 128]
+    python benchmarks/predict.py --fast-decode juntingnet salgan [--rounds 5]
 
 Each part is printed with its target, and kept in results/predict.json. `folder` reads, predicts and writes; `network`
 runs the network alone on the same images, resized and in memory, with the same batch size and every layer on all
 threads; both in one process, in turn. `cold` is `salzoo predict` of one image in a new process, `imports` a new
 process that imports torch, timm and lightning and nothing else. With `--memory` instead: by how many megabytes resident
 memory grows between the first thousand images and the last, with an input of `--size` pixels, so that it takes
-minutes.
+minutes. With `--fast-decode`: images a second of a folder of JPEGs of 12 megapixels with and without the option of that
+name, in turn, and how far the densities differ.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from record import record
 
 import salzoo
@@ -31,7 +35,7 @@ from salzoo._malloc import keep_memory
 from salzoo.images.preprocess import as_float
 from salzoo.images.read import find_images, to_tensor
 from salzoo.images.samples import sample_images
-from salzoo.prediction.files import PredictionReport, predict_each, predict_files
+from salzoo.prediction.files import PredictionReport, decoder, predict_each, predict_files
 
 
 def main() -> None:
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--memory", type=int, metavar="N", help="measure memory over so many small pictures, no speed")
     parser.add_argument("--size", type=int, nargs=2, default=(96, 128), help="of the network's input, for --memory")
+    parser.add_argument("--fast-decode", nargs="+", metavar="MODEL", help="measure fast decoding with these instead")
     parser.add_argument("--print", action="store_true", help="write no results")
     arguments = parser.parse_args()
     keep = not arguments.print
@@ -51,6 +56,12 @@ def main() -> None:
         record("predict_memory", arguments.model, found, ("growth", "<", 50), keep=keep)
         return
     with tempfile.TemporaryDirectory() as scratch:
+        if arguments.fast_decode:
+            paths = large(Path(scratch) / "in")
+            for name in arguments.fast_decode:
+                found = fast(name, paths, arguments.rounds, Path(scratch) / "out")
+                record("fast_decode", name, found, ("fast_over_exact", ">=", 1.5), keep=keep)
+            return
         paths = find_images([arguments.pictures]) if arguments.pictures else made(Path(scratch) / "in", arguments.count)
         found = throughput(arguments.model, paths[: arguments.count], arguments, Path(scratch) / "out")
         record("predict", f"throughput of {arguments.model}", found, ("folder_over_network", ">=", 0.9), keep=keep)
@@ -65,6 +76,54 @@ def made(folder: Path, count: int) -> list[Path]:
     for i in range(count):
         pictures[i % len(pictures)].save(folder / f"{i:04d}.jpg", quality=92)
     return sorted(folder.iterdir())
+
+
+def large(folder: Path) -> list[Path]:
+    """Write images of 3000 x 4000: nine enlarged ones with a camera's grain, and three of many small sharp ones."""
+    folder.mkdir()
+    samples, random = list(sample_images().values()), np.random.default_rng(0)
+    canvases = [picture.resize((4000, 3000), Image.Resampling.BICUBIC) for picture in samples]
+    for first in range(3):
+        canvas = Image.new("RGB", (4000, 3000))
+        for i in range(64):
+            tile = samples[(first + 2 * i) % len(samples)].resize((500, 375))
+            canvas.paste(tile, (500 * (i % 8), 375 * (i // 8)))
+        canvases.append(canvas)
+    for i, canvas in enumerate(canvases):
+        grain = random.normal(0, 4, (3000, 4000, 1)).astype(np.float32)
+        pixels = (np.asarray(canvas) + grain).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02d}.jpg", quality=90)
+    return sorted(folder.iterdir())
+
+
+def fast(name: str, paths: list[Path], rounds: int, output: Path) -> dict[str, object]:
+    """Images a second with and without fast decoding, and how far the densities differ."""
+    keep_memory()  # as the command does
+    model = salzoo.load(name)
+    most, variation = [], []
+    for path in paths:
+        both = [decoder(model, quick)(path, path.name) for quick in (False, True)]
+        exact, other = (model.log_densities([one.pixels], [one.size])[0].exp() for one in both)
+        most.append(float((exact - other).abs().max() / exact.max()))
+        variation.append(float((exact - other).abs().sum() / 2))
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(rounds + 1):  # the first round warms up
+        for quick, values in rates.items():
+            start = time.perf_counter()
+            predict_files(model, paths, output, progress=False, fast_decode=quick)
+            values.append(len(paths) / (time.perf_counter() - start))
+    ratios = [b / a for a, b in zip(*rates.values(), strict=True)][1:]
+    return {
+        "pictures": len(paths),
+        "megabytes": round(sum(path.stat().st_size for path in paths) / 1e6, 1),
+        "threads": torch.get_num_threads(),
+        "exact_pictures_per_second": round(statistics.median(rates[False][1:]), 2),
+        "fast_pictures_per_second": round(statistics.median(rates[True][1:]), 2),
+        "fast_over_exact": round(statistics.median(ratios), 3),
+        "ratios": [round(r, 3) for r in ratios],
+        "largest_difference_over_maximum": {"median": round(statistics.median(most), 4), "most": round(max(most), 4)},
+        "total_variation": {"median": round(statistics.median(variation), 4), "most": round(max(variation), 4)},
+    }
 
 
 def memory(name: str, count: int, size: tuple[int, int]) -> dict[str, object]:

@@ -40,6 +40,7 @@ from salzoo.evaluation.scanpaths import evaluate_scanpaths, load_models
 from salzoo.evaluation.scanpaths.scoring import STATIC
 from salzoo.evaluation.scanpaths.similarity import CONTROLS
 from salzoo.evaluation.scanpaths.table import apart
+from salzoo.images.geometry import Size
 from salzoo.images.read import to_tensor
 from salzoo.images.samples import sample_images
 from salzoo.metrics.scanpaths import CONDITIONAL
@@ -115,7 +116,7 @@ class Kept(SaliencyModel):
         self.network, self._folder = model, folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
+    def infer(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:
         return [self._one(image) for image in images]
 
     def _one(self, image: Tensor) -> Tensor:

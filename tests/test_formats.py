@@ -19,7 +19,7 @@ from salzoo.data.base import list_images, open_image
 from salzoo.data.map_folder import MapFolder
 from salzoo.errors import ImageError, SalzooWarning
 from salzoo.images.formats import FORMATS, SUFFIXES, Listing, list_files
-from salzoo.images.read import find_images, read_bytes, to_array
+from salzoo.images.read import find_images, read_file, to_array
 
 APPLE_DOUBLE = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(100)
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n(x) run\nshowpage\n%%EOF\n"
@@ -43,7 +43,7 @@ def foreign(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
 
 READERS: dict[str, Callable[[Path], object]] = {
     "to_array": to_array,
-    "read_bytes": lambda path: read_bytes(path.read_bytes(), path.name),
+    "read_file": lambda path: read_file(path.read_bytes(), path.name),
     "datasets": lambda path: open_image(path, lambda image: image.size),
     "maps": lambda path: MapFolder(path.parent, [path.name]).read(0, (16, 20)),
 }

@@ -166,6 +166,7 @@ class TestRefusals:
             ((clip, photo), "apart"),
             ((clip, "--format", "crop", "--aspect", "1:1"), "--format crop"),
             ((clip, "--json"), "--json does not go with clips"),
+            ((clip, "--fast-decode"), "--fast-decode does not go with clips"),
             ((clip, "--smooth", "mean"), "average:2"),
             ((photo, "--every", "2"), "--every is for clips"),
         ]:

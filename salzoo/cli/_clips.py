@@ -42,6 +42,7 @@ def among(arguments: argparse.Namespace, inputs: Sequence[str]) -> list[Path]:
     given = {
         "--aoi": arguments.aoi,
         "--json": arguments.json,
+        "--fast-decode": arguments.fast_decode,
         "--shard-size": arguments.shard_size,
         "--processes": arguments.processes,
         "--engine": arguments.engine != "local",

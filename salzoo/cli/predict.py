@@ -74,6 +74,12 @@ def add(commands: Commands) -> None:
         "--workers", type=positive, default=2, metavar="N", help="threads that read and write files, default 2"
     )
     parser.add_argument(
+        "--fast-decode",
+        action="store_true",
+        help="decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is at least twice what the network sees: for "
+        "large photographs; densities differ a little, and have the size of the image; not for overlay, fog and crop",
+    )
+    parser.add_argument(
         "--engine",
         choices=("local", "torchrun", "ray"),
         default="local",
@@ -152,6 +158,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     """Write the maps; an image that cannot be read is named at the end."""
     from salzoo.checkpoint.reference import parse_reference
     from salzoo.images.read import find_images
+    from salzoo.prediction.formats import check_fast
 
     if arguments.processes and arguments.engine == "local":
         raise SpecError("--processes divides the work of --engine torchrun or ray: add one of them, or leave it out.")
@@ -166,6 +173,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     shards = [name for name in inputs if name.lower().endswith(".tar")]
     many = _many(arguments, shards)
     _check(arguments, many)
+    check_fast(formats, arguments.fast_decode)
     unread: dict[str, str] = {}
     paths = find_images(inputs, unread) if len(shards) < len(inputs) else [Path(name) for name in shards]
     if many is not None:
@@ -187,6 +195,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         relative_to=arguments.relative_to and arguments.relative_to.expanduser(),
         crop=crop,
         areas=areas,
+        fast_decode=arguments.fast_decode,
     )
     if arguments.json:
         print(_to_json(arguments, _outcomes(report, unread, areas is not None)))
@@ -297,6 +306,7 @@ def _run_many(
         arguments.device,
         arguments.relative_to and str(arguments.relative_to),
         crop,
+        arguments.fast_decode,
     )
     processes = arguments.processes or torch.cuda.device_count() or os.cpu_count() or 1
     entries = predict_many(job, arguments.engine, processes)

@@ -27,7 +27,7 @@ from salzoo.components.views import View, check_views
 from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, check_batch, column, frames_of
 from salzoo.errors import SpecError
-from salzoo.images.geometry import scaled_size
+from salzoo.images.geometry import Size, scaled_size
 from salzoo.images.preprocess import Preprocess
 from salzoo.images.read import ImageLike, to_list, to_tensor
 from salzoo.images.resample import resize_image
@@ -286,7 +286,7 @@ class SaliencyModel(CheckpointModule):
         kinds = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
         return self.preprocess.normalize(image).to(next(kinds, torch.float32))
 
-    def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
+    def infer(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:
         """Images of any sizes to log densities, each at its image's own size; differentiable where the network is.
 
         Each image is resized as `preprocess` says, those of one input size go through the network as one batch, each
@@ -295,25 +295,28 @@ class SaliencyModel(CheckpointModule):
 
         Args:
             images: (3, H, W) RGB each, uint8 or float in [0, 1].
+            sizes: (height, width) of each in full, if they were decoded at a fraction; None: (H, W).
 
         Returns:
-            (H, W) natural-log densities.
+            (H, W) natural-log densities; those of `sizes`.
         """
-        inputs = [self.preprocess.resize(image[None]) for image in images]
+        sizes = sizes or [(image.shape[-2], image.shape[-1]) for image in images]
+        inputs = [self.preprocess.resize(image[None], size) for image, size in zip(images, sizes, strict=True)]
         maps: dict[int, Tensor] = {}
-        for size in dict.fromkeys(x.shape for x in inputs):
-            alike = [i for i, x in enumerate(inputs) if x.shape == size]
+        for shape in dict.fromkeys(x.shape for x in inputs):
+            alike = [i for i, x in enumerate(inputs) if x.shape == shape]
             logits = self(torch.cat([inputs[i] for i in alike])).float()
             with full_precision(self.device):  # half precision is for the network alone
                 for i, one in zip(alike, logits, strict=True):
-                    restored = self.restore(one[None], (images[i].shape[-2], images[i].shape[-1]))
-                    maps[i] = self.to_log_density(restored)[0]
+                    maps[i] = self.to_log_density(self.restore(one[None], sizes[i]))[0]
         return [maps[i] for i in range(len(images))]
 
-    def log_densities(self, images: Sequence[Tensor]) -> list[Tensor]:
+    def log_densities(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:
         """`infer` in eval mode and without gradients, on the model's device; the mode is left as it was."""
         with evaluating(self), torch.inference_mode():
-            return self.infer([image.to(self.device) for image in images])
+            moved = [image.to(self.device) for image in images]
+            in_full = sizes is None or all(image.shape[1:] == size for image, size in zip(images, sizes, strict=True))
+            return self.infer(moved) if in_full else self.infer(moved, sizes)
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a Sequence, but a path

@@ -17,6 +17,7 @@ from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.stimulus import Stimulus
 from salzoo.errors import SpecError
+from salzoo.images.geometry import Size
 from salzoo.images.preprocess import Preprocess
 from salzoo.images.read import ImageLike, to_tensor
 from salzoo.images.saliency_map import SaliencyMap
@@ -150,9 +151,9 @@ class ScanpathModel(SaliencyModel):
         """The preprocessing of the static density's model; see `SaliencyModel.transform`."""
         return super().transform if self.own_density else self.density_model.transform
 
-    def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Return the static log densities of images, each at its own size."""
-        return super().infer(images) if self.own_density else self.density_model.infer(images)
+    def infer(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:
+        """Return the static log densities of images, each at its own size; see `SaliencyModel.infer`."""
+        return super().infer(images, sizes) if self.own_density else self.density_model.infer(images, sizes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits of the static density; see `SaliencyModel.forward`, at the size of `transform`."""

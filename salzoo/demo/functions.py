@@ -23,7 +23,7 @@ from salzoo.checkpoint.folder import find_checkpoint
 from salzoo.errors import DataError, ImageError, SalzooError, SpecError
 from salzoo.images.areas import Region
 from salzoo.images.formats import open_image
-from salzoo.images.read import read_bytes, to_array
+from salzoo.images.read import read_file, to_array
 from salzoo.images.saliency_map import SaliencyMap
 from salzoo.images.samples import SAMPLES, PopOut, pop_out, sample_images
 from salzoo.registry import AUTHORS, RECOMMENDED, read_spec, spec_names, split_name
@@ -124,7 +124,7 @@ def read_image(path: Path) -> Tensor:
                 f"{label} has {image.width} x {image.height} pixels, {pixels / 1e6:.0f} million; this page takes up to "
                 f"{MOST_PIXELS / 1e6:.0f} million: shrink it, or run `salzoo predict` on it"
             )
-    return read_bytes(path.read_bytes(), path.name)
+    return read_file(path.read_bytes(), path.name).pixels
 
 
 def predict(path: Path, models: list[str]) -> Prediction:

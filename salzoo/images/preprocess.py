@@ -11,9 +11,9 @@ from torch import Tensor
 
 from salzoo._schema import check_range
 from salzoo.errors import ImageError, SpecError
-from salzoo.images.geometry import PAD_GREY, Fit, fit_box, frame_size
+from salzoo.images.geometry import PAD_GREY, Fit, Size, fit_box, frame_size
 from salzoo.images.read import ImageLike, to_tensor
-from salzoo.images.resample import Resample, resize_image
+from salzoo.images.resample import AVERAGING, Resample, resize_image
 
 Statistic = tuple[float, float, float]
 """One value for each colour channel."""
@@ -92,11 +92,30 @@ class Preprocess:
             mean, std = (mean[2], mean[1], mean[0]), (std[2], std[1], std[0])
         return replace(self, mean=mean, std=std)
 
-    def resize(self, image: Tensor) -> Tensor:
+    def enough(self, image_size: Size) -> Size:
+        """Return the (height, width) that an image may be decoded at, at least: twice what the network sees of it.
+
+        Where `resample` leaves pixels out, it matters which, and the answer is the size of the image.
+
+        Args:
+            image_size: (height, width) of the image.
+        """
+        if self.resample not in AVERAGING:
+            return image_size
+        _, (_, _, height, width) = self._place(image_size)
+        return 2 * height, 2 * width
+
+    def _place(self, image_size: Size) -> tuple[Size, tuple[int, int, int, int]]:
+        """Return the frame of an image, and the box (top, left, height, width) that it covers there."""
+        frame = frame_size(image_size, self.size, self.fit)
+        return frame, fit_box(image_size, frame, self.fit)
+
+    def resize(self, image: Tensor, image_size: Size | None = None) -> Tensor:
         """Geometry: fit images into the network's input.
 
         Args:
             image: (N, 3, H, W) uint8 from 0 to 255, or float in [0, 1].
+            image_size: (height, width) of the images in full, if they were decoded at a fraction; None: (H, W).
 
         Returns:
             (N, 3, h, w) float32 in [0, 1], whatever torch's default type.
@@ -104,9 +123,7 @@ class Preprocess:
         Raises:
             ImageError: If the pixels are of another type.
         """
-        image_size = (image.shape[-2], image.shape[-1])
-        frame = frame_size(image_size, self.size, self.fit)
-        top, left, height, width = fit_box(image_size, frame, self.fit)
+        frame, (top, left, height, width) = self._place(image_size or (image.shape[-2], image.shape[-1]))
         resized = resize_image(as_float(image), (height, width), self.resample)
         bottom, right = frame[0] - top - height, frame[1] - left - width
         return F.pad(resized, (left, right, top, bottom), value=self.pad_value / 255) if self._padded else resized

@@ -6,9 +6,9 @@ import glob
 import io
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,22 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = (5, 6, 7, 8)
+"""Those values that swap height and width."""
+Enough: TypeAlias = Callable[[tuple[int, int]], tuple[int, int]]
+"""Gives for the (height, width) of an upright image that at which it may be decoded at least."""
+
+
+class Decoded(NamedTuple):
+    """An image from a file.
+
+    Attributes:
+        pixels: (3, h, w) RGB, as `to_tensor` gives it.
+        size: (height, width) of the image: (h, w), unless it was decoded at a fraction.
+    """
+
+    pixels: Tensor
+    size: tuple[int, int]
 
 
 def to_tensor(image: ImageLike) -> Tensor:
@@ -65,25 +81,35 @@ def to_tensor(image: ImageLike) -> Tensor:
         >>> to_tensor(np.full((2, 5), 65535, np.uint16)).shape
         torch.Size([3, 2, 5])
     """
-    import torch
-
-    array = to_array(image)
-    return torch.from_numpy(np.stack([array[..., channel] for channel in range(3)]))
+    return _channels_first(to_array(image))
 
 
-def read_bytes(data: bytes, label: str) -> Tensor:
-    """Read the bytes of an image file as `to_tensor` reads the file.
+def read_file(file: Path | bytes, name: str, enough: Enough | None = None) -> Decoded:
+    """Read an image file, or its bytes, as `to_tensor` does, or a JPEG at 1/2, 1/4 or 1/8 of its size.
+
+    The decoder then leaves high frequencies out: pixels are close to means over those of the image, not equal. It is
+    the smallest of these fractions that is enough and divides both sides.
 
     Args:
-        data: Content of the file.
-        label: Name of the file, for messages.
+        file: A path, or the content of a file.
+        name: Name of the file, for messages.
+        enough: What may be decoded at least, as `Preprocess.enough`; None decodes each image in full, as all are that
+            are no JPEG.
 
     Raises:
         ImageError: As `to_tensor`.
     """
+    label = f"'{name}'"
+    with open_image(_stream(file, label) if isinstance(file, bytes) else file, label) as opened:
+        size = None if enough is None else _draft(opened, enough)
+        pixels = _channels_first(_normalise(_decode(opened, label), label))
+    return Decoded(pixels, size or (pixels.shape[-2], pixels.shape[-1]))
+
+
+def _channels_first(array: NDArray[Any]) -> Tensor:
+    """Return (H, W, 3) as a tensor (3, H, W) of its own."""
     import torch
 
-    array = _normalise(_load_bytes(data, f"'{label}'"), f"'{label}'")
     return torch.from_numpy(np.stack([array[..., channel] for channel in range(3)]))
 
 
@@ -215,9 +241,31 @@ def _load(file: Path | io.BytesIO, label: str) -> NDArray[Any]:
 
 
 def _load_bytes(data: bytes, label: str) -> NDArray[Any]:
+    return _load(_stream(data, label), label)
+
+
+def _stream(data: bytes, label: str) -> io.BytesIO:
     if not data:
         raise ImageError(f"{label} is empty (0 bytes); was it read to its end before?")
-    return _load(io.BytesIO(data), label)
+    return io.BytesIO(data)
+
+
+def _draft(image: Image.Image, enough: Enough) -> tuple[int, int] | None:
+    """Have a JPEG decoded at the smallest fraction that is enough; return its full size, upright. None: no JPEG.
+
+    A fraction divides both sides: else the last pixels stand for fewer than the others, and the image is stretched.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return None
+    turned = _orientation(image) in _LYING  # what PIL calls the width is then the height
+    size = (image.width, image.height) if turned else (image.height, image.width)
+    least = enough(size)
+    fits = (
+        n for n in (8, 4, 2) if all(side % n == 0 and side // n >= low for side, low in zip(size, least, strict=True))
+    )
+    part = next(fits, 1)
+    image.draft(None, (image.width // part, image.height // part))
+    return size
 
 
 def _read_all(file: Any, label: str) -> bytes:

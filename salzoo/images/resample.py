@@ -34,6 +34,8 @@ Resample = Literal[
 ]
 """How images are resized, as `resize_image` has it."""
 
+AVERAGING = ("antialiased", "area", "tensorflow1_area", "pillow_cubic", "pillow_lanczos", "matlab")
+"""Kinds by which each pixel of a much smaller image is a mean over all that it covers; others leave pixels out."""
 _CLAMPED = ("cubic", "lanczos", "pillow_lanczos", "tensorflow1_area")
 
 

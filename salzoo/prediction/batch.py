@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -33,20 +33,21 @@ from salzoo.checkpoint.reference import FolderRef, StateRef, ZooRef, parse_refer
 from salzoo.components.load import load
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.errors import DataError, ImageError, RunError, SpecError
-from salzoo.images.read import read_bytes, to_tensor
+from salzoo.images.read import Decoded
 from salzoo.images.saliency_map import SaliencyMap
 from salzoo.prediction import manifest
 from salzoo.prediction.archive import Shard
 from salzoo.prediction.files import (
     Source,
     common_folder,
+    decoder,
     make_folder,
     name_of,
     predict_each,
     refuse_collisions,
     stream,
 )
-from salzoo.prediction.formats import SUFFIX, Format, encode, key_in_tar
+from salzoo.prediction.formats import SUFFIX, Format, check_fast, encode, key_in_tar
 from salzoo.prediction.manifest import Entry, Unit
 
 Engine = Literal["local", "torchrun", "ray"]
@@ -69,6 +70,7 @@ class Job:
         device: `auto`, `cpu` or `cuda`.
         relative_to: Folder below which the folders of the inputs are kept; None takes the one common to all inputs.
         crop: Arguments of `SaliencyMap.crop`, for the format `crop`.
+        fast_decode: As in `predict_files`.
     """
 
     model: str
@@ -81,6 +83,7 @@ class Job:
     device: str = "auto"
     relative_to: str | None = None
     crop: dict[str, Any] = field(default_factory=dict)
+    fast_decode: bool = False
 
     @property
     def root(self) -> Path:
@@ -100,9 +103,11 @@ def predict_many(job: Job, engine: Engine = "local", processes: int = 1) -> list
         processes: Number of processes on this machine, or of actors.
 
     Raises:
-        SpecError: If the folder holds another job, inputs are of two kinds, names collide, or an extra is missing.
+        SpecError: If the folder holds another job, inputs are of two kinds, names collide, an extra is missing, or a
+            format shows images that are not decoded in full.
         RunError: If processes were lost for good; what they did is kept, and the same call goes on.
     """
+    check_fast(job.formats, job.fast_decode)
     inputs = tuple(map(os.path.abspath, job.inputs))
     job = replace(job, inputs=inputs, output=os.path.abspath(job.output))  # workers may have another working directory
     units = plan(job)
@@ -141,7 +146,7 @@ def _common(job: Job) -> dict[str, Any]:
         what = [config.sha256, config.network, config.preprocess]
         weights = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     common = {"model": job.model, "weights": weights, "formats": list(job.formats), "shard_size": job.shard_size}
-    return common | ({"crop": job.crop} if job.crop else {})
+    return common | {key: value for key in ("crop", "fast_decode") if (value := getattr(job, key))}
 
 
 def _work_here(job: Job, common: dict[str, Any], units: Sequence[Unit], engine: Engine, processes: int) -> None:
@@ -246,6 +251,7 @@ def work(job: Job, units: Sequence[Unit], model: SaliencyModel | None = None) ->
         workers=job.workers,
         root=root,
         crop=job.crop,
+        fast_decode=job.fast_decode,
     ):
         source = str(outcome.image)
         files = tuple(path.relative_to(output).as_posix() for path in outcome.files)
@@ -257,7 +263,8 @@ def _shard(job: Job, model: SaliencyModel, unit: Unit, root: Path) -> Entry:
     """Write one tar of maps, whole or not at all."""
     stamps = {path: manifest.stamp(path) for path in unit.inputs}
     shard = Shard(unit.source) if is_shard(unit.inputs[0]) else None
-    sources = _files(unit.inputs, root) if shard is None else _members(shard)
+    decode = decoder(model, job.fast_decode)
+    sources = _files(unit.inputs, root, decode) if shard is None else _members(shard, decode)
     target = Path(job.output, unit.files[0])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -313,12 +320,15 @@ def _encode(saliency_map: SaliencyMap, image: Tensor, job: Job) -> dict[str, byt
     return {key_in_tar(kind): encode(kind, saliency_map, image, job.crop) for kind in job.formats}
 
 
-def _files(paths: Sequence[str], root: Path) -> Iterator[Source[Named]]:
-    return (((path, name_of(path, root)), partial(to_tensor, path)) for path in paths)
+Decode = Callable[[Path | bytes, str], Decoded]
 
 
-def _members(shard: Shard) -> Iterator[Source[Named]]:
-    return (((key, key), partial(read_bytes, data, f"{shard.path}:{key}")) for key, data in shard.images())
+def _files(paths: Sequence[str], root: Path, decode: Decode) -> Iterator[Source[Named]]:
+    return (((path, name_of(path, root)), partial(decode, Path(path), path)) for path in paths)
+
+
+def _members(shard: Shard, decode: Decode) -> Iterator[Source[Named]]:
+    return (((key, key), partial(decode, data, f"{shard.path}:{key}")) for key, data in shard.images())
 
 
 def _launch(job: Job, processes: int) -> None:

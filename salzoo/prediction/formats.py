@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
-from torch import Tensor
 
+from salzoo.errors import SpecError
 from salzoo.images import painting
 from salzoo.images.saliency_map import SaliencyMap
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from torch import Tensor
 
 Format = Literal["png", "npy", "tiff", "mat", "csv", "overlay", "fog", "crop"]
 SUFFIX: dict[Format, str] = {
@@ -23,6 +26,20 @@ SUFFIX: dict[Format, str] = {
     "crop": "_crop.jpg",
 }
 """What follows the name of the image in that of the file. Those that begin with `_` show the image itself."""
+
+
+def check_fast(formats: Iterable[Format], fast_decode: bool) -> None:
+    """Refuse formats that show an image of which not all pixels are decoded.
+
+    Raises:
+        SpecError: If there are such.
+    """
+    if fast_decode and (shown := [kind for kind in formats if SUFFIX[kind].startswith("_")]):
+        others = ", ".join(kind for kind in SUFFIX if not SUFFIX[kind].startswith("_"))
+        raise SpecError(
+            f"format {shown[0]} shows the image, of which fast decoding leaves pixels out: decode it in full, "
+            f"or take formats of the map alone ({others})."
+        )
 
 
 def encode(kind: Format, saliency_map: SaliencyMap, image: Tensor, crop: Mapping[str, Any]) -> bytes:

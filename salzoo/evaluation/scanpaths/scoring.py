@@ -21,6 +21,7 @@ from salzoo.errors import SpecError
 from salzoo.evaluation.scanpaths.similarity import CONTROLS, Path, People, similarities, with_others
 from salzoo.evaluation.scanpaths.table import ScanpathTable
 from salzoo.evaluation.scoring import overlap
+from salzoo.images.geometry import Size
 from salzoo.metrics.scanpaths import (
     METRICS,
     conditional_auc,
@@ -162,11 +163,11 @@ class _Once(SaliencyModel):
         self.network = model
         self._last: tuple[Tensor, Tensor] | None = None
 
-    def infer(self, images: Sequence[Tensor]) -> list[Tensor]:
+    def infer(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:
         """Return the log densities of one image, or of several, of the other model."""
-        if len(images) == 1 and self._last is not None and torch.equal(images[0], self._last[0]):
+        if sizes is None and len(images) == 1 and self._last is not None and torch.equal(images[0], self._last[0]):
             return [self._last[1]]
-        found = self.network.infer(images)
+        found = self.network.infer(images, sizes)
         self._last = images[-1], found[-1]
         return found
 
