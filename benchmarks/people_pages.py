@@ -120,4 +120,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "gold": gold_table,
     "calibration": calibration_table,
     "kinds": kinds_table,
+    "degraded": degraded_table,
 }
