@@ -204,7 +204,8 @@ def test_fit_writes_a_checkpoint_that_load_reads(name: str, tiny_data: Path, tmp
     network.pop("preprocess", None)
     assert {key: config.network[key] for key in network} == network
     assert config.provenance is not None
-    training = as_json({**variant.recipe.get("training", {}), **tiny.get("training", {}), "pretrained_backbone": False})
+    own = {"pretrained_backbone": False, "start": None}
+    training = as_json({**variant.recipe.get("training", {}), **tiny.get("training", {}), **own})
     assert {key: config.provenance.recipe["training"][key] for key in training} == training
     assert as_json(vars(loaded.training_config)) == config.provenance.recipe["training"]
     assert config.provenance.data == ("osie:train",)

@@ -289,7 +289,7 @@ def test_options_go_over_the_recipe_and_into_the_record(tiny_data: Path, tmp_pat
     assert config.provenance is not None
     assert config.provenance.data == ("scene500:train", "eyecrowd:train")
     recipe = config.provenance.recipe
-    assert recipe["data"]["augment"] == {"flip": 0.5, "crop": 0.2}
+    assert recipe["data"]["augment"] == {"flip": 0.5, "crop": 0.2, "grey": 0, "blur": 0}
     assert recipe["trainer"]["max_epochs"] == 2
     assert (config.training["lr"], config.license) == (0.01, "cc-by-4.0")
     assert config.provenance.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
@@ -401,9 +401,11 @@ def test_a_small_network_starts_from_a_large_one_and_learns_from_it(tiny_data: P
 
     taken, loss = fitted("own", f"--training.start={large}")
     given = salzoo.load(str(large)).network.state_dict()
-    assert all(torch.allclose(given[name].float(), tensor.float(), atol=2e-3) for name, tensor in taken.items())
-    assert {name.split(".")[1] for name in given} == {"0", "1"}
-    assert {name.split(".")[1] for name in taken} == {"0"}
+    for name, tensor in taken.items():
+        if not name.startswith("familiarity."):  # fitted after training
+            torch.testing.assert_close(tensor, given[name].to(tensor), atol=2e-3, rtol=0)
+    numbers = [{name.split(".")[1] for name in names if name.startswith("members.")} for names in (given, taken)]
+    assert numbers == [{"0", "1"}, {"0"}]
 
     again = tmp_path / "own/deepgaze2e.lite"
     _, taught = fitted("taught", f"--training.start={again}", f"--training.teacher={again}")
