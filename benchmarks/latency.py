@@ -20,15 +20,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from record import RESULTS, record
 from table import loadable
+from torch import nn
 
 import salzoo
 from salzoo._malloc import keep_memory
-from salzoo.components.saliency_model import SaliencyModel
 from salzoo.images.samples import sample_images
 
 RUNS, WARM = 9, 2
@@ -42,11 +43,25 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_memory()  # as the command does
     if arguments.fresh:
-        print(json.dumps(measure(arguments.fresh)))
+        print(json.dumps(measure(lambda: checkpoint(arguments.fresh))[1]))
         return
     names = arguments.names or loadable()
     for part in arguments.only:
         PARTS[part](names, not arguments.names)
+
+
+class Subject(NamedTuple):
+    """What is measured: a network, its way from a uint8 picture to a map, and the same without fused layers."""
+
+    network: nn.Module
+    predict: Callable[[Any], Any]
+    infer: Callable[[np.ndarray], Any]
+
+
+def checkpoint(name: str, **options: Any) -> Subject:
+    """Return a model of the zoo; options as `salzoo.load` takes them."""
+    model = salzoo.load(name, **options)
+    return Subject(model.network, model.predict, lambda picture: model.infer([torch.tensor(picture).permute(2, 0, 1)]))
 
 
 def image() -> np.ndarray:
@@ -54,54 +69,46 @@ def image() -> np.ndarray:
 
 
 def times(names: list[str], whole: bool) -> None:
-    import torch
-
-    found = {name: milliseconds(salzoo.load(name), image()) for name in names}
+    found = {name: milliseconds(checkpoint(name), image()) for name in names}
     kept = {} if whole else before("600x800").get("milliseconds", {})
     record("latency", "600x800", {"threads": torch.get_num_threads(), "milliseconds": kept | found})
 
 
-def milliseconds(model: SaliencyModel, pictures: np.ndarray | list[np.ndarray], runs: int = RUNS) -> float:
+def milliseconds(subject: Subject, pictures: np.ndarray | list[np.ndarray], runs: int = RUNS) -> float:
     each = []
     for _ in range(WARM + runs):
         start = time.perf_counter()
-        model.predict(pictures)
+        subject.predict(pictures)
         each.append(1000 * (time.perf_counter() - start))
     return round(statistics.median(each[WARM:]), 1)
 
 
 def work(names: list[str], whole: bool) -> None:
     """Record each row as it is done."""
-    import torch
-
     most = torch.get_num_threads()
     kept: dict[str, Any] = {} if whole else before("work").get("rows", {})
     for name in names:
-        model, kept[name] = salzoo.load(name), {}
-        kept[name]["gflop"] = gigaflop(model)
+        subject, kept[name] = checkpoint(name), {}
+        kept[name]["gflop"] = gigaflop(subject)
         for threads in sorted({1, most}):
             torch.set_num_threads(threads)
             for batch in (1, 8):
-                an_image = milliseconds(model, [image()] * batch, runs=3) / batch
+                an_image = milliseconds(subject, [image()] * batch, runs=3) / batch
                 kept[name][f"{threads} threads, batch {batch}"] = round(an_image, 1)
         record("latency", "work", {"threads": most, "peak_gflop_per_s": peak_rate(), "rows": kept})
 
 
-def gigaflop(model: SaliencyModel) -> float:
+def gigaflop(subject: Subject) -> float:
     """Return the products and sums of convolutions and matrix products in one prediction; of filters by FFT none."""
-    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    picture = torch.from_numpy(image()).permute(2, 0, 1)
     with FlopCounterMode(display=False) as counter, torch.no_grad():  # fused layers are of inference mode alone
-        model.infer([picture])
+        subject.infer(image())
     return round(counter.get_total_flops() / 1e9, 2)
 
 
 def peak_rate() -> float:
     """Return the GFLOP a second of a matrix product on all threads, the best of ten."""
-    import torch
-
     a, seconds = torch.rand(2048, 2048), []
     for _ in range(10):
         start = time.perf_counter()
@@ -122,18 +129,19 @@ def memory(names: list[str], whole: bool) -> None:
         record("latency", "memory", {"imports_mb": round(statistics.median(imports)), "rows": kept})
 
 
-def measure(name: str) -> dict[str, float]:
-    """Return the peak of this process when all is imported, how far above it a prediction is, and parameters."""
+def measure(make: Callable[[], Subject]) -> tuple[Subject, dict[str, float]]:
+    """Return what is made, with the peak of this process after the imports, what comes on top of it, and parameters."""
     import lightning.pytorch  # noqa: F401
     import timm  # noqa: F401
 
     picture = image()
     salzoo.load("uniform").predict(picture[:8, :8])
     imports = peak()
-    model = salzoo.load(name)
-    model.predict(picture)
-    millions = sum(parameter.numel() for parameter in model.network.parameters()) / 1e6
-    return {"imports": imports, "megabytes": round(peak() - imports, 1), "million": round(millions, 3)}
+    subject = make()
+    with torch.inference_mode():
+        subject.predict(picture)
+    millions = sum(parameter.numel() for parameter in subject.network.parameters()) / 1e6
+    return subject, {"imports": imports, "megabytes": round(peak() - imports, 1), "million": round(millions, 3)}
 
 
 def peak() -> float:
@@ -142,9 +150,9 @@ def peak() -> float:
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024 / 1e6
 
 
-def before(part: str) -> dict[str, Any]:
+def before(part: str, file: str = "latency") -> dict[str, Any]:
     """Return what was found the last time."""
-    path = RESULTS / "latency.json"
+    path = RESULTS / f"{file}.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get(part, {}) if path.exists() else {}
     return found
 
