@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cost_pages
 import people_pages
 import scanpath_pages
 import yaml
-from record import RESULTS, short
+from record import RESULTS, results, short
 
 from salzoo._io import write_text
 from salzoo._markdown import table
@@ -96,11 +97,6 @@ def block(match: re.Match[str], made: dict[str, str]) -> str:
     if name not in made:
         made[name] = TABLES[name]()
     return f"{start}{made[name]}\n{end}"
-
-
-def results(name: str) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return read
 
 
 def set_table(name: str) -> str:
@@ -354,18 +350,6 @@ def metrics_table() -> str:
     return "\n".join([*table(["maps", *faster], rows), "", f"Commit `{short(found['commit'])}`."])
 
 
-def costs_table() -> str:
-    """Return how long each checkpoint takes for an image, and the peak memory of its training."""
-    latency, memory = results("latency")["600x800"], results("training")["memory"]
-    lines = ["| | an image | training: images a step | peak memory |", "|---|---|---|---|"]
-    for row, milliseconds in latency["milliseconds"].items():
-        trained = memory.get(row)
-        cells = "– | –" if trained is None else f"{trained['batch_size']} | {trained['megabytes'] / 1000:.1f} GB"
-        lines.append(f"| `{row}` | {milliseconds:.0f} ms | {cells} |")
-    commits = f"`{short(latency['commit'])}` (time), `{short(memory['commit'])}` (memory)"
-    return "\n".join([*lines, "", f"{latency['threads']} threads, commits {commits}."])
-
-
 def exports_table() -> str:
     """Return what exported files weigh, how near to `predict` they are, how fast, and what eight bits cost."""
     found = results("exports")
@@ -407,12 +391,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "classic": classic_table,
     "designs": designs_table,
     "history": history_table,
-    "costs": costs_table,
     "which": which_table,
     "exports": exports_table,
     "finetune": finetune_table,
     "metrics": metrics_table,
     "bibtex": bibtex_block,
+    **cost_pages.TABLES,
     **people_pages.TABLES,
     **scanpath_pages.TABLES,
 }

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from record import RESULTS, short
+from record import results, short
 
 from salzoo._markdown import table
 
 NONE = "–"
-
-
-def results(name: str) -> dict[str, Any]:
-    """Return what was measured."""
-    read: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return read
 
 
 def gold_table() -> str:

@@ -25,6 +25,12 @@ def short(commit: str) -> str:
     return commit[:12] + "+changes" * commit.endswith("+changes")
 
 
+def results(name: str) -> dict[str, Any]:
+    """Return what was measured."""
+    read: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return read
+
+
 def record(
     file: str,
     part: str,

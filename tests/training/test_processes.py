@@ -32,7 +32,7 @@ from salzoo.metrics import METRICS
 from salzoo.training.callbacks import LAST, PREVIOUS, is_whole
 from salzoo.training.distributed import environment, launched, synchronised
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOOPBACK = {
     "GLOO_SOCKET_IFNAME": "lo",
     "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
@@ -73,7 +73,8 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         if process.poll() is not None:
             break
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
     raise AssertionError(process.communicate()[0])
 
 

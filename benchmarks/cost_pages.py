@@ -1,0 +1,73 @@
+"""The tables of what checkpoints cost: time, work and memory, beside their worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from record import results, short
+
+from salzoo._markdown import table
+
+HUB = Path(__file__).parents[1] / "hub"
+NONE = "–"
+
+
+def costs_table() -> str:
+    """Return what each checkpoint costs for an image of 600 x 800, beside its NSS."""
+    latency, osie = results("latency"), results("osie")["rows"]
+    times, work, memory = (latency[part] for part in ("600x800", "work", "memory"))
+    header = [
+        "",
+        "NSS",
+        f"{times['threads']} threads",
+        "1 thread",
+        "each of 8",
+        "GFLOP",
+        "of the peak",
+        "memory",
+        "weights",
+    ]
+    rows = []
+    for name, milliseconds in sorted(times["milliseconds"].items(), key=lambda row: -osie[row[0]]["nss"]):
+        file, used, found = HUB / name / "model.safetensors", memory["rows"].get(name, {}), work["rows"].get(name)
+        rows.append(
+            [
+                f"`{name}`",
+                f"{osie[name]['nss']:.2f}",
+                f"{milliseconds:.0f} ms",
+                *(worked(found, work) if found else [NONE] * 4),
+                f"{used['megabytes']:.0f} MB" if used else NONE,
+                f"{file.stat().st_size / 1e6:.1f} MB" if file.exists() else NONE,
+            ]
+        )
+    peak = f"{work['peak_gflop_per_s']:.0f} GFLOP/s, that of a product of two float32 matrices of 2048 x 2048"
+    about = (
+        f"Commits `{short(times['commit'])}` (time), `{short(work['commit'])}` (work), `{short(memory['commit'])}` "
+        f"(memory, above the {memory['imports_mb']:.0f} MB of the imports). GFLOP are those of convolutions and matrix "
+        f"products; the peak is {peak} on {work['threads']} threads."
+    )
+    return "\n".join([*table(header, rows), "", about])
+
+
+def worked(found: dict[str, float], work: dict[str, Any]) -> list[str]:
+    """Return the cells of a checkpoint's work."""
+    most = work["threads"]
+    one, eight = found["1 threads, batch 1"], found[f"{most} threads, batch 8"]
+    cells = [f"{one:.0f} ms", f"{eight:.0f} ms"]
+    if not found["gflop"]:
+        return [*cells, NONE, NONE]
+    share = 1000 * found["gflop"] / found[f"{most} threads, batch 1"] / work["peak_gflop_per_s"]
+    return [*cells, f"{found['gflop']:.1f}", f"{share:.0%}"]
+
+
+def training_table() -> str:
+    """Return the peak memory of each recipe's training."""
+    memory = results("training")["memory"]
+    found = {name: row for name, row in memory.items() if isinstance(row, dict) and "batch_size" in row}
+    rows = [[f"`{name}`", str(row["batch_size"]), f"{row['megabytes'] / 1000:.1f} GB"] for name, row in found.items()]
+    return "\n".join([*table(["", "images a step", "peak memory"], rows), "", f"Commit `{short(memory['commit'])}`."])
+
+
+TABLES: dict[str, Callable[[], str]] = {"costs": costs_table, "training": training_table}
