@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from record import RESULTS, record
+from record import RESULTS, commit, record
 from table import loadable
 from torch import nn
 
@@ -70,8 +70,10 @@ def image() -> np.ndarray:
 
 def times(names: list[str], whole: bool) -> None:
     found = {name: milliseconds(checkpoint(name), image()) for name in names}
-    kept = {} if whole else before("600x800").get("milliseconds", {})
-    record("latency", "600x800", {"threads": torch.get_num_threads(), "milliseconds": kept | found})
+    old = {} if whole else before("600x800")
+    at = old.get("commits", {}) | dict.fromkeys(found, commit())
+    rows = {"milliseconds": old.get("milliseconds", {}) | found, "commits": at}
+    record("latency", "600x800", {"threads": torch.get_num_threads(), **rows})
 
 
 def milliseconds(subject: Subject, pictures: np.ndarray | list[np.ndarray], runs: int = RUNS) -> float:

@@ -19,7 +19,7 @@ import cost_pages
 import people_pages
 import scanpath_pages
 import yaml
-from record import RESULTS, results, short
+from record import RESULTS, commits, results, short
 
 from salzoo._io import write_text
 from salzoo._markdown import table
@@ -272,7 +272,7 @@ def measured_where() -> str:
     latency = results("latency")["600x800"]
     return (
         f"NSS and CC: {results('osie')['images']} test images of OSIE. ms: an image of 600 x 800 on "
-        f"{latency['threads']} CPU threads (commit `{short(latency['commit'])}`)."
+        f"{latency['threads']} CPU threads (commit {commits(latency)})."
     )
 
 

@@ -25,6 +25,12 @@ def short(commit: str) -> str:
     return commit[:12] + "+changes" * commit.endswith("+changes")
 
 
+def commits(found: dict[str, Any]) -> str:
+    """Return the commits that measured a part: those of its rows, where some were measured by themselves."""
+    each = {found["commit"]} if "commits" not in found else set(found["commits"].values())
+    return ", ".join(f"`{short(one)}`" for one in sorted(each))
+
+
 def results(name: str) -> dict[str, Any]:
     """Return what was measured."""
     read: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 START, END, LEAST = 1.5, 4.5, 0.75
-"""Distances between which the power falls from 1 to `LEAST`: 19 of 20 held-out images are nearer than `START`."""
+"""Distances between which the power falls from 1 to `LEAST`: few held-out images are further than `START`."""
 SHRINKAGE = 0.3
 """Share of the covariance that its diagonal is: a few hundred images do not tell the rest of it."""
 FEW, FEW_HELD_OUT = 100, 20

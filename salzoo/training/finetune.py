@@ -194,7 +194,8 @@ def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
     kept = {k: v for k, v in variant.recipe.get("data", {}).items() if k in ("size", "augment")}
     trainer = {k: v for k, v in variant.recipe.get("trainer", {}).items() if k == "precision"}
     quiet = {"enable_checkpointing": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    training = {**origin.training, "lr": RATE, "start": None, "pretrained_backbone": False, "cache_features": False}
+    training = {**origin.training, "lr": RATE, "start": None, "teacher": None, "cache_features": False}
+    training["pretrained_backbone"] = False
     return {
         "trainer": {**trainer, **quiet, "logger": False, "max_epochs": 20},
         "data": {**kept, "sets": ["folder"], "batch_size": 8},
