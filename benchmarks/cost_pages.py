@@ -44,7 +44,7 @@ def costs_table() -> str:
         )
     peak = f"{work['peak_gflop_per_s']:.0f} GFLOP/s, that of a product of two float32 matrices of 2048 x 2048"
     about = (
-        f"Commits {commits(times)} (time), `{short(work['commit'])}` (work), `{short(memory['commit'])}` "
+        f"Commits {commits(times)} (time), `{short(work['commit'])}` (work), {commits(memory)} "
         f"(memory, above the {memory['imports_mb']:.0f} MB of the imports). GFLOP are those of convolutions and matrix "
         f"products; the peak is {peak} on {work['threads']} threads."
     )

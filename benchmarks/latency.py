@@ -122,13 +122,15 @@ def peak_rate() -> float:
 def memory(names: list[str], whole: bool) -> None:
     """Record each row as it is done, and the median over all of the peak after the imports."""
     words = [sys.executable, __file__, "--fresh"]
-    kept: dict[str, Any] = {} if whole else before("memory").get("rows", {})
+    old = {} if whole else before("memory")
+    kept, at = old.get("rows", {}), old.get("commits", {})
     imports = []
     for name in names:
         found = json.loads(subprocess.run([*words, name], check=True, stdout=subprocess.PIPE).stdout)
         imports.append(found.pop("imports"))
         kept[name] = found
-        record("latency", "memory", {"imports_mb": round(statistics.median(imports)), "rows": kept})
+        at[name] = commit()
+        record("latency", "memory", {"imports_mb": round(statistics.median(imports)), "rows": kept, "commits": at})
 
 
 def measure(make: Callable[[], Subject]) -> tuple[Subject, dict[str, float]]:

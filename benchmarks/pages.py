@@ -305,9 +305,7 @@ def which_table() -> str:
     lines = [*table(header, rows), "", measured_where(), "In brackets: 95 % intervals over images."]
     if "memory" in results("latency"):
         found = results("latency")["memory"]
-        lines.append(
-            f"Memory: above the {found['imports_mb']:.0f} MB of the imports (commit `{short(found['commit'])}`)."
-        )
+        lines.append(f"Memory: above the {found['imports_mb']:.0f} MB of the imports (commit {commits(found)}).")
     return "\n".join(lines)
 
 
