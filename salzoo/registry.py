@@ -347,6 +347,11 @@ def spec_files() -> dict[str, Path]:
     return {**found, **_registered}
 
 
+def foreign_models() -> list[str]:
+    """Return the models of installed packages and those that were registered, whose code is not the zoo's."""
+    return [name for name, path in spec_files().items() if path.parent != shipped("zoo_configs")]
+
+
 def _packaged(name: str, package: str, others: Collection[str]) -> Path:
     """Return the YAML of a model that an installed package names.
 

@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_progress",
         "_schema",
         "_malloc",
+        "_process",
         "_distributed",
     ),
     ("registry", "images", "weight_files"),

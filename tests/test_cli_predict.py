@@ -187,6 +187,19 @@ def test_a_wrong_name_is_told_before_torch_is_imported(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_the_command_predicts_without_lightning_what_python_predicts_with_it(photos: Path, tmp_path: Path) -> None:
+    """Nor with anything else that only training and measuring need."""
+    heavy = {"lightning", "torchmetrics", "kornia", "scipy", "matplotlib", "pandas"}
+    words = ["salzoo", "predict", str(photos / "image0.png"), "-m", "deepgaze2", "-o", str(tmp_path), "--format", "npy"]
+    program = (
+        f"import sys; sys.argv = {words}; from salzoo.cli import main; assert main() == 0; "
+        f"assert not (found := {heavy} & set(sys.modules)), found; assert 'salzoo.data.datasets' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    expected = salzoo.load("deepgaze2").predict(photos / "image0.png").log_density
+    np.testing.assert_allclose(np.load(tmp_path / "image0.npy"), expected.numpy(), atol=1e-5)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_a_list_in_the_encodings_of_windows(photos: Path, tmp_path: Path, encoding: str) -> None:
     (photos / "image0.png").rename(photos / "straße.png")

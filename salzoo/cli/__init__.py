@@ -14,10 +14,12 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from salzoo import _process
 from salzoo._malloc import keep_memory
 from salzoo._version import __version__
 from salzoo.cli._parser import Parser, in_words
 from salzoo.errors import SalzooError, SalzooWarning, SpecError, UnknownModelError
+from salzoo.registry import foreign_models
 
 COMMANDS = (
     "list_models", "info", "predict", "scanpath", "evaluate", "fit", "finetune", "import_weights", "publish", "export",
@@ -43,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and not arguments.takes_lightning_options:
         parser.error(f"unknown argument {rest[0]}")
     arguments.rest, arguments.words = rest, words
+    _process.only_predicts = argv is None and arguments.only_predicts and not foreign_models()
     keep_memory()
     warnings.formatwarning = _format_warning
     try:

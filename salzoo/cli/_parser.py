@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from salzoo._process import starting
 from salzoo.errors import SalzooError, SpecError
 
 if TYPE_CHECKING:
@@ -54,7 +55,15 @@ LIGHTNING_HELP = (
 )
 
 
-def add_command(commands: Commands, name: str, text: str, run: Run, *, takes_lightning_options: bool = False) -> Parser:
+def add_command(
+    commands: Commands,
+    name: str,
+    text: str,
+    run: Run,
+    *,
+    takes_lightning_options: bool = False,
+    only_predicts: bool = False,
+) -> Parser:
     """Add a command and return its parser.
 
     Args:
@@ -63,10 +72,11 @@ def add_command(commands: Commands, name: str, text: str, run: Run, *, takes_lig
         text: One sentence for the help texts.
         run: Does the work of the parsed arguments and returns the exit code.
         takes_lightning_options: Whether options that the parser does not know are left for Lightning's.
+        only_predicts: Whether it neither trains nor measures, so that its models can do without Lightning.
     """
     epilog = LIGHTNING_HELP if takes_lightning_options else None
     parser = commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
-    parser.set_defaults(run=run, takes_lightning_options=takes_lightning_options)
+    parser.set_defaults(run=run, takes_lightning_options=takes_lightning_options, only_predicts=only_predicts)
     parser.mixed = not takes_lightning_options  # whose values would be taken for names
     return parser
 
@@ -140,9 +150,10 @@ def load_model(arguments: argparse.Namespace) -> SaliencyModel:
     Raises:
         SpecError: If there is no such device.
     """
-    from salzoo.components.load import load
+    with starting():
+        from salzoo.components.load import load
 
-    return load(arguments.model, device=arguments.device)
+        return load(arguments.model, device=arguments.device)
 
 
 def lightning_options(arguments: argparse.Namespace) -> list[str]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(commands, "predict", "Predict a saliency map for each image.", run)
+    parser = add_command(commands, "predict", "Predict a saliency map for each image.", run, only_predicts=True)
     parser.add_argument(
         "input",
         nargs="+",
@@ -180,10 +180,10 @@ def _predict(arguments: argparse.Namespace) -> int:
         return _run_many(arguments, paths, formats, crop, unread)
     if all(os.path.exists(arguments.output / name) for name in ("job.json", "manifest.jsonl")):
         raise SpecError(f"{arguments.output} holds maps of `--resume`: add --resume, or choose another folder.")
-    from salzoo.prediction.files import predict_files
-
     areas = _areas(arguments, paths)
     model = load_model(arguments)
+    from salzoo.prediction.files import predict_files
+
     _warn_of_frames(arguments.model, model, inputs)
     report = predict_files(
         model,

@@ -19,7 +19,9 @@ RECOMMENDED = "saccadic"
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(commands, "scanpath", "Draw scanpaths on each image: a table and a drawing.", run)
+    parser = add_command(
+        commands, "scanpath", "Draw scanpaths on each image: a table and a drawing.", run, only_predicts=True
+    )
     parser.add_argument("input", nargs="+", metavar="INPUT", help="image, folder or glob")
     parser.add_argument(
         "-m", "--model", default=RECOMMENDED, metavar="NAME", help=f"{MODEL_HELP}; default {RECOMMENDED}"

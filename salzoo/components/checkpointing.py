@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import lightning.pytorch as L
 from torch import nn
 
 from salzoo.checkpoint.config import Config, Parent, as_json
@@ -17,6 +16,7 @@ from salzoo.checkpoint.hub import HubOptions
 from salzoo.checkpoint.loading import LIGHTNING_KEY, load_lightning, load_reference
 from salzoo.checkpoint.reference import parse_pretrained
 from salzoo.components.devices import place
+from salzoo.components.lightning_module import LightningModule
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import PublishError, SpecError
 
@@ -40,7 +40,7 @@ def _contiguous(module: nn.Module, state: dict[str, Any], prefix: str, local_met
             state[name] = tensor.contiguous()
 
 
-class CheckpointModule(L.LightningModule):
+class CheckpointModule(LightningModule):
     """A LightningModule that knows which checkpoint it is, and reads and writes checkpoints."""
 
     network: nn.Module

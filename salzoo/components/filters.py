@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from kornia.color import rgb_to_lab, rgb_to_linear_rgb
 from torch import Tensor
 
 from salzoo.images.gaussian import gaussian_rows
@@ -51,6 +50,8 @@ def dkl(image: Tensor) -> Tensor:
         (N, 3, H, W): L + M (luminance), L - M (reddish to greenish), S - (L + M) (bluish to yellowish) of cone
         contrasts; the latter two are 0 for greys.
     """
+    from kornia.color import rgb_to_linear_rgb  # slow to import, and few models need it
+
     to_lms = image.new_tensor(_LMS_OF_XYZ) @ image.new_tensor(_XYZ_OF_RGB)
     to_contrast = to_lms / to_lms.sum(1, keepdim=True)  # white is (1, 1, 1), so that any grey has three equal contrasts
     to_axes = image.new_tensor([[0.5, 0.5, 0], [1, -1, 0], [-0.5, -0.5, 1]]) @ to_contrast
@@ -59,6 +60,8 @@ def dkl(image: Tensor) -> Tensor:
 
 def lab(image: Tensor) -> Tensor:
     """CIE Lab under D65, (N, 3, H, W): L in [0, 100], a and b about in [-128, 127]."""
+    from kornia.color import rgb_to_lab
+
     converted: Tensor = rgb_to_lab(image)
     return converted
 

@@ -8,7 +8,6 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
@@ -16,6 +15,7 @@ from salzoo.backbones import TimmBackbone
 from salzoo.data.fixations import Fixations
 from salzoo.data.statistics import TrainingStatistics
 from salzoo.errors import SpecError
+from salzoo.images.gaussian import gaussian_blur
 
 UNIFORM = 1e-3
 """Share of a uniform density in every centre bias, so that no place is impossible."""
@@ -51,8 +51,7 @@ class GaussianBlur(nn.Module):
             margin = math.ceil(min(3 * log_sigma.exp().item(), max(64, *maps.shape[-2:])))
         kernel = (2 * margin + 1, 2 * margin + 1)
         padded = F.pad(maps, (margin,) * 4, mode="replicate")
-        sigma = log_sigma.exp().expand(1, 2)
-        return gaussian_blur2d(padded, kernel, sigma, "constant")[..., margin:-margin, margin:-margin]
+        return gaussian_blur(padded, kernel, log_sigma.exp(), "constant")[..., margin:-margin, margin:-margin]
 
 
 class FrameDensity(nn.Module):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast, final, overload
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from salzoo import losses
 from salzoo._precision import full_precision
@@ -24,7 +23,6 @@ from salzoo.components.layers import fit_centre_biases, fit_standardise, same_si
 from salzoo.components.training_config import TrainingConfig
 from salzoo.components.video import ModelState, VideoFrame, VideoState, left_at, predict_frames
 from salzoo.components.views import View, check_views
-from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import LoaderStatistics, TrainingStatistics, check_batch, column, frames_of
 from salzoo.errors import SpecError
 from salzoo.images.geometry import Size, scaled_size
@@ -32,12 +30,14 @@ from salzoo.images.preprocess import Preprocess
 from salzoo.images.read import ImageLike, to_list, to_tensor
 from salzoo.images.resample import resize_image
 from salzoo.images.saliency_map import SaliencyMap
-from salzoo.metrics import METRICS, saliency_metrics
 from salzoo.video.frames import FPS, VideoLike, read_frames
 from salzoo.video.smoothing import Average, Median, smoothing
 
 if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
     from salzoo.data.base import Batch, EvalBatch, Split
+    from salzoo.data.datamodule import SaliencyDataModule
 
 # Computed after every epoch; InfoGain needs a baseline and is part of `salzoo evaluate`.
 VALIDATION_METRICS = ("nss", "auc_judd", "cc", "sim", "kld")
@@ -424,6 +424,8 @@ class SaliencyModel(CheckpointModule):
 
     def setup(self, stage: str) -> None:
         """Make the metrics: those of densities alone if there are maps without points."""
+        from salzoo.metrics import METRICS, saliency_metrics  # what predicts needs none
+
         has_points = getattr(self.trainer.datamodule, "has_points", None)  # type: ignore[attr-defined]
         points = has_points is None or stage == "predict" or has_points("test" if stage == "test" else "val")
         metrics = saliency_metrics(include=[m for m in VALIDATION_METRICS if points or not METRICS[m].over_fixations])
@@ -438,6 +440,8 @@ class SaliencyModel(CheckpointModule):
 
     def on_train_start(self) -> None:
         """Fit the statistics of a new network, not of a resumed or a published one, whose numbers end here."""
+        from salzoo.data.datamodule import SaliencyDataModule
+
         self.forget_measurements()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SaliencyDataModule) and self.config is not None and self.trainer.is_global_zero:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,7 +15,11 @@ from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import Stimulus
 from salzoo.data.base import FixationDataset
 from salzoo.data.scanpaths import ScanpathDataset, collate_scanpaths
-from salzoo.errors import DataError
+from salzoo.data.statistics import TrainingStatistics
+from salzoo.errors import DataError, SpecError
+
+if TYPE_CHECKING:
+    from salzoo.data.datamodule import SaliencyDataModule
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,19 @@ class SeenImage:
         histories = padded.unfold(1, lags, 1)[:, 1 : self.paths.shape[1]].movedim(-1, -2)
         inside = self.cells[:, 1:] >= 0
         return histories[inside], self.cells[:, 1:][inside]
+
+
+def with_scanpaths(data: TrainingStatistics, model: str) -> SaliencyDataModule:
+    """Return `data`, if it is what has the order of fixations, too.
+
+    Raises:
+        SpecError: If it is no `SaliencyDataModule`.
+    """
+    from salzoo.data.datamodule import SaliencyDataModule  # brings Lightning
+
+    if not isinstance(data, SaliencyDataModule):
+        raise SpecError(f"{model} is fitted to scanpaths: give it a SaliencyDataModule, as `salzoo fit` does.")
+    return data
 
 
 def look(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from salzoo import losses
 from salzoo.components.saliency_model import normalise_log
 from salzoo.errors import WeightsError
+from salzoo.images.gaussian import gaussian_blur
 
 KERNELS = (5, 5, 7, 11, 11, 13)
 """Kernel sizes of conv4 to conv9."""
@@ -106,7 +106,7 @@ def scaled_log_density(maps: Tensor, power: float = 1.0) -> Tensor:
     """
     saliency = (maps * 128 + 127) / 255
     clipped = F.softplus(saliency, beta=64).clamp_min(FLOOR) ** power
-    return normalise_log(gaussian_blur2d(clipped, (5, 5), (1.1, 1.1), "replicate").log())
+    return normalise_log(gaussian_blur(clipped, (5, 5), 1.1, "replicate").log())
 
 
 def scaled_error(maps: Tensor, density: Tensor, root: float = 1.0) -> Tensor:

@@ -10,14 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from kornia.color import rgb_to_grayscale
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset
 
 from salzoo.data.base import FixationDataset, Item
 from salzoo.data.fixations import Fixations
 from salzoo.errors import SpecError
+from salzoo.images.gaussian import gaussian_blur
 from salzoo.images.geometry import PAD_GREY, Fit, Size, fit_box
 from salzoo.images.resample import Resample, resize_image
 
@@ -60,11 +59,13 @@ class Augment:
             rng: Source of the chance; without `grey` and `blur` nothing is drawn.
         """
         if self.grey and rng.random() < self.grey:
+            from kornia.color import rgb_to_grayscale  # slow to import, and what predicts needs none
+
             image = (rgb_to_grayscale(image / 255) * 255).round().to(torch.uint8).expand_as(image).contiguous()
         if self.blur and rng.random() < self.blur:
             sigma = float(rng.uniform(0.2, BLUR_PX))
             side = 2 * min(math.ceil(3 * sigma), min(_size(image)) - 1) + 1
-            blurred = gaussian_blur2d(image.flatten(0, -4).float(), (side, side), (sigma, sigma))
+            blurred = gaussian_blur(image.flatten(0, -4).float(), (side, side), sigma)
             image = blurred.round().to(torch.uint8).view_as(image)
         return image
 

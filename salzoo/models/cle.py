@@ -35,12 +35,11 @@ from torch import Tensor, nn
 
 from salzoo._schema import check_range
 from salzoo.components.drawing import best_of
-from salzoo.components.scanpath_fit import SeenImage, look, maximise
+from salzoo.components.scanpath_fit import SeenImage, look, maximise, with_scanpaths
 from salzoo.components.scanpath_model import Place, ScanpathModel
 from salzoo.components.stimulus import DEGREES, Stimulus
 from salzoo.components.training_config import TrainingConfig
 from salzoo.data.base import FixationDataset
-from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import TrainingStatistics
 from salzoo.errors import DataError, SpecError
 from salzoo.images.gaussian import gaussian_rows
@@ -172,8 +171,7 @@ class ConstrainedLevy(ScanpathModel):
             SpecError: If the data are not a `SaliencyDataModule`.
             DataError: If a dataset has no scanpaths, or nobody moved the eyes.
         """
-        if not isinstance(data, SaliencyDataModule):
-            raise SpecError("cle is fitted to scanpaths: give it a SaliencyDataModule, as `salzoo fit` does.")
+        data = with_scanpaths(data, "cle")
         amplitudes = np.concatenate([each for dataset in data.datasets("train") for each in _amplitudes(dataset)])
         if not amplitudes.size or not (median := float(np.median(amplitudes))) > 0:
             raise DataError("there are no saccades in the training images, from which jumps could be estimated.")

@@ -20,7 +20,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -35,10 +35,12 @@ from salzoo.components.layers import CentreBias, CentreBiasTemplate, GaussianBlu
 from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.components.training_config import TrainingConfig
-from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.errors import SpecError
 from salzoo.images.preprocess import Preprocess
 from salzoo.images.resample import resize_image
+
+if TYPE_CHECKING:
+    from salzoo.data.datamodule import SaliencyDataModule
 
 BACKBONES = ("resnet50.tv_in1k", "tf_efficientnet_b5.in1k", "torchvision/densenet201", "resnext50_32x4d.tv_in1k")
 """In place of the paper's ShapeNet-C, EfficientNet-B5, DenseNet-201 and ResNeXt-50."""

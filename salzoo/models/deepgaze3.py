@@ -28,13 +28,11 @@ from salzoo.backbones import TimmBackbone
 from salzoo.components.history_head import FIRST, HistoryHead
 from salzoo.components.layers import CentreBiasTemplate, GaussianBlur, fit_centre_biases, sides
 from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
-from salzoo.components.scanpath_fit import SeenImage, look, maximise
+from salzoo.components.scanpath_fit import SeenImage, look, maximise, with_scanpaths
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import Stimulus
 from salzoo.components.training_config import TrainingConfig
-from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import TrainingStatistics
-from salzoo.errors import SpecError
 from salzoo.images.geometry import Size, frame_size
 
 NODES = (
@@ -315,8 +313,7 @@ class DeepGazeIII(ScanpathModel):
 
     def fit_statistics(self, data: TrainingStatistics) -> None:
         """Train on the scanpaths of training images."""
-        if not isinstance(data, SaliencyDataModule):
-            raise SpecError("deepgaze3 learns from scanpaths: give it a SaliencyDataModule, as `salzoo fit` does.")
+        data = with_scanpaths(data, "deepgaze3")
         fit_centre_biases(self.network, data)
         config = self.training_config
         alone = self.network.head is not None

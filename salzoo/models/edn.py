@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from scipy.ndimage import zoom
 from torch import Tensor, nn
 
@@ -37,6 +36,7 @@ from salzoo.components.margins import likeliest_scale, ranked_places
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
+from salzoo.images.gaussian import gaussian_blur
 from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ class EDNNetwork(nn.Module):
         if self.blur < 0.01:
             return (self.scale * margins).to(image.dtype)
         side = 2 * math.ceil(3 * self.blur) + 1
-        blurred = gaussian_blur2d(margins, (side, side), (self.blur, self.blur), "replicate")
+        blurred = gaussian_blur(margins, (side, side), self.blur, "replicate")
         return (self.scale * blurred).to(image.dtype)
 
     def _margin(self, image: Tensor) -> Tensor:

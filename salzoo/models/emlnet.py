@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
@@ -36,6 +35,7 @@ from salzoo.components.layers import Standardise, resize_map
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
+from salzoo.images.gaussian import gaussian_blur
 from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class EMLNet(SaliencyModel):
         side = 2 * round(4 * self.blur) + 1  # four deviations to each side, as scikit-image cuts it off
         pad = side // 2
         saliency = F.pad(logits.float().sigmoid(), (pad,) * 4, mode="replicate")
-        blurred = gaussian_blur2d(saliency, (side, side), (self.blur, self.blur), "constant")[..., pad:-pad, pad:-pad]
+        blurred = gaussian_blur(saliency, (side, side), self.blur, "constant")[..., pad:-pad, pad:-pad]
         low, high = blurred.amin((-2, -1), keepdim=True), blurred.amax((-2, -1), keepdim=True)
         return ((blurred - low) / (high - low).clamp_min(1e-8)).logit(eps=1e-6).to(logits.dtype)
 

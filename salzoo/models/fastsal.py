@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 from torchvision.models.mobilenetv2 import InvertedResidual
 
@@ -32,6 +31,7 @@ from salzoo.backbones import TimmBackbone
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
+from salzoo.images.gaussian import gaussian_blur
 from salzoo.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class FastSal(SaliencyModel):
         saliency = logits.sigmoid()
         low, high = saliency.amin((-2, -1), keepdim=True), saliency.amax((-2, -1), keepdim=True)
         stretched = (saliency - low) / (high - low).clamp_min(1e-8)
-        return normalise_log((gaussian_blur2d(stretched, (5, 5), (1.1, 1.1), "replicate") + HALF_LEVEL).log())
+        return normalise_log((gaussian_blur(stretched, (5, 5), 1.1, "replicate") + HALF_LEVEL).log())
 
     def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Binary cross-entropy (SALICON), or half the divergence and parts of it and of the cosine (Sec. 3.3)."""

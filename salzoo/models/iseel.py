@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo._schema import check_range
@@ -33,6 +32,7 @@ from salzoo.components.layers import CentreBias, Standardise, fit_centre_biases,
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
+from salzoo.images.gaussian import gaussian_blur
 from salzoo.images.preprocess import Preprocess
 from salzoo.images.resample import resize_image
 
@@ -131,7 +131,7 @@ class ISEELNetwork(nn.Module):
         enlarged = F.interpolate(weighted, size, mode="bilinear", align_corners=False)
         sigma = SIGMA * size[1]
         side = 2 * math.ceil(2 * sigma) + 1
-        blurred = gaussian_blur2d(enlarged, (side, side), (sigma, sigma), "replicate")
+        blurred = gaussian_blur(enlarged, (side, side), sigma, "replicate")
         mean = blurred.mean((-2, -1), keepdim=True).clamp_min(1e-20)
         return ((1 - self.uniform) * blurred / mean + self.uniform).log()
 

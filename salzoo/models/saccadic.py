@@ -32,14 +32,13 @@ from salzoo.components.displacement_field import DisplacementField
 from salzoo.components.drawing import best_of
 from salzoo.components.inhibition import log_inhibition
 from salzoo.components.saccade_bias import SaccadeBias
-from salzoo.components.scanpath_fit import SeenImage, look, maximise
+from salzoo.components.scanpath_fit import SeenImage, look, maximise, with_scanpaths
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import DEGREES, Stimulus
 from salzoo.components.training_config import TrainingConfig
 from salzoo.data.base import FixationDataset
-from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import TrainingStatistics
-from salzoo.errors import DataError, SpecError
+from salzoo.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,7 @@ class Saccadic(ScanpathModel):
             SpecError: If the data are not a `SaliencyDataModule`.
             DataError: If a dataset has no scanpaths, or none has a saccade.
         """
-        if not isinstance(data, SaliencyDataModule):
-            raise SpecError("saccadic is fitted to scanpaths: give it a SaliencyDataModule, as `salzoo fit` does.")
+        data = with_scanpaths(data, "saccadic")
         if isinstance(self.network, SaccadeBias):
             frames, steps = zip(*(_saccades(self.network, each) for each in data.datasets("train")), strict=True)
             if not sum(map(len, steps)):

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
@@ -27,6 +26,7 @@ from salzoo.components.mirrored import SalGANNetwork
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
 from salzoo.data.statistics import column
+from salzoo.images.gaussian import gaussian_blur
 from salzoo.images.preprocess import Preprocess, as_float
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class SalGAN(SaliencyModel):
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """Sigmoid, the released 5x5 Gaussian, then the map divided by its sum."""
-        blurred = gaussian_blur2d(logits.sigmoid(), (5, 5), (1.1, 1.1), "replicate")
+        blurred = gaussian_blur(logits.sigmoid(), (5, 5), 1.1, "replicate")
         return normalise_log(blurred.clamp_min(1e-12).log())
 
     def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from salzoo import losses
@@ -36,6 +35,7 @@ from salzoo.components.layers import StackedFeatures
 from salzoo.components.optimizers import decaying_sgd
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
 from salzoo.components.training_config import TrainingConfig
+from salzoo.images.gaussian import gaussian_blur
 from salzoo.images.preprocess import Preprocess
 from salzoo.images.resample import resize_image
 
@@ -166,7 +166,7 @@ class SALICON(SaliencyModel):
         if self.blur_px and not self.training:
             reach = (min(math.floor(1.5 * self.blur_px), side - 1) for side in saliency.shape[-2:])
             height, width = (2 * pixels + 1 for pixels in reach)
-            saliency = gaussian_blur2d(saliency, (height, width), (self.blur_px, self.blur_px), "reflect")
+            saliency = gaussian_blur(saliency, (height, width), self.blur_px, "reflect")
         return normalise_log((saliency + FLOOR).log())
 
     def default_loss(self, logits: Tensor, batch: Batch) -> Tensor:

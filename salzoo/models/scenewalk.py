@@ -28,13 +28,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor, nn
 
-from salzoo.components.scanpath_fit import SeenImage, look, maximise
+from salzoo.components.scanpath_fit import SeenImage, look, maximise, with_scanpaths
 from salzoo.components.scanpath_model import ScanpathModel
 from salzoo.components.stimulus import Stimulus
 from salzoo.components.training_config import TrainingConfig
-from salzoo.data.datamodule import SaliencyDataModule
 from salzoo.data.statistics import TrainingStatistics
-from salzoo.errors import SpecError
 
 POST_SACCADIC_S = 0.1
 """How long attention is ahead of the eyes after a saccade."""
@@ -275,8 +273,7 @@ class SceneWalk(ScanpathModel):
 
     def fit_statistics(self, data: TrainingStatistics) -> None:
         """Fit everything to the scanpaths on training images."""
-        if not isinstance(data, SaliencyDataModule):
-            raise SpecError("scenewalk is fitted to scanpaths: give it a SaliencyDataModule, as `salzoo fit` does.")
+        data = with_scanpaths(data, "scenewalk")
         config = self.training_config
         images = list(look(self, data.datasets("train"), images=config.images))
         seconds = torch.cat([image.paths[..., 2].flatten() for image in images]) / 1000
