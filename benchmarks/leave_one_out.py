@@ -2,10 +2,13 @@
 
     python benchmarks/leave_one_out.py deepgaze1 deepgaze2 --root folder/that/holds/osie/eyecrowd/scene500
     python benchmarks/leave_one_out.py icf --root ... --sets osie --trainer.max_epochs=1     # options of `salzoo fit`
+    python benchmarks/leave_one_out.py deepgaze2e.small --row tuned --root ... --training.teacher=null \
+        --training.start=runs/leave_one_out/frozen_without_{set}/deepgaze2e.small
 
 A model is fitted by its own recipe to two sets (train, validated on val), and scored on the third (test) beside its
-checkpoint, which was fitted to all three. Runs whose result lies in the output folder are not run again. Each set is
-written into benchmarks/results/leave_one_out.json as it is done; `python benchmarks/pages.py` writes the table of
+checkpoint, which was fitted to all three. `{set}` in an option is the set that is left out; what training starts from
+must not have seen it, and a teacher is refused. Runs whose result lies in the output folder are not run again. Each set
+is written into benchmarks/results/leave_one_out.json as it is done; `python benchmarks/pages.py` writes the table of
 docs/benchmarks.md.
 """
 
@@ -35,25 +38,29 @@ FILE = RESULTS / "leave_one_out.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="models whose default checkpoint is shipped")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="shipped checkpoint, or model for its default")
     parser.add_argument("--root", required=True)
     parser.add_argument("--sets", nargs="*", default=pages.SETS, choices=pages.SETS, help="to leave out, default all")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/leave_one_out"), help="folder of the runs")
+    parser.add_argument("--row", metavar="NAME", help="of the table and of the folders; default the model's")
     parser.add_argument("--fit-only", action="store_true", help="train, and score nothing")
     arguments, options = parser.parse_known_args()
+    if arguments.row and len(arguments.models) > 1:
+        parser.error("--row names one model.")
     at = commit()
-    for model in arguments.models:
+    for name in arguments.models:
+        model = name if "." in name else f"{name}.{read_spec(name).default}"
         for left_out in arguments.sets:
-            made = fit(model, left_out, arguments.root, arguments.output, options)
+            run = arguments.output / f"{arguments.row or name}_without_{left_out}"
+            made = fit(model, left_out, arguments.root, run, [option.replace("{set}", left_out) for option in options])
             if not arguments.fit_only:
                 found = measure(model, left_out, arguments.root, made)
-                keep(model, left_out, {**found, "options": options, "commit": at})
+                keep(arguments.row or name, left_out, {"model": model, **found, "options": options, "commit": at})
 
 
-def fit(model: str, left_out: str, root: str, output: Path, options: Sequence[str]) -> Path:
+def fit(model: str, left_out: str, root: str, run: Path, options: Sequence[str]) -> Path:
     """Fit a model to all sets but one, unless that was done; return its checkpoint folder."""
-    run = output / f"{model}_without_{left_out}"
-    folder = run / f"{model}.{read_spec(model).default}"
+    folder = run / model
     if not (folder / CONFIG).is_file():
         others = ",".join(name for name in pages.SETS if name != left_out)
         words = ["fit", model, "--data", others, "--root", root, "-o", str(run), "--ckpt_path", "auto", *options]
@@ -63,9 +70,13 @@ def fit(model: str, left_out: str, root: str, output: Path, options: Sequence[st
 
 def measure(model: str, left_out: str, root: str, folder: Path) -> dict[str, Any]:
     """Score both on the left-out set: what they explain, and what never seeing the set costs in bit a fixation."""
-    made = read_config(folder).provenance
+    config = read_config(folder)
+    made = config.provenance
     assert isinstance(made, Provenance)
-    rows = {"without": predictor(load(str(folder))), "with": predictor(load(f"{model}.{read_spec(model).default}"))}
+    seen = [entry for entry in config.trained_on if entry.startswith(f"{left_out}:")]
+    if seen or made.recipe["training"].get("teacher"):
+        sys.exit(f"{folder} knows {left_out}: by {', '.join(seen) or 'its teacher'}.")
+    rows = {"without": predictor(load(str(folder))), "with": predictor(load(model))}
     dataset = load_dataset(left_out, root, "test")
     table = evaluate(rows, dataset, baselines=("gold",), metrics=("nss", "ig"))
     print(model, table.to_markdown(intervals=True), flush=True)
