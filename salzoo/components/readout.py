@@ -1,14 +1,17 @@
-"""What read-outs of one image share in the PyTorch code of the DeepGazes: sizes, the centre bias, and mixtures."""
+"""What read-outs of one image share in the DeepGazes: the first layer, sizes, the centre bias, and mixtures."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from salzoo.components.layers import CentreBiasTemplate
+from salzoo.components.layers import CentreBiasTemplate, Standardise, same_size
 from salzoo.images.geometry import Size
 
 
@@ -54,6 +57,47 @@ def frame_of(
 def halve(image: Tensor) -> Tensor:
     """Return every other pixel of (N, 3, H, W)."""
     return F.interpolate(image, scale_factor=0.5, recompute_scale_factor=False)
+
+
+def read_standardised(
+    maps: Sequence[Tensor],
+    standardise: Iterable[nn.Module],
+    weight: Tensor,
+    bias: Tensor,
+    size: tuple[int, int],
+    resize: Literal["nearest", "bilinear"] = "bilinear",
+) -> Tensor:
+    """Standardise maps, bring them to `size`, and apply a 1x1 convolution to their concatenation.
+
+    All of this is linear, so no map is standardised, grown or copied by itself: the statistics go into the weights, and
+    as a 1x1 convolution and up-sampling commute, maps are read where they are small, and those of one size added up
+    before they grow.
+
+    Args:
+        maps: (N, channels[i], any, any).
+        standardise: The `Standardise` of each.
+        weight: (K, sum(channels), 1, 1).
+        bias: (K,).
+        size: (height, width) of the result.
+        resize: How maps grow.
+
+    Returns:
+        (N, K, *size).
+    """
+    known = cast("list[Standardise]", list(standardise))
+    shares = torch.split(weight, [len(each.mean) for each in known], dim=1)
+    read: list[Tensor] = []
+    for m, each, share in zip(maps, known, shares, strict=True):
+        scaled = share / each.std[:, None, None]
+        bias = bias - scaled.flatten(1) @ each.mean
+        one = F.conv2d(m, scaled)
+        alike = [i for i, other in enumerate(read) if same_size(other, one)]
+        if alike:
+            read[alike[0]] = read[alike[0]] + one
+        else:
+            read.append(one)
+    grown = [F.interpolate(one, size, mode=resize) for one in read]
+    return sum(grown[1:], grown[0]) + bias[:, None, None]
 
 
 def normalised(log_densities: Tensor, whole: tuple[int, int] | None = None) -> Tensor:

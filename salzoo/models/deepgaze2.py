@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Literal, cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone
 from salzoo.components.layers import CentreBias, GaussianBlur, Standardise
+from salzoo.components.readout import read_standardised
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.images.preprocess import Preprocess
 
@@ -81,25 +81,12 @@ class DeepGazeIINetwork(nn.Module):
             return self._read(features, (image.shape[-2] // self.stride, image.shape[-1] // self.stride))
 
     def _read(self, features: list[Tensor], size: tuple[int, int]) -> Tensor:
-        maps = [standardise(m) for standardise, m in zip(self.standardise, features, strict=True)]
-        x = self._first(maps, size)
+        first = cast("nn.Conv2d", self.readout[0])
+        x = read_standardised(features, self.standardise, first.weight, cast("Tensor", first.bias), size)
         for layer in list(self.readout)[1:]:
             x = layer(self.dropout(self.activation(x)))
         log_density: Tensor = self.blur(self.activation(x)) + self.centre_bias(size)
         return log_density
-
-    def _first(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """Apply the first layer to the concatenated maps, without building the concatenation.
-
-        A 1x1 convolution and bilinear up-sampling commute, so each map is read at its own resolution.
-        """
-        first = cast("nn.Conv2d", self.readout[0])
-        weights = torch.split(first.weight, list(self.backbone.channels), dim=1)
-        read = [
-            F.interpolate(F.conv2d(m, w), size, mode="bilinear", align_corners=False)
-            for m, w in zip(maps, weights, strict=True)
-        ]
-        return sum(read[1:], read[0]) + cast("Tensor", first.bias)[:, None, None]
 
 
 class DeepGazeII(SaliencyModel):

@@ -31,8 +31,8 @@ from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.familiarity import Familiarity
-from salzoo.components.layers import CentreBias, CentreBiasTemplate, GaussianBlur, Standardise, same_size, sides
-from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised
+from salzoo.components.layers import CentreBias, CentreBiasTemplate, GaussianBlur, Standardise, sides
+from salzoo.components.readout import Frame, frame_of, halve, mixture, normalised, read_standardised
 from salzoo.components.saliency_model import SaliencyModel, evaluating
 from salzoo.components.training_config import TrainingConfig
 from salzoo.errors import SpecError
@@ -77,17 +77,18 @@ class Readout:
 class Component(nn.Module):
     """One read-out: point-wise layers, a blur and a centre bias, or a weight of its own for the shared one.
 
-    Shape: maps (N, channels[i], any, any) to (N, 1, *frame.size) log density, normalised over the whole image.
+    Shape: (N, hidden[0], *frame.readout) of the first layer, which the member applies for all of its components, to
+    (N, 1, *frame.size) log density, normalised over the whole image.
 
     Args:
-        channels: Channels of each map; with `layer_norm` there is one map.
+        channels: Channels of what the first layer reads.
         options: Arguments of `DeepGazeIIENetwork` that all read-outs share.
     """
 
-    def __init__(self, channels: Sequence[int], options: Readout) -> None:
+    def __init__(self, channels: int, options: Readout) -> None:
         super().__init__()
-        widths = (sum(channels), *options.hidden)
-        self.channels, self.resize = list(channels), options.resize
+        widths = (channels, *options.hidden)
+        self.resize = options.resize
         self.norms = nn.ModuleList(
             nn.GroupNorm(1, c, eps=1e-12) if options.layer_norm else nn.Identity() for c in widths[:-1]
         )
@@ -100,9 +101,14 @@ class Component(nn.Module):
         else:
             self.centre_bias = CentreBias()
 
-    def forward(self, maps: Sequence[Tensor], frame: Frame) -> Tensor:
-        """Read the maps out at one size, blur and add the centre bias at another."""
-        x = self._first(maps, frame.readout)
+    def forward(self, first: Tensor, frame: Frame) -> Tensor:
+        """Apply the layers after the first, blur and add the centre bias.
+
+        Args:
+            first: (N, hidden[0], *frame.readout) of the first layer.
+            frame: Of the image.
+        """
+        x = first
         for norm, layer in zip(self.norms[1:], self.layers[1:], strict=True):
             x = layer(norm(self.dropout(F.softplus(x))))
         x = self.last(self.dropout(F.softplus(x)))
@@ -114,24 +120,6 @@ class Component(nn.Module):
             return self.centre_bias_weight * frame.prior
         bias: Tensor = self.centre_bias(frame.size)
         return bias
-
-    def _first(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Apply the first layer to the concatenated maps, without building the concatenation.
-
-        A 1x1 convolution and up-sampling commute, so maps are read where they are small, and those of one size added
-        up before they grow.
-        """
-        first = cast("nn.Conv2d", self.layers[0])
-        read: list[Tensor] = []
-        for m, weight in zip(maps, torch.split(first.weight, self.channels, dim=1), strict=True):
-            one = F.conv2d(self.norms[0](m), weight)
-            alike = [i for i, other in enumerate(read) if same_size(other, one)]
-            if alike:
-                read[alike[0]] = read[alike[0]] + one
-            else:
-                read.append(one)
-        grown = [F.interpolate(one, size, mode=self.resize) for one in read]
-        return sum(grown[1:], grown[0]) + cast("Tensor", first.bias)[:, None, None]
 
 
 class Member(nn.Module):
@@ -163,8 +151,7 @@ class Member(nn.Module):
         self.backbone.freeze(*frozen, *(self.backbone.batch_norms if frozen else ()))
         channels = self.backbone.channels * len(self.scales)
         self.standardise = nn.ModuleList(() if self.layer_norm else (Standardise(c) for c in channels))
-        stacked = (sum(channels),) if self.layer_norm else channels
-        self.components = nn.ModuleList(Component(stacked, options) for _ in range(options.components))
+        self.components = nn.ModuleList(Component(sum(channels), options) for _ in range(options.components))
 
     def features(self, seen: Sequence[Tensor]) -> list[Tensor]:
         """Return the maps of the image at every scale; under autocast only they are in half precision."""
@@ -177,12 +164,18 @@ class Member(nn.Module):
 
     def read(self, maps: list[Tensor], frame: Frame) -> Tensor:
         """Read maps out that are there already."""
+        components = cast("list[Component]", list(self.components))
         with full_precision(maps[0].device):
             if self.layer_norm:
-                maps = [torch.cat([F.interpolate(m, frame.readout, mode=self.resize) for m in maps], dim=1)]
+                stacked = torch.cat([F.interpolate(m, frame.readout, mode=self.resize) for m in maps], dim=1)
+                first = [component.layers[0](component.norms[0](stacked)) for component in components]
             else:
-                maps = [standardise(m) for standardise, m in zip(self.standardise, maps, strict=True)]
-            return torch.cat([component(maps, frame) for component in self.components], dim=1)
+                layers = [cast("nn.Conv2d", component.layers[0]) for component in components]
+                weight = torch.cat([layer.weight for layer in layers])
+                bias = torch.cat([cast("Tensor", layer.bias) for layer in layers])
+                read = read_standardised(maps, self.standardise, weight, bias, frame.readout, self.resize)
+                first = list(read.chunk(len(components), dim=1))
+            return torch.cat([component(x, frame) for component, x in zip(components, first, strict=True)], dim=1)
 
 
 class DeepGazeIIENetwork(nn.Module):

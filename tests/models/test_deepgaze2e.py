@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from torch import nn
 import salzoo
 from salzoo.components.layers import GaussianBlur
 from salzoo.errors import SpecError
-from salzoo.models.deepgaze2e import Component, Frame, Readout
+from salzoo.models.deepgaze2e import Frame
 
 
 def test_the_paper_variant_has_the_published_read_outs() -> None:
@@ -52,17 +53,23 @@ def test_views_are_averaged_where_they_show_the_same() -> None:
     torch.testing.assert_close(symmetric(image.flip(-1)).exp(), both.flip(-1))
 
 
-def test_maps_are_read_at_their_own_size_as_if_they_were_stacked() -> None:
-    options = Readout((1.0,), 1, (6, 2), False, 0.0, "bilinear", 1.0, None)
-    component = Component((3, 4, 5), options)
+def test_maps_are_read_at_their_own_size_as_if_they_were_standardised_and_stacked() -> None:
+    member = tiny_models.build("deepgaze2e", hidden=(6, 2)).eval().network.members[0]
     generator = torch.Generator().manual_seed(0)
-    sizes = ((3, 12, 16), (4, 6, 8), (5, 6, 8))
-    maps = [torch.rand(2, *size, generator=generator) for size in sizes]
-    stacked = torch.cat([F.interpolate(m, (12, 16), mode="bilinear") for m in maps], dim=1)
-    expected = Component((12,), options)
-    expected.load_state_dict(component.state_dict())
+    for known in member.standardise:
+        known.mean.copy_(torch.rand(known.mean.shape, generator=generator))
+        known.std.copy_(torch.rand(known.std.shape, generator=generator) + 0.5)
+    maps = [
+        torch.rand(2, len(known.mean), *size, generator=generator)
+        for known, size in zip(member.standardise, itertools.cycle([(12, 16), (6, 8)]), strict=False)
+    ]
     frame = Frame((12, 16), (12, 16), None, None)
-    torch.testing.assert_close(component(maps, frame), expected([stacked], frame))
+    grown = [
+        F.interpolate(known(m), (12, 16), mode="bilinear") for known, m in zip(member.standardise, maps, strict=True)
+    ]
+    stacked = torch.cat(grown, dim=1)
+    expected = torch.cat([component(component.layers[0](stacked), frame) for component in member.components], dim=1)
+    torch.testing.assert_close(member.read(maps, frame), expected)
 
 
 def test_later_blocks_are_trained_at_a_rate_of_their_own() -> None:
