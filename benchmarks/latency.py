@@ -1,12 +1,13 @@
 """How long one image of 600 x 800 takes, from array to map, and how much memory, with each checkpoint.
 
-    python benchmarks/latency.py [NAME ...] [--only time memory work]
+    python benchmarks/latency.py [NAME ...] [--only time memory work bare]
 
 `time`: medians of 9 in milliseconds, on as many threads as torch takes. A quiet machine is wanted. `memory`: the peak
 of a fresh process that loads the checkpoint and predicts one image, above its peak after the imports (Linux); and
 millions of parameters. `work`: milliseconds an image on one and on all threads, one image and eight at once, medians
 of 3; and the GFLOP of an image, beside the GFLOP a second that a product of two float32 matrices of 2048 x 2048 reaches
-here. With names, the others keep what was found of them.
+here. `bare`: how many times as long as its backbones alone, on the same batches, a checkpoint takes: median, least and
+most of 15 rounds in which they take turns. With names, the others keep what was found of them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch import nn
 
 import salzoo
 from salzoo._malloc import keep_memory
+from salzoo.backbones import TimmBackbone
 from salzoo.images.samples import sample_images
 
 RUNS, WARM = 9, 2
@@ -76,13 +78,15 @@ def times(names: list[str], whole: bool) -> None:
     record("latency", "600x800", {"threads": torch.get_num_threads(), **rows})
 
 
-def milliseconds(subject: Subject, pictures: np.ndarray | list[np.ndarray], runs: int = RUNS) -> float:
+def milliseconds(
+    subject: Subject, pictures: np.ndarray | list[np.ndarray], runs: int = RUNS, warm: int = WARM
+) -> float:
     each = []
-    for _ in range(WARM + runs):
+    for _ in range(warm + runs):
         start = time.perf_counter()
         subject.predict(pictures)
         each.append(1000 * (time.perf_counter() - start))
-    return round(statistics.median(each[WARM:]), 1)
+    return round(statistics.median(each[warm:]), 1)
 
 
 def work(names: list[str], whole: bool) -> None:
@@ -98,6 +102,47 @@ def work(names: list[str], whole: bool) -> None:
                 an_image = milliseconds(subject, [image()] * batch, runs=3) / batch
                 kept[name][f"{threads} threads, batch {batch}"] = round(an_image, 1)
         record("latency", "work", {"threads": most, "peak_gflop_per_s": peak_rate(), "rows": kept})
+
+
+def bare(names: list[str], whole: bool) -> None:
+    """Record each row that has backbones as it is done."""
+    kept: dict[str, Any] = {} if whole else before("bare").get("rows", {})
+    for name in names:
+        subject = checkpoint(name)
+        backbones = [module for module in subject.network.modules() if isinstance(module, TimmBackbone)]
+        if not backbones:
+            continue
+        whole_ms, bare_ms = turns(subject, calls_of(backbones, subject))
+        ratios = sorted(a / b for a, b in zip(whole_ms, bare_ms, strict=True))
+        kept[name] = {
+            "predict": round(statistics.median(whole_ms), 1),
+            "bare": round(statistics.median(bare_ms), 1),
+            "ratio": [round(ratio, 3) for ratio in (statistics.median(ratios), ratios[0], ratios[-1])],
+        }
+        record("latency", "bare", {"threads": torch.get_num_threads(), "rows": kept})
+
+
+def calls_of(backbones: list[TimmBackbone], subject: Subject) -> list[tuple[TimmBackbone, Any]]:
+    """Return what each backbone is given in one prediction, in turn."""
+    calls = []
+    hooks = [one.register_forward_pre_hook(lambda one, given: calls.append((one, *given))) for one in backbones]
+    subject.predict(image())
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def turns(subject: Subject, calls: list[tuple[TimmBackbone, Any]]) -> tuple[list[float], list[float]]:
+    """Return milliseconds of each round: of the whole, and of the backbones alone on what the whole gave them."""
+    predict, alone = [], []
+    with torch.inference_mode():
+        for _ in range(WARM + 15):
+            predict.append(milliseconds(subject, image(), runs=1, warm=0))
+            start = time.perf_counter()
+            for backbone, given in calls:
+                backbone(given)
+            alone.append(1000 * (time.perf_counter() - start))
+    return predict[WARM:], alone[WARM:]
 
 
 def gigaflop(subject: Subject) -> float:
@@ -161,7 +206,7 @@ def before(part: str, file: str = "latency") -> dict[str, Any]:
     return found
 
 
-PARTS: dict[str, Callable[[list[str], bool], None]] = {"time": times, "memory": memory, "work": work}
+PARTS: dict[str, Callable[[list[str], bool], None]] = {"time": times, "memory": memory, "work": work, "bare": bare}
 
 if __name__ == "__main__":
     main()
