@@ -62,6 +62,24 @@ def worked(found: dict[str, float], work: dict[str, Any]) -> list[str]:
     return [*cells, f"{found['gflop']:.1f}", f"{share:.0%}"]
 
 
+def peers_table() -> str:
+    """Return what the authors' own networks cost beside the zoo's, for an image of 600 x 800."""
+    latency = results("latency_peers")
+    times, sizes = latency["time"], latency["size"]
+    most = times["threads"]
+    rows = []
+    for name, found in sizes["rows"].items():
+        taken = ["{:.0f} ms ({:.0f} to {:.0f})".format(*times["rows"][name][f"{n} threads"]) for n in (most, 1)]
+        work = [f"{found['gflop']:.1f}", f"{found['million']:.1f}", f"{found['megabytes']:.0f} MB"]
+        rows.append(
+            [name if name in times["checkouts"] else f"`{name}`", "{} x {}".format(*found["input"]), *taken, *work]
+        )
+    header = ["", "input", f"{most} threads", "1 thread", "GFLOP", "million parameters", "memory"]
+    clones = ", ".join(f"{title} at `{short(at)}`" for title, at in times["checkouts"].items())
+    about = f"Commits {commits(times)} (time), {commits(sizes)} (the rest). The authors' repositories: {clones}."
+    return "\n".join([*table(header, rows), "", about])
+
+
 def training_table() -> str:
     """Return the peak memory of each recipe's training."""
     memory = results("training")["memory"]
@@ -70,4 +88,8 @@ def training_table() -> str:
     return "\n".join([*table(["", "images a step", "peak memory"], rows), "", f"Commit `{short(memory['commit'])}`."])
 
 
-TABLES: dict[str, Callable[[], str]] = {"costs": costs_table, "training": training_table}
+TABLES: dict[str, Callable[[], str]] = {
+    "costs": costs_table,
+    "peers": peers_table,
+    "training": training_table,
+}

@@ -87,7 +87,7 @@ def leave_one_out_table() -> str:
             cells += [f"{cost:+.2f} [{low:+.2f}, {high:+.2f}]", f"{without['nss']:.2f}", f"{full['nss']:.2f}"]
             rows.append([f"`{model}`", name, *cells])
             commits.add(f"`{short(found['commit'])}`")
-            options |= {f"`{model} {' '.join(found['options'])}`"} if found["options"] else set()
+            options |= {f"`{model}`: `{' '.join(found['options'])}`"} if found["options"] else set()
     header = ["", "set", "explained, never saw it", "fitted to all three", "difference in bit", "NSS, never saw it"]
     about = f"Test splits, commit {', '.join(sorted(commits))}."
     about += f" With options: {', '.join(sorted(options))}." if options else ""
@@ -113,4 +113,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "calibration": calibration_table,
     "kinds": kinds_table,
     "degraded": degraded_table,
+    "leave_one_out": leave_one_out_table,
 }
