@@ -187,9 +187,12 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """Standardise."""
-        return (maps - self.mean[:, None, None]) / self.std[:, None, None]
+    def forward(self, maps: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Standardise; with a weight (K, C, 1, 1) apply this 1x1 convolution, too, and no map is copied."""
+        if weight is None:
+            return (maps - self.mean[:, None, None]) / self.std[:, None, None]
+        scaled = weight / self.std[:, None, None]
+        return F.conv2d(maps, scaled, -(scaled.flatten(1) @ self.mean))
 
 
 def fit_centre_biases(network: nn.Module, data: TrainingStatistics, bandwidth: float = 0.03) -> None:
