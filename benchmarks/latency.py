@@ -1,13 +1,14 @@
 """How long one image of 600 x 800 takes, from array to map, and how much memory, with each checkpoint.
 
-    python benchmarks/latency.py [NAME ...] [--only time memory work bare]
+    python benchmarks/latency.py [NAME ...] [--only time memory work bare half]
 
 `time`: medians of 9 in milliseconds, on as many threads as torch takes. A quiet machine is wanted. `memory`: the peak
 of a fresh process that loads the checkpoint and predicts one image, above its peak after the imports (Linux); and
 millions of parameters. `work`: milliseconds an image on one and on all threads, one image and eight at once, medians
 of 3; and the GFLOP of an image, beside the GFLOP a second that a product of two float32 matrices of 2048 x 2048 reaches
 here. `bare`: how many times as long as its backbones alone, on the same batches, a checkpoint takes: median, least and
-most of 15 rounds in which they take turns. With names, the others keep what was found of them.
+most of 15 rounds in which they take turns. `half`: the same of `precision="bf16-mixed"` over float32, and the share of
+the density that it moves in the sample images. With names, the others keep what was found of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,14 +114,25 @@ def bare(names: list[str], whole: bool) -> None:
         backbones = [module for module in subject.network.modules() if isinstance(module, TimmBackbone)]
         if not backbones:
             continue
-        whole_ms, bare_ms = turns(subject, calls_of(backbones, subject))
-        ratios = sorted(a / b for a, b in zip(whole_ms, bare_ms, strict=True))
-        kept[name] = {
-            "predict": round(statistics.median(whole_ms), 1),
-            "bare": round(statistics.median(bare_ms), 1),
-            "ratio": [round(ratio, 3) for ratio in (statistics.median(ratios), ratios[0], ratios[-1])],
-        }
+        kept[name] = turns(
+            predict=partial(subject.predict, image()), bare=partial(repeat, calls_of(backbones, subject))
+        )
         record("latency", "bare", {"threads": torch.get_num_threads(), "rows": kept})
+
+
+def half(names: list[str], whole: bool) -> None:
+    """Record each row of a network as it is done."""
+    kept: dict[str, Any] = {} if whole else before("half").get("rows", {})
+    pictures = list(sample_images().values())
+    for name in names:
+        model, halved = salzoo.load(name), salzoo.load(name, precision="bf16-mixed")
+        if not list(model.parameters()):
+            continue
+        both = zip(model.predict(pictures), halved.predict(pictures), strict=True)
+        moved = sorted(float(np.abs(a.density - b.density).sum()) / 2 for a, b in both)
+        kept[name] = turns(half=partial(halved.predict, image()), full=partial(model.predict, image()))
+        kept[name]["moved"] = [round(share, 4) for share in (statistics.median(moved), moved[-1])]
+        record("latency", "half", {"threads": torch.get_num_threads(), "rows": kept})
 
 
 def calls_of(backbones: list[TimmBackbone], subject: Subject) -> list[tuple[TimmBackbone, Any]]:
@@ -132,17 +145,24 @@ def calls_of(backbones: list[TimmBackbone], subject: Subject) -> list[tuple[Timm
     return calls
 
 
-def turns(subject: Subject, calls: list[tuple[TimmBackbone, Any]]) -> tuple[list[float], list[float]]:
-    """Return milliseconds of each round: of the whole, and of the backbones alone on what the whole gave them."""
-    predict, alone = [], []
+def repeat(calls: list[tuple[TimmBackbone, Any]]) -> None:
+    for backbone, given in calls:
+        backbone(given)
+
+
+def turns(**sides: Callable[[], object]) -> dict[str, Any]:
+    """Return the median milliseconds of two that take turns, and the median, least and most of the first's ratio."""
+    rounds: dict[str, list[float]] = {side: [] for side in sides}
     with torch.inference_mode():
         for _ in range(WARM + 15):
-            predict.append(milliseconds(subject, image(), runs=1, warm=0))
-            start = time.perf_counter()
-            for backbone, given in calls:
-                backbone(given)
-            alone.append(1000 * (time.perf_counter() - start))
-    return predict[WARM:], alone[WARM:]
+            for side, run in sides.items():
+                start = time.perf_counter()
+                run()
+                rounds[side].append(1000 * (time.perf_counter() - start))
+    first, second = (each[WARM:] for each in rounds.values())
+    ratios = sorted(a / b for a, b in zip(first, second, strict=True))
+    taken = {side: round(statistics.median(each[WARM:]), 1) for side, each in rounds.items()}
+    return taken | {"ratio": [round(ratio, 3) for ratio in (statistics.median(ratios), ratios[0], ratios[-1])]}
 
 
 def gigaflop(subject: Subject) -> float:
@@ -206,7 +226,13 @@ def before(part: str, file: str = "latency") -> dict[str, Any]:
     return found
 
 
-PARTS: dict[str, Callable[[list[str], bool], None]] = {"time": times, "memory": memory, "work": work, "bare": bare}
+PARTS: dict[str, Callable[[list[str], bool], None]] = {
+    "time": times,
+    "memory": memory,
+    "work": work,
+    "bare": bare,
+    "half": half,
+}
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,8 @@
 
     python benchmarks/predict.py [--model deepgaze2] [--pictures DIR] [--count 200] [--rounds 3]
     python benchmarks/predict.py --memory 20000 [--size 96 128]
-    python benchmarks/predict.py --fast-decode juntingnet salgan [--rounds 5]
+    python benchmarks/predict.py --fast-decode juntingnet salgan [--rounds 5] [--precision bf16-mixed]
+    python benchmarks/predict.py --shards 100 --model signature
 
 Each part is printed with its target, and kept in results/predict.json. `folder` reads, predicts and writes; `network`
 runs the network alone on the same images, resized and in memory, with the same batch size and every layer on all
@@ -10,16 +11,19 @@ threads; both in one process, in turn. `cold` is `salzoo predict` of one image i
 process that imports torch and timm and nothing else. With `--memory` instead: by how many megabytes resident
 memory grows between the first thousand images and the last, with an input of `--size` pixels, so that it takes
 minutes. With `--fast-decode`: images a second of a folder of JPEGs of 12 megapixels with and without the option of that
-name, in turn, and how far the densities differ.
+name, in turn, and how far the densities differ; with a precision, that of the network goes with it. With `--shards`: so
+many tars of a thousand pictures of 48 x 64 by `--engine ray` with one process and with two, by their own command.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from dataclasses import replace
@@ -32,10 +36,14 @@ from record import record
 
 import salzoo
 from salzoo._malloc import keep_memory
+from salzoo._precision import Precision
 from salzoo.images.preprocess import as_float
 from salzoo.images.read import find_images, to_tensor
 from salzoo.images.samples import sample_images
 from salzoo.prediction.files import PredictionReport, decoder, predict_each, predict_files
+
+PACKED = 1000
+"""Pictures in a shard."""
 
 
 def main() -> None:
@@ -48,6 +56,8 @@ def main() -> None:
     parser.add_argument("--memory", type=int, metavar="N", help="measure memory over so many small pictures, no speed")
     parser.add_argument("--size", type=int, nargs=2, default=(96, 128), help="of the network's input, for --memory")
     parser.add_argument("--fast-decode", nargs="+", metavar="MODEL", help="measure fast decoding with these instead")
+    parser.add_argument("--precision", default="32-true", help="of the network with --fast-decode")
+    parser.add_argument("--shards", type=int, metavar="N", help="measure Ray over so many shards, nothing else")
     parser.add_argument("--print", action="store_true", help="write no results")
     arguments = parser.parse_args()
     keep = not arguments.print
@@ -56,11 +66,18 @@ def main() -> None:
         record("predict_memory", arguments.model, found, ("growth", "<", 50), keep=keep)
         return
     with tempfile.TemporaryDirectory() as scratch:
+        if arguments.shards:
+            packed = pack(Path(scratch) / "in", arguments.shards)
+            for processes in (1, 2):
+                found = pooled(arguments.model, packed, processes, Path(scratch) / f"out{processes}")
+                record("predict", f"ray, {arguments.model}, {processes} of {arguments.shards} shards", found, keep=keep)
+            return
         if arguments.fast_decode:
             paths = large(Path(scratch) / "in")
             for name in arguments.fast_decode:
-                found = fast(name, paths, arguments.rounds, Path(scratch) / "out")
-                record("fast_decode", name, found, ("fast_over_exact", ">=", 1.5), keep=keep)
+                found = fast(name, paths, arguments.rounds, Path(scratch) / "out", arguments.precision)
+                row = name if arguments.precision == "32-true" else f"{name}, {arguments.precision}"
+                record("fast_decode", row, found, ("fast_over_exact", ">=", 1.5), keep=keep)
             return
         paths = find_images([arguments.pictures]) if arguments.pictures else made(Path(scratch) / "in", arguments.count)
         found = throughput(arguments.model, paths[: arguments.count], arguments, Path(scratch) / "out")
@@ -96,21 +113,21 @@ def large(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def fast(name: str, paths: list[Path], rounds: int, output: Path) -> dict[str, object]:
-    """Images a second with and without fast decoding, and how far the densities differ."""
+def fast(name: str, paths: list[Path], rounds: int, output: Path, precision: Precision) -> dict[str, object]:
+    """Images a second with and without fast decoding (and a precision), and how far the densities differ."""
     keep_memory()  # as the command does
-    model = salzoo.load(name)
+    models = {False: salzoo.load(name), True: salzoo.load(name, precision=precision)}
     most, variation = [], []
     for path in paths:
-        both = [decoder(model, quick)(path, path.name) for quick in (False, True)]
-        exact, other = (model.log_densities([one.pixels], [one.size])[0].exp() for one in both)
+        both = [(model, decoder(model, quick)(path, path.name)) for quick, model in models.items()]
+        exact, other = (model.log_densities([one.pixels], [one.size])[0].exp() for model, one in both)
         most.append(float((exact - other).abs().max() / exact.max()))
         variation.append(float((exact - other).abs().sum() / 2))
     rates: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(rounds + 1):  # the first round warms up
         for quick, values in rates.items():
             start = time.perf_counter()
-            predict_files(model, paths, output, progress=False, fast_decode=quick)
+            predict_files(models[quick], paths, output, progress=False, fast_decode=quick)
             values.append(len(paths) / (time.perf_counter() - start))
     ratios = [b / a for a, b in zip(*rates.values(), strict=True)][1:]
     return {
@@ -155,6 +172,62 @@ def memory(name: str, count: int, size: tuple[int, int]) -> dict[str, object]:
         "megabytes_each_thousand": sizes,
         "growth": round(sizes[-1] - sizes[0], 1),
     }
+
+
+def pack(folder: Path, count: int) -> list[Path]:
+    """Write `count` tars of `PACKED` small pictures."""
+    folder.mkdir()
+    pictures = [picture.resize((64, 48)) for picture in sample_images().values()]
+    shards = [folder / f"{i:04d}.tar" for i in range(count)]
+    for i, shard in enumerate(shards):
+        with tarfile.open(shard, "w") as tar:
+            for k in range(PACKED):
+                file = io.BytesIO()
+                pictures[(i + k) % len(pictures)].save(file, "jpeg")
+                member = tarfile.TarInfo(f"{i:04d}-{k:04d}.jpg")
+                member.size = file.tell()
+                file.seek(0)
+                tar.addfile(member, file)
+    return shards
+
+
+def pooled(name: str, shards: list[Path], processes: int, output: Path) -> dict[str, object]:
+    """Time the command, and watch the memory of Ray's actors, the largest of them each ten seconds."""
+    words = [sys.executable, "-m", "salzoo", "predict", *map(str, shards), "-m", name, "-o", str(output)]
+    words += ["--engine", "ray", "--processes", str(processes), "--workers", "1"]
+    start, sizes = time.perf_counter(), list[float]()
+    first = None
+    with subprocess.Popen(words, env=os.environ | {"OMP_NUM_THREADS": "1"}) as command:
+        while command.poll() is None:
+            time.sleep(1)
+            done = len(list(output.glob("*.tar")))
+            if done and first is None:
+                first = (time.perf_counter(), done)
+            if len(sizes) < (time.perf_counter() - start) // 10 and (now := actors()):
+                sizes.append(max(now))
+    assert command.returncode == 0
+    assert first is not None
+    seconds = time.perf_counter() - first[0]
+    return {
+        "pictures": len(shards) * PACKED,
+        "processes": processes,
+        "seconds": round(time.perf_counter() - start),
+        "pictures_per_second": round((len(shards) - first[1]) * PACKED / seconds, 1),
+        "megabytes_each_ten_seconds": sizes,
+    }
+
+
+def actors() -> list[float]:
+    """Return the resident memory of Ray's actors in MB (Linux)."""
+    sizes = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"MapWorker" in (folder / "cmdline").read_bytes():
+                pages = int((folder / "statm").read_text(encoding="ascii").split()[1])
+                sizes.append(round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1))
+        except OSError:
+            continue  # it has ended
+    return sizes
 
 
 def throughput(name: str, paths: list[Path], arguments: argparse.Namespace, output: Path) -> dict[str, object]:

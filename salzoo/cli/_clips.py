@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace, clips: Sequence[Path]) -> int:
     pyav()
     smoothing(arguments.smooth)  # a typo is told before the model is loaded
     formats = tuple(dict.fromkeys(arguments.format or ["overlay"]))
-    job = ClipJob(arguments.model, formats, arguments.every or 1, arguments.smooth, arguments.batch_size or 1)
+    how = (arguments.every or 1, arguments.smooth, arguments.batch_size or 1, arguments.precision)
+    job = ClipJob(arguments.model, formats, *how)
     outcomes = predict_clips(
         load_model(arguments),
         clips,

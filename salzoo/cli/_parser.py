@@ -153,7 +153,7 @@ def load_model(arguments: argparse.Namespace) -> SaliencyModel:
     with starting():
         from salzoo.components.load import load
 
-        return load(arguments.model, device=arguments.device)
+        return load(arguments.model, device=arguments.device, precision=getattr(arguments, "precision", "32-true"))
 
 
 def lightning_options(arguments: argparse.Namespace) -> list[str]:

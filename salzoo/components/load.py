@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 
+from salzoo._precision import Precision, check_precision
 from salzoo.checkpoint.hub import HubOptions
 from salzoo.checkpoint.loading import load_reference
 from salzoo.checkpoint.reference import parse_reference
@@ -19,6 +20,7 @@ def load(
     *,
     weights: str | None = "default",
     device: str | torch.device | None = None,
+    precision: Precision = "32-true",
     revision: str | None = None,
     token: str | None = None,
     cache_dir: str | Path | None = None,
@@ -33,6 +35,9 @@ def load(
         weights: `default` for the published ones, or the tag of a checkpoint; None for an untrained network, which is
             the only way to get random weights.
         device: Where the model goes: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...; None for the CPU.
+        precision: What the network computes in when it predicts: `32-true`, or `bf16-mixed` for bfloat16 where it can;
+            densities differ a little. It pays on a processor with bfloat16 units (Intel's AMX, a recent GPU) and for
+            networks of dense convolutions.
         revision: Branch, tag or commit on the Hub, instead of the one that the zoo pins or `@REVISION`.
         token: Token for private and gated repositories; None takes HF_TOKEN or the client's login.
         cache_dir: Where downloads are kept; None takes HF_HOME.
@@ -47,8 +52,12 @@ def load(
     Raises:
         UnknownModelError: If there is no such model or tag; the message suggests near ones.
         WeightsError: If weights are missing or damaged, do not fit, or cannot be fetched.
-        SpecError: If an option is unknown, of the wrong type, or changes the tensors that weights are published for.
+        SpecError: If an option is unknown, of the wrong type, or changes the tensors that weights are published for,
+            or the precision is unknown.
     """
+    check_precision(precision)
     reference = parse_reference(name, revision)
     access = HubOptions(token, cache_dir, local_files_only)
-    return cast("SaliencyModel", place(load_reference(reference, weights, access, options), device))
+    model = cast("SaliencyModel", place(load_reference(reference, weights, access, options), device))
+    model.precision = precision
+    return model

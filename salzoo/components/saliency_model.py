@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo._precision import full_precision
+from salzoo._precision import Precision, full_precision, network_precision
 from salzoo._schema import JoinedSignature
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.checkpointing import CheckpointModule, keep_contiguous
@@ -71,6 +71,8 @@ class SaliencyModel(CheckpointModule):
     _preprocess: Preprocess
     statistics_images: ClassVar[int] = 256
     """Number of training images on which `fit_statistics` measures the channels."""
+    precision: Precision = "32-true"
+    """What the network predicts in, as `salzoo.load` was told; training has the trainer's."""
 
     def __init__(
         self, preprocess: Preprocess | None = None, *, tta: tuple[View, ...] = ((1.0, False),), **network: Any
@@ -313,10 +315,16 @@ class SaliencyModel(CheckpointModule):
 
     def log_densities(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:
         """`infer` in eval mode and without gradients, on the model's device; the mode is left as it was."""
-        with evaluating(self), torch.inference_mode():
+        with self._predicting():
             moved = [image.to(self.device) for image in images]
             in_full = sizes is None or all(image.shape[1:] == size for image, size in zip(images, sizes, strict=True))
             return self.infer(moved) if in_full else self.infer(moved, sizes)
+
+    @contextmanager
+    def _predicting(self) -> Iterator[None]:
+        """Predict for a while: in eval mode, without gradients, in the precision asked for."""
+        with evaluating(self), torch.inference_mode(), network_precision(self.device, self.precision):
+            yield
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a Sequence, but a path
@@ -376,7 +384,7 @@ class SaliencyModel(CheckpointModule):
         self, images: Sequence[Tensor], state: ModelState = None
     ) -> list[tuple[Tensor, ModelState]]:
         """`infer_frames` in eval mode and without gradients, as `log_densities`; no state: the first frames."""
-        with evaluating(self), torch.inference_mode():
+        with self._predicting():
             return self.infer_frames([image.to(self.device) for image in images], state)
 
     def predict_video(

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from salzoo._distributed import all_gather_object, in_torchrun, is_rank_zero, rank, torchrun, world_size
 from salzoo._io import hash_file, whole
+from salzoo._precision import Precision
 from salzoo._progress import counted
 from salzoo.checkpoint.folder import find_checkpoint, read_config
 from salzoo.checkpoint.reference import FolderRef, StateRef, ZooRef, parse_reference
@@ -71,6 +72,7 @@ class Job:
         relative_to: Folder below which the folders of the inputs are kept; None takes the one common to all inputs.
         crop: Arguments of `SaliencyMap.crop`, for the format `crop`.
         fast_decode: As in `predict_files`.
+        precision: As in `salzoo.load`.
     """
 
     model: str
@@ -84,6 +86,7 @@ class Job:
     relative_to: str | None = None
     crop: dict[str, Any] = field(default_factory=dict)
     fast_decode: bool = False
+    precision: Precision = "32-true"
 
     @property
     def root(self) -> Path:
@@ -146,7 +149,8 @@ def _common(job: Job) -> dict[str, Any]:
         what = [config.sha256, config.network, config.preprocess]
         weights = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     common = {"model": job.model, "weights": weights, "formats": list(job.formats), "shard_size": job.shard_size}
-    return common | {key: value for key in ("crop", "fast_decode") if (value := getattr(job, key))}
+    usual = {"crop": {}, "fast_decode": False, "precision": "32-true"}
+    return common | {key: value for key, default in usual.items() if (value := getattr(job, key)) != default}
 
 
 def _work_here(job: Job, common: dict[str, Any], units: Sequence[Unit], engine: Engine, processes: int) -> None:
@@ -229,7 +233,7 @@ def work(job: Job, units: Sequence[Unit], model: SaliencyModel | None = None) ->
     """
     if not units:
         return
-    model, root = model or load(job.model, device=job.device), job.root
+    model, root = model or load(job.model, device=job.device, precision=job.precision), job.root
     if units[0].is_shard:
         for unit in units:
             yield _shard(job, model, unit, root)
@@ -343,7 +347,7 @@ class Worker:
     """A Ray actor: it loads the model once, then does units."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.model = job, load(job.model, device=job.device)
+        self.job, self.model = job, load(job.model, device=job.device, precision=job.precision)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Do the units of a batch; units and entries are JSON."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from salzoo._io import remove_abandoned, whole, write_text
+from salzoo._precision import Precision
 from salzoo._progress import counted
 from salzoo.components.saliency_model import SaliencyModel
 from salzoo.components.video import VideoFrame, VideoState
@@ -43,6 +44,7 @@ class ClipJob:
         every: Predict every so manyth frame.
         smooth: Smoothing, as `predict_video` takes its name.
         batch_size: Frames that go through the network at once.
+        precision: As in `salzoo.load`, which was given it for the model.
     """
 
     model: str
@@ -50,10 +52,12 @@ class ClipJob:
     every: int = 1
     smooth: str | None = None
     batch_size: int = 1
+    precision: Precision = "32-true"
 
     def of(self, clip: Path) -> dict[str, Any]:
         """Return what the files of a clip depend on, as it is in JSON."""
         job = {"model": self.model, "formats": sorted(self.formats), "every": self.every, "smooth": self.smooth}
+        job |= {"precision": self.precision} if self.precision != "32-true" else {}
         return job | {"bytes": clip.stat().st_size}
 
 

@@ -1,0 +1,53 @@
+"""Prediction in bfloat16: asked for, close, and the same by every door."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import salzoo
+from salzoo.cli import main
+from salzoo.errors import SpecError
+from salzoo.images.samples import sample_images
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    sample_images()["coffee"].save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["unisal", "salgan", "deepgaze2e.small"])
+def test_densities_differ_a_little(name: str, photo: Path) -> None:
+    full, half = salzoo.load(name).predict(photo), salzoo.load(name, precision="bf16-mixed").predict(photo)
+    assert half.log_density.dtype == np.float32
+    assert half.density.sum(dtype=np.float64) == pytest.approx(1, abs=1e-5)
+    moved = np.abs(full.density - half.density).sum() / 2
+    assert 1e-5 < moved < 0.05
+
+
+def test_every_door_predicts_alike(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = salzoo.load("juntingnet", precision="bf16-mixed").predict(photo).log_density
+    words = ["predict", str(photo), "-m", "juntingnet", "--format", "npy", "--precision", "bf16-mixed", "-o"]
+    for more in ([], ["--resume"]):
+        out = tmp_path / "".join(["out", *more])
+        assert main([*words, str(out), *more]) == 0
+        np.testing.assert_allclose(np.load(out / "photo.npy"), np.exp(wanted), rtol=1e-4)
+    words[words.index("bf16-mixed")] = "32-true"
+    assert main([*words, str(tmp_path / "out--resume"), "--resume"]) == 2
+    assert "bf16-mixed" in capsys.readouterr().err, "the maps of one folder are made in one way"
+
+
+def test_training_has_the_precision_of_its_trainer(photo: Path) -> None:
+    model = salzoo.load("juntingnet", precision="bf16-mixed")
+    image = model.transform(photo)[None]
+    assert model(image).dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(image).dtype == torch.bfloat16
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"precision='fp16' is not accepted: 32-true or bf16-mixed"):
+        salzoo.load("juntingnet", precision="fp16")  # type: ignore[arg-type]
