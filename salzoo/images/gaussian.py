@@ -48,7 +48,7 @@ def _filtered(maps: Tensor, kernel: Tensor, dim: int) -> Tensor:
     On a CPU that only predicts, as a sum of shifted maps: the same to the bit, and two to six times as fast as a
     convolution of one channel. Gradients, other devices and graphs have the convolution.
     """
-    graph = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    graph = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     if graph or torch.is_grad_enabled() or maps.device.type != "cpu":
         return F.conv2d(maps, kernel.view((1, 1, 1, -1) if dim == -1 else (1, 1, -1, 1)))
     length = maps.shape[dim] - len(kernel) + 1
