@@ -42,11 +42,12 @@ def costs_table() -> str:
                 f"{file.stat().st_size / 1e6:.1f} MB" if file.exists() else NONE,
             ]
         )
-    peak = f"{work['peak_gflop_per_s']:.0f} GFLOP/s, that of a product of two float32 matrices of 2048 x 2048"
+    peaks = sorted({round(row["peak_gflop_per_s"]) for row in work["rows"].values()})
+    peak = f"{' and '.join(map(str, peaks))} GFLOP/s, that of a product of two float32 matrices of 2048 x 2048"
     about = (
-        f"Commits {commits(times)} (time), `{short(work['commit'])}` (work), {commits(memory)} "
+        f"Commits {commits(times)} (time), {commits(work)} (work), {commits(memory)} "
         f"(memory, above the {memory['imports_mb']:.0f} MB of the imports). GFLOP are those of convolutions and matrix "
-        f"products; the peak is {peak} on {work['threads']} threads."
+        f"products; the peak was {peak} on {work['threads']} threads."
     )
     return "\n".join([*table(header, rows), "", about])
 
@@ -58,7 +59,7 @@ def worked(found: dict[str, float], work: dict[str, Any]) -> list[str]:
     cells = [f"{one:.0f} ms", f"{eight:.0f} ms"]
     if not found["gflop"]:
         return [*cells, NONE, NONE]
-    share = 1000 * found["gflop"] / found[f"{most} threads, batch 1"] / work["peak_gflop_per_s"]
+    share = 1000 * found["gflop"] / found[f"{most} threads, batch 1"] / found["peak_gflop_per_s"]
     return [*cells, f"{found['gflop']:.1f}", f"{share:.0%}"]
 
 

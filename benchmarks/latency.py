@@ -94,16 +94,18 @@ def milliseconds(
 def work(names: list[str], whole: bool) -> None:
     """Record each row as it is done."""
     most = torch.get_num_threads()
-    kept: dict[str, Any] = {} if whole else before("work").get("rows", {})
+    old: dict[str, Any] = {} if whole else before("work")
+    kept, at = old.get("rows", {}), old.get("commits", {})
+    peak_gflop_per_s = peak_rate()
     for name in names:
-        subject, kept[name] = checkpoint(name), {}
-        kept[name]["gflop"] = gigaflop(subject)
+        subject, at[name] = checkpoint(name), commit()
+        kept[name] = {"gflop": gigaflop(subject), "peak_gflop_per_s": peak_gflop_per_s}
         for threads in sorted({1, most}):
             torch.set_num_threads(threads)
             for batch in (1, 8):
                 an_image = milliseconds(subject, [image()] * batch, runs=3) / batch
                 kept[name][f"{threads} threads, batch {batch}"] = round(an_image, 1)
-        record("latency", "work", {"threads": most, "peak_gflop_per_s": peak_rate(), "rows": kept})
+        record("latency", "work", {"threads": most, "rows": kept, "commits": at})
 
 
 def bare(names: list[str], whole: bool) -> None:
