@@ -3,7 +3,7 @@
     python benchmarks/predict.py [--model deepgaze2] [--pictures DIR] [--count 200] [--rounds 3]
     python benchmarks/predict.py --memory 20000 [--size 96 128]
     python benchmarks/predict.py --fast-decode juntingnet salgan [--rounds 5] [--precision bf16-mixed]
-    python benchmarks/predict.py --shards 100 --model signature
+    python benchmarks/predict.py --shards 100 --model signature [--processes 1 2]
 
 Each part is printed with its target, and kept in results/predict.json. `folder` reads, predicts and writes; `network`
 runs the network alone on the same images, resized and in memory, with the same batch size and every layer on all
@@ -12,7 +12,7 @@ process that imports torch and timm and nothing else. With `--memory` instead: b
 memory grows between the first thousand images and the last, with an input of `--size` pixels, so that it takes
 minutes. With `--fast-decode`: images a second of a folder of JPEGs of 12 megapixels with and without the option of that
 name, in turn, and how far the densities differ; with a precision, that of the network goes with it. With `--shards`: so
-many tars of a thousand pictures of 48 x 64 by `--engine ray` with one process and with two, by their own command.
+many tars of a thousand pictures of 48 x 64 by `--engine ray`, with each number of processes.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--fast-decode", nargs="+", metavar="MODEL", help="measure fast decoding with these instead")
     parser.add_argument("--precision", default="32-true", help="of the network with --fast-decode")
     parser.add_argument("--shards", type=int, metavar="N", help="measure Ray over so many shards, nothing else")
+    parser.add_argument("--processes", type=int, nargs="+", default=(1, 2), help="of Ray, each in a run of its own")
     parser.add_argument("--print", action="store_true", help="write no results")
     arguments = parser.parse_args()
     keep = not arguments.print
@@ -68,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if arguments.shards:
             packed = pack(Path(scratch) / "in", arguments.shards)
-            for processes in (1, 2):
+            for processes in arguments.processes:
                 found = pooled(arguments.model, packed, processes, Path(scratch) / f"out{processes}")
                 record("predict", f"ray, {arguments.model}, {processes} of {arguments.shards} shards", found, keep=keep)
             return
