@@ -20,10 +20,10 @@ predict: $(VENV)/.ready          ## maps and overlays of sample images in predic
 	$(BIN)/python examples/predict_samples.py
 
 test: $(VENV)/.ready             ## all tests but the slow ones; K=salgan for those of one model
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 2 --dist loadfile $(if $(K),-k $(K))
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile $(if $(K),-k $(K))
 
 test-slow: $(VENV)/.ready        ## the slow ones: whole runs, several processes, a built wheel
-	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 2 --dist loadfile $(if $(K),-k $(K))
+	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 --dist loadfile $(if $(K),-k $(K))
 
 lint: $(VENV)/.ready             ## style and types
 	$(BIN)/ruff format --check .
@@ -37,7 +37,7 @@ test-pythons:                    ## make test on each promised Python with the n
 	PYTEST_ADDOPTS="-o filterwarnings=default" $(MAKE) test PYTHON=python3.11 VENV=.venv-min CONSTRAINTS=constraints-min.txt
 
 fuzz: $(VENV)/.ready             ## the fuzzers of tests/fuzz for minutes instead of seconds, with new seeds
-	SALZOO_FUZZ=minutes $(BIN)/python -m pytest tests/fuzz -n auto --maxprocesses 2 $(if $(K),-k $(K))
+	SALZOO_FUZZ=minutes $(BIN)/python -m pytest tests/fuzz -n auto --maxprocesses 4 $(if $(K),-k $(K))
 
 test-docs: $(VENV)/.ready        ## the examples in README, docs, CONTRIBUTING, examples/ and docstrings
 	$(BIN)/python -m pytest tests/test_readme.py tests/test_contributing.py tests/test_examples.py salzoo
