@@ -270,6 +270,7 @@ def _read_text(path: Path, options: StudyOptions, image: str | None) -> Rows:
 
 def _parquet(path: Path) -> Any:
     try:
+        import_module("pyarrow")  # by itself: its part may be imported where it no longer is
         return import_module("pyarrow.parquet")
     except ImportError as error:
         raise SpecError(
