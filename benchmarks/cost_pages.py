@@ -86,10 +86,8 @@ def half_table() -> str:
     half = results("latency")["half"]
     rows = []
     for name, found in sorted(half["rows"].items(), key=lambda row: row[1]["ratio"][0]):
-        ratio, moved = (
-            "{:.2f} ({:.2f} to {:.2f})".format(*found["ratio"]),
-            "{:.1%} (at most {:.1%})".format(*found["moved"]),
-        )
+        ratio = "{:.2f} ({:.2f} to {:.2f})".format(*found["ratio"])
+        moved = "{:.1%} (at most {:.1%})".format(*found["moved"])
         rows.append([f"`{name}`", f"{found['full']:.0f} ms", f"{found['half']:.0f} ms", ratio, moved])
     header = ["", "float32", "bfloat16", "time of it", "density moved"]
     return "\n".join([*table(header, rows), "", f"{half['threads']} threads, commit `{short(half['commit'])}`."])

@@ -10,7 +10,7 @@ from salzoo.images.gaussian import gaussian_blur
 
 
 @pytest.mark.parametrize("border", ["reflect", "replicate", "constant"])
-@pytest.mark.parametrize(("sides", "sigma"), [((5, 5), 1.1), ((1, 7), 2.0), ((13, 9), 0.3)])
+@pytest.mark.parametrize(("sides", "sigma"), [((5, 5), 1.1), ((1, 7), 2.0), ((13, 9), 0.3), ((27, 5), 4.0)])
 @pytest.mark.parametrize("predicts", [False, True])
 def test_it_is_kornias(border: str, sides: tuple[int, int], sigma: float, predicts: bool) -> None:
     maps = torch.rand(2, 3, 20, 17, generator=torch.Generator().manual_seed(0))
