@@ -52,6 +52,10 @@ class Discriminator(nn.Module):
         self.size = size
         flat = size[0] // 16 * (size[1] // 16) * 64
         self.head = nn.Sequential(nn.Linear(flat, 100), nn.Tanh(), nn.Linear(100, 2), nn.Tanh(), nn.Linear(2, 1))
+        for module in self.modules():  # Lasagne's start; from PyTorch's, the signal fades and nothing is ever learned
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(cast("Tensor", module.bias))
 
     def forward(self, saliency: Tensor, image: Tensor) -> Tensor:
         """Return the logits that the maps are true ones."""
