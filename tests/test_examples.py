@@ -82,6 +82,7 @@ def test_the_demonstration_is_a_sound_study(finetune: ModuleType, tmp_path: Path
         assert near.sum() >= 2 * finetune.OBSERVERS - 2, "two of five looks of everyone"
 
 
+@pytest.mark.slow
 def test_publish_your_own(tmp_path: Path) -> None:
     """As a user runs it, onto a Hub on this machine; whoever has the class and its YAML loads it from there."""
     with LoopbackHub() as server:

@@ -62,6 +62,7 @@ def test_a_batch_holds_something(model: SaliencyModel, images: list[Path], tmp_p
         list(predict_each(model, images, tmp_path, formats=FORMATS, batch_size=0, workers=2))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile writes C++")
 @pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")  # torch's advice to take 3.13.1
 def test_a_compiled_network_predicts_the_same(images: list[Path]) -> None:

@@ -23,6 +23,7 @@ def folder(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_loss_seed_and_set_is_run_once(folder: Path) -> None:
     results = json.loads((folder / "results.json").read_text())
     trials = [tuple(r["trial"][key] for key in ("model", "dataset", "loss", "seed")) for r in results]

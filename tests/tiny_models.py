@@ -23,6 +23,9 @@ from salzoo.registry import read_spec
 NAMES = salzoo.list_models()
 GRADIENT = [name for name in NAMES if read_spec(name).training == "gradient"]
 LEARNED = [name for name in NAMES if read_spec(name).training != "none"]
+SAMPLE = ("centre_bias", "edn", "deepgaze2", "salgan", "mrcnn", "unisal", "vinet", "scenewalk")
+"""One of each kind (fitted, shallow, frozen backbone, two networks, patches, domains, clips, scanpaths), for what does
+not depend on the model: files, the Hub, refusals."""
 
 FAST = (
     "--trainer.accelerator=cpu",

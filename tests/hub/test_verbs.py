@@ -52,7 +52,7 @@ def said(load: Any, *words: Any, **options: Any) -> str:
 # There and back.
 
 
-@pytest.mark.parametrize("name", tiny_models.LEARNED)
+@pytest.mark.parametrize("name", tiny_models.SAMPLE)
 def test_there_and_back_into_an_empty_cache(name: str, loopback: LoopbackHub, tmp_path: Path) -> None:
     model = measured(name, tmp_path)
     expected = model.predict(PICTURE).density

@@ -89,6 +89,7 @@ def test_imports(tmp_path: Path) -> None:
         check(model(image()), "logits")
 
 
+@pytest.mark.slow
 @faults.every_kind
 def test_refuses(kind: str, tmp_path: Path) -> None:
     victim = "conv1.1" if kind == "missing" else "conv1.0"  # without its first blob a layer's second one is the first

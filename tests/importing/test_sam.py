@@ -59,6 +59,7 @@ def run(model: SaliencyModel) -> list[float]:
         return formula.sample(model(pixels).numpy())
 
 
+@pytest.mark.slow
 def test_computes_what_theano_does(imported: tuple[str, Path], model: SaliencyModel) -> None:
     np.testing.assert_allclose(run(model), GOLDEN[imported[0]], atol=1e-4)
     made = read_config(imported[1]).imported

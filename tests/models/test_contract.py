@@ -36,6 +36,7 @@ from salzoo.registry import read_spec, shipped, shipped_checkpoint
 
 every_model = pytest.mark.parametrize("name", tiny_models.NAMES)
 every_learned_model = pytest.mark.parametrize("name", tiny_models.LEARNED)
+one_of_each_kind = pytest.mark.parametrize("name", tiny_models.SAMPLE)
 every_trained_model = pytest.mark.parametrize("name", tiny_models.GRADIENT)
 every_checkpoint = pytest.mark.parametrize(
     ("name", "tag"),
@@ -245,7 +246,7 @@ def reshape(tensors: dict[str, Tensor], key: str) -> None:
     tensors[key] = tensors[key][None].clone()
 
 
-@every_learned_model
+@one_of_each_kind
 @pytest.mark.parametrize("damage", [remove, rename, reshape])
 def test_a_file_with_one_tensor_changed_does_not_load(
     name: str, damage: Callable[[dict[str, Tensor], str], None], tmp_path: Path
@@ -262,7 +263,7 @@ def test_a_file_with_one_tensor_changed_does_not_load(
         salzoo.load(folder)
 
 
-@every_learned_model
+@one_of_each_kind
 def test_a_file_with_one_byte_flipped_does_not_load(name: str, tmp_path: Path) -> None:
     folder = tiny_models.save(tiny_models.build(name), tmp_path)
     content = bytearray((folder / WEIGHTS).read_bytes())

@@ -227,14 +227,28 @@ def test_a_lightning_checkpoint_is_enough_by_itself(name: str, tmp_path: Path) -
     path = tmp_path / "last.ckpt"
     trainer.save_checkpoint(path)
     expected = model.predict(IMAGE).density
-    for load in (SaliencyModel.load_from_checkpoint, type(model).load_from_checkpoint, salzoo.load):
+    loaded = SaliencyModel.load_from_checkpoint(path, lr=0.5)
+    assert type(loaded) is type(model)
+    assert not loaded.training
+    assert (loaded.config, loaded.training_config) == (model.config, replace(model.training_config, lr=0.5))
+    np.testing.assert_array_equal(loaded.predict(IMAGE).density, expected)
+    assert json.loads(json.dumps(torch.load(path, weights_only=True)["salzoo"]))["config"]["format"] == 1
+
+
+@pytest.mark.parametrize("name", tiny_models.SAMPLE)
+def test_any_door_opens_a_lightning_checkpoint(name: str, tmp_path: Path) -> None:
+    model = tiny_models.build(name)
+    trainer = quiet_trainer()
+    trainer.strategy.connect(model)
+    path = tmp_path / "last.ckpt"
+    trainer.save_checkpoint(path)
+    expected = model.predict(IMAGE).density
+    for load in (type(model).load_from_checkpoint, salzoo.load):
         loaded = load(path)
         assert type(loaded) is type(model)
         assert not loaded.training
         assert (loaded.config, loaded.training_config) == (model.config, model.training_config)
         np.testing.assert_array_equal(loaded.predict(IMAGE).density, expected)
-    assert SaliencyModel.load_from_checkpoint(path, lr=0.5).training_config.lr == 0.5
-    assert json.loads(json.dumps(torch.load(path, weights_only=True)["salzoo"]))["config"]["format"] == 1
 
 
 @every_trained_model

@@ -65,6 +65,7 @@ class LaggingModel(VideoModel):
         return losses.get("nll")(self.to_log_density(logits), batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lead", "remembers"), [(0, False), (4, True)])
 def test_memory_is_learned_where_gaze_is_late(tmp_path: Path, lead: int, remembers: bool) -> None:
     """The weight of the new frame, .95 at first, falls if people look at where the dot was; else it does not."""

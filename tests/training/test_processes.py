@@ -190,6 +190,7 @@ def test_an_evaluation_is_the_same_in_any_number_of_processes(
     assert printed in output
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_writes_nothing(tiny_data: Path, maps: Path, tmp_path: Path) -> None:
     """It starts two processes itself; a map that cannot be read is told by the one whose picture it is."""
     (tmp_path / "maps").mkdir()
