@@ -1,4 +1,4 @@
-"""Whether the densities of models mean what they say, on the test splits.
+"""Whether the densities of models mean what they say, on the test splits, and with a temperature fitted on val.
 
     python benchmarks/calibration.py --root folder/that/holds/osie/eyecrowd/scene500 [MODEL ...]
     python benchmarks/calibration.py --draw [MODEL ...]       # measures nothing
@@ -29,7 +29,7 @@ from salzoo.checkpoint.config import RELIABILITY, Calibration
 from salzoo.checkpoint.folder import read_config
 from salzoo.components.load import load
 from salzoo.data import load_dataset
-from salzoo.evaluation.calibration import LEVELS, reliability
+from salzoo.evaluation.calibration import LEVELS, Reliability, fit_temperature, reliability
 from salzoo.evaluation.scoring import predictor
 from salzoo.registry import resolve, shipped
 
@@ -64,14 +64,22 @@ def rows() -> dict[str, Any]:
 
 
 def measure(name: str, dataset: str, root: str) -> dict[str, Any]:
-    """Return what a model expects and what was measured on a set."""
-    found = reliability(predictor(load(name)), load_dataset(dataset, root, "test"))
+    """Return what a model expects and what was measured on a set; and the same with a temperature."""
+    model, test = load(name), load_dataset(dataset, root, "test")
+    found = reliability(predictor(model), test)
+    model.temperature = fit_temperature(predictor(model), load_dataset(dataset, root, "val"))
+    tempered = reliability(predictor(model), test)
     return {
-        "error": found.error,
+        **numbers(found),
         "looked_at": dict(zip(map(str, LEVELS), found.looked_at, strict=True)),
-        "expected_bits": float(np.mean(found.expected_bits)),
-        "measured_bits": float(np.mean(found.measured_bits)),
+        "tempered": {"temperature": model.temperature, **numbers(tempered)},
     }
+
+
+def numbers(found: Reliability) -> dict[str, float]:
+    """Return the error, and means over images."""
+    expected, measured = float(np.mean(found.expected_bits)), float(np.mean(found.measured_bits))
+    return {"error": found.error, "expected_bits": expected, "measured_bits": measured}
 
 
 def show(name: str, row: Mapping[str, Any]) -> None:

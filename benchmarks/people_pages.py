@@ -29,12 +29,18 @@ def gold_table() -> str:
 def calibration_table() -> str:
     """Return how far the densities of models mean what they say."""
     header = ["", "error", "within 50 %", "within 80 %", "within 95 %", "expected bit", "measured bit"]
+    header += ["temperature", "error with it", "measured bit with it"]
     rows = []
     for name, content in results("calibration").items():
         for dataset, found in content["sets"].items():
             inside = [f"{found['looked_at'][level]:.1%}" for level in ("0.5", "0.8", "0.95")]
             bits = [f"{found[key]:.2f}" for key in ("expected_bits", "measured_bits")]
-            rows.append([f"`{name}`, {dataset}", f"{found['error']:.3f}", *inside, *bits])
+            tempered = found["tempered"]
+            told = [
+                f"{tempered[key]:.{digits}f}"
+                for key, digits in (("temperature", 2), ("error", 3), ("measured_bits", 2))
+            ]
+            rows.append([f"`{name}`, {dataset}", f"{found['error']:.3f}", *inside, *bits, *told])
     commits = sorted({short(content["commit"]) for content in results("calibration").values()})
     return "\n".join([*table(header, rows), "", f"Test splits, commit `{'`, `'.join(commits)}`."])
 

@@ -10,14 +10,18 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import scripts
+import tiny_models
 import torch
 from torch import Tensor
 
+import salzoo
 from salzoo.checkpoint.config import RELIABILITY
 from salzoo.checkpoint.folder import read_config
 from salzoo.data import FixationDataset, Item, load_dataset
+from salzoo.errors import SpecError
 from salzoo.evaluation import calibration
-from salzoo.evaluation.calibration import LEVELS, reliability
+from salzoo.evaluation.calibration import LEVELS, fit_temperature, reliability
+from salzoo.exporting.graph import Graph
 from salzoo.registry import shipped
 
 
@@ -65,6 +69,55 @@ def test_a_split(osie: FixationDataset) -> None:
     assert chance.error == pytest.approx(0, abs=1e-6)
     assert chance.expected_bits == pytest.approx([0] * len(osie), abs=1e-6)
     assert chance.measured_bits == pytest.approx([0] * len(osie), abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_of_a_density_is_found_from_its_samples(
+    temperature: float, osie: FixationDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixations = drawn(density(1 / temperature), 20_000)
+    item = {**osie[0], "fixations": fixations}
+    monkeypatch.setattr(type(osie), "__getitem__", lambda *_: item)
+    assert fit_temperature(lambda *_: density(), osie) == pytest.approx(temperature, rel=0.03)
+
+
+def test_a_temperature_is_predicted_with_saved_and_exported(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (41, 67, 3), dtype=np.uint8)
+    model = tiny_models.build("salgan")
+    sharp = model.predict(image).log_density
+    model.temperature = 2.0
+    flat = model.predict(image).log_density
+    np.testing.assert_allclose(flat - flat.max(), (sharp - sharp.max()) / 2, atol=1e-4)
+    assert np.exp(flat.astype(np.float64)).sum() == pytest.approx(1, abs=1e-5)
+    graph = Graph(model, free_size=False)
+    pixels = torch.from_numpy(image).movedim(-1, 0)[None] / 255
+    np.testing.assert_allclose(graph(pixels)[0].detach(), flat, atol=1e-3)
+    model.save_pretrained(tmp_path / "own", license="mit")
+    assert salzoo.load(tmp_path / "own").temperature == 2.0
+    assert salzoo.load(tmp_path / "own", temperature=1.0).temperature == 1.0
+
+
+@pytest.mark.parametrize("name", ["unisal", "salema", "scenewalk"])
+def test_a_temperature_reaches_videos_and_scanpaths(name: str) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    model = tiny_models.build(name)
+
+    def spread() -> float:
+        found = [next(iter(model.predict_video([frame]))).saliency_map, model.predict(frame)]
+        return float(np.mean([one.log_density.std() for one in found]))
+
+    sharp = spread()
+    model.temperature = 3.0
+    assert spread() == pytest.approx(sharp / 3, rel=0.01)
+
+
+def test_a_temperature_out_of_range_is_refused() -> None:
+    for value in (0.0, float("nan"), 11):
+        with pytest.raises(SpecError, match=r"temperature=.* is not accepted: from 0.1 to 10"):
+            tiny_models.build("salgan", temperature=value)
+    model = tiny_models.build("salgan")
+    with pytest.raises(SpecError, match="temperature=-1 is not accepted"):
+        model.temperature = -1
 
 
 @pytest.fixture(scope="module")

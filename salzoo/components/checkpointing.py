@@ -47,6 +47,7 @@ class CheckpointModule(LightningModule):
     training_config: TrainingConfig
     preprocess: Any
     tta: tuple[tuple[float, bool], ...]
+    temperature: float
     config: Config | None = None
     """Which model of the registry this is, its arguments, where its weights come from and what was measured."""
     statistics_fitted = False
@@ -198,7 +199,8 @@ class CheckpointModule(LightningModule):
                 f"{type(self).__name__} was built by its class, so its name is not known: build it by salzoo.load, "
                 "after salzoo.register(YAML) if it is a model of your own."
             )
-        views = {"tta": as_json(self.tta)}
-        changed = views if views["tta"] != self.config.network.get("tta", [[1.0, False]]) else {}
+        neutral = {"tta": [[1.0, False]], "temperature": 1.0}
+        own = {"tta": as_json(self.tta), "temperature": self.temperature}
+        changed = {key: own[key] for key in neutral if own[key] != self.config.network.get(key, neutral[key])}
         preprocess = as_json(asdict(self.preprocess))
         return replace(self.config, network={**self.config.network, **changed}, preprocess=preprocess)

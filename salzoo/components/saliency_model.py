@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from salzoo import losses
 from salzoo._precision import Precision, full_precision, network_precision
-from salzoo._schema import JoinedSignature
+from salzoo._schema import JoinedSignature, check_range
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.checkpointing import CheckpointModule, keep_contiguous
 from salzoo.components.devices import place
@@ -55,6 +55,8 @@ class SaliencyModel(CheckpointModule):
             `default_preprocess`.
         tta: Test-time augmentation: the views whose maps are averaged in eval mode, the first at the size of the
             result. `((1.0, False), (1.0, True))` adds the mirror image, at twice the work.
+        temperature: T of the density p^(1 / T) that is predicted, 0.1 to 10 (Guo et al., ICML 2017): above 1 it is less
+            sure than the network's. `salzoo.evaluation.calibration.fit_temperature` fits it; training has none.
         network: Arguments of `network_class`.
     """
 
@@ -75,10 +77,16 @@ class SaliencyModel(CheckpointModule):
     """What the network predicts in, as `salzoo.load` was told; training has the trainer's."""
 
     def __init__(
-        self, preprocess: Preprocess | None = None, *, tta: tuple[View, ...] = ((1.0, False),), **network: Any
+        self,
+        preprocess: Preprocess | None = None,
+        *,
+        tta: tuple[View, ...] = ((1.0, False),),
+        temperature: float = 1.0,
+        **network: Any,
     ) -> None:
         super().__init__()
         self.tta, self.preprocess = tta, preprocess or self.default_preprocess
+        self.temperature = temperature
         self.teacher: tuple[SaliencyModel, ...] = ()  # in a tuple it is no part of the module tree
         if self.network_class is not None:
             self.network = self.network_class(**network)
@@ -98,6 +106,16 @@ class SaliencyModel(CheckpointModule):
     def preprocess(self, preprocess: Preprocess) -> None:
         check_views(self.tta, preprocess)
         self._preprocess = preprocess
+
+    @property
+    def temperature(self) -> float:
+        """What the logarithm of a predicted density is divided by, before it is normalised."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, temperature: float) -> None:
+        check_range(0.1, 10, temperature=temperature)
+        self._temperature = temperature
 
     @property
     def transform(self) -> Preprocess:
@@ -152,6 +170,15 @@ class SaliencyModel(CheckpointModule):
     def restore(self, maps: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Bring the logits of one image, (1, 1, h, w), to the image's own (height, width)."""
         return self.preprocess.restore(maps, image_size)
+
+    @final
+    def predicted(self, logits: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Logits of one image, (1, 1, h, w), to the (1, H, W) log density of its own size that is predicted."""
+        return self._tempered(self.to_log_density(self.restore(logits, image_size)))
+
+    def _tempered(self, log_density: Tensor) -> Tensor:
+        """Apply the temperature to (N, H, W)."""
+        return log_density if self.temperature == 1 else normalise_log(log_density[:, None] / self.temperature)
 
     def average_views(self, maps: Sequence[Tensor]) -> Tensor:
         """Average the maps of all views, flipped back, to (N, 1, h, w) logits of the first view's size."""
@@ -310,7 +337,7 @@ class SaliencyModel(CheckpointModule):
             logits = self(torch.cat([inputs[i] for i in alike])).float()
             with full_precision(self.device):  # half precision is for the network alone
                 for i, one in zip(alike, logits, strict=True):
-                    maps[i] = self.to_log_density(self.restore(one[None], sizes[i]))[0]
+                    maps[i] = self.predicted(one[None], sizes[i])[0]
         return [maps[i] for i in range(len(images))]
 
     def log_densities(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:

@@ -153,7 +153,9 @@ class ScanpathModel(SaliencyModel):
 
     def infer(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:
         """Return the static log densities of images, each at its own size; see `SaliencyModel.infer`."""
-        return super().infer(images, sizes) if self.own_density else self.density_model.infer(images, sizes)
+        if self.own_density:
+            return super().infer(images, sizes)
+        return [self._tempered(one[None])[0] for one in self.density_model.infer(images, sizes)]
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits of the static density; see `SaliencyModel.forward`, at the size of `transform`."""

@@ -75,6 +75,5 @@ class VideoModel(SaliencyModel):
         found = []
         for image in images:
             logits, state = network.step(self._pixels(self.preprocess.resize(image[None])), state)
-            restored = self.restore(logits.float(), (image.shape[-2], image.shape[-1]))
-            found.append((self.to_log_density(restored)[0], state))
+            found.append((self.predicted(logits.float(), (image.shape[-2], image.shape[-1]))[0], state))
         return found

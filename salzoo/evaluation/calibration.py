@@ -1,8 +1,11 @@
-"""Whether a density means what it says: is the region that holds 80 % of it looked at 80 % of the time?"""
+"""Whether a density means what it says: is the region that holds 80 % of it looked at 80 % of the time?
+
+And the temperature with which it does: Guo, Pleiss, Sun & Weinberger, ICML 2017 (arXiv:1706.04599), Sec. 4.2.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +17,8 @@ from salzoo.data import FixationDataset, Item
 from salzoo.errors import DataError
 
 Floats = NDArray[np.float64]
+BINS, LOWEST = 4096, -80.0
+"""Values of a log density that `fit_temperature` tells apart in an image, and the least of them."""
 LEVELS: Final = tuple(k / 20 for k in range(1, 20))
 """Shares of a density at which reliability is asked for."""
 
@@ -50,20 +55,59 @@ def reliability(predict: Callable[[int, Item], Tensor], dataset: FixationDataset
         DataError: If nobody looked at any of its images.
     """
     looked, expected, measured = [], [], []
-    for index in range(len(dataset)):
-        item = dataset[index]
-        if not item["fixations"].any():
-            continue
-        density = predict(index, item).double()
-        density = density / density.sum()
+    for density, item in _densities(predict, dataset):
         looked.append(_within(density, item["fixations"]))
         bits = (density * density.numel()).log2()
         expected.append(float((density * bits).nansum()))  # a place of density 0 gives nothing
         counts = item["fixations"].double()
         measured.append(float(bits[counts > 0] @ counts[counts > 0] / counts.sum()))
-    if not looked:
-        raise DataError(f"{dataset.name} {dataset.split} has no fixations: reliability is about where people looked.")
     return Reliability(tuple(np.mean(looked, axis=0).tolist()), tuple(expected), tuple(measured))
+
+
+def fit_temperature(predict: Callable[[int, Item], Tensor], dataset: FixationDataset) -> float:
+    """Return the temperature T of `SaliencyModel` with which densities p^(1 / T) make a split's fixations most likely.
+
+    Images weigh alike, and fixations of one image. The likelihood has one maximum, which bisection finds to 0.1 %.
+
+    Args:
+        predict: As `reliability` takes it, of a model whose temperature is 1; of another, T is a factor to its own.
+        dataset: The split; not the one that the result is judged by.
+
+    Returns:
+        T from 0.1 to 10; below 1 the model is not sure enough.
+
+    Raises:
+        DataError: If nobody looked at any of its images.
+    """
+    values, counts, looked = [], [], []
+    for density, item in _densities(predict, dataset):
+        logs = density.log().clamp_min(LOWEST)
+        fixations = item["fixations"].double()
+        looked.append(float((logs * fixations).sum() / fixations.sum()))
+        count, edges = np.histogram(logs.numpy(), BINS)
+        counts.append(count)
+        values.append((edges[1:] + edges[:-1]) / 2)
+    value, count = np.stack(values), np.stack(counts)
+    low, high = np.log(0.1), np.log(10)
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        weight = count * np.exp((value - value.max(1, keepdims=True)) / np.exp(middle))
+        expected = (weight * value).sum(1) / weight.sum(1)
+        low, high = (low, middle) if np.mean(looked - expected) > 0 else (middle, high)  # looked at more: sharpen
+    return float(np.exp((low + high) / 2))
+
+
+def _densities(predict: Callable[[int, Item], Tensor], dataset: FixationDataset) -> Iterator[tuple[Tensor, Item]]:
+    """Yield the normalised densities of the images that somebody looked at, of which there must be one."""
+    empty = True
+    for index in range(len(dataset)):
+        item = dataset[index]
+        if item["fixations"].any():
+            density = predict(index, item).double()
+            empty = False
+            yield density / density.sum(), item
+    if empty:
+        raise DataError(f"{dataset.name} {dataset.split} has no fixations: this is about where people looked.")
 
 
 def _within(density: Tensor, fixations: Tensor) -> Floats:

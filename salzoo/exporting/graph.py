@@ -54,7 +54,7 @@ class Graph(nn.Module):
             logits = model.view(resize_image(as_float(image), frames[1.0], model.preprocess.resample), frames)
         else:
             logits = model(model.preprocess.resize(image))
-        log_density = model.to_log_density(model.restore(logits, size))
+        log_density = model.predicted(logits, size)
         total = log_density.exp().double().sum((-2, -1), keepdim=True)  # as `SaliencyMap`; runtimes add up in float32
         return log_density - total.log().float()
 
