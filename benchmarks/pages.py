@@ -33,7 +33,7 @@ CITATION = REPOSITORY / "CITATION.cff"
 SETS = ("osie", "eyecrowd", "scene500")
 LEADERBOARD = {"auc_judd": "AUC", "sauc": "sAUC", "nss": "NSS", "cc": "CC", "kld": "KL", "sim": "SIM"}
 """Metrics of MIT300's leaderboards, and their names there."""
-MARKED = re.compile(r"(<!-- table (\w+): [^\n]* -->\n)(?:(?!<!--).*\n)*(<!-- end of table -->)")
+MARKED = re.compile(r"(<!-- table (\w+): ([^\n]*) -->\n)(?:(?!<!--).*\n)*(<!-- end of table -->)")
 NONE = "–"
 
 
@@ -46,7 +46,10 @@ def write() -> None:
 def filled() -> dict[Path, str]:
     """Return the pages with their tables."""
     made: dict[str, str] = {}
-    texts = {page: MARKED.sub(lambda match: block(match, made), page.read_text(encoding="utf-8")) for page in pages()}
+    texts = {}
+    for page in pages():
+        told = page.name != "README.md"  # which is short
+        texts[page] = MARKED.sub(lambda match, told=told: block(match, made, told), page.read_text(encoding="utf-8"))
     if missing := sorted(TABLES.keys() - made.keys()):
         raise ValueError(f"no page shows the table {missing[0]!r}.")
     return texts | {CITATION: references(CITATION.read_text(encoding="utf-8"))}
@@ -89,14 +92,15 @@ def pages() -> Iterator[Path]:
     yield from sorted((REPOSITORY / "docs").rglob("*.md"))
 
 
-def block(match: re.Match[str], made: dict[str, str]) -> str:
-    """Return a marked block with its table, each of which is made once."""
-    start, name, end = match.groups()
+def block(match: re.Match[str], made: dict[str, str], told: bool) -> str:
+    """Return a marked block with its table, each of which is made once, and the commands if they are to be told."""
+    start, name, command, end = match.groups()
     if name not in TABLES:
         raise ValueError(f"no table {name!r}; the tables are {', '.join(TABLES)}.")
     if name not in made:
         made[name] = TABLES[name]()
-    return f"{start}{made[name]}\n{end}"
+    commands = " and ".join(f"`{one}`" for one in command.split("; "))
+    return f"{start}{made[name]}\n" + (f"\nMeasured by {commands}.\n" if told else "") + end
 
 
 def set_table(name: str) -> str:
@@ -352,19 +356,19 @@ def exports_table() -> str:
     """Return what exported files weigh, how near to `predict` they are, how fast, and what eight bits cost."""
     found = results("exports")
     head = ["", "MB", "int8", "difference", "ms: torch", "onnxruntime", "int8", "NSS: torch", "onnxruntime", "int8"]
-    kinds, rows, refused, images = ("torch", "onnxruntime", "int8"), [], [], set()
+    head.append("of images")
+    kinds, rows, refused = ("torch", "onnxruntime", "int8"), [], []
     for name, one in sorted(found.items()):
         if "refused" in one:
             refused.append(f"`{name}`")
             continue
-        images.add(str(one["images"]))
         size = "" if one["size"] is None else f" (only {one['size'][0]} x {one['size'][1]})"
         bytes_of = [f"{one[kind] / 1e6:.1f}" for kind in ("bytes", "int8_bytes")]
         speed, scores = [f"{one['ms'][k]:.0f}" for k in kinds], [f"{one['nss'][k]:.3f}" for k in kinds]
-        rows.append([f"`{name}`{size}", *bytes_of, f"{one['difference']:.0e}", *speed, *scores])
+        rows.append([f"`{name}`{size}", *bytes_of, f"{one['difference']:.0e}", *speed, *scores, str(one["images"])])
     commits = ", ".join(sorted({f"`{short(one['commit'])}`" for one in found.values()}))
     loads = [one["load"] for one in found.values()]
-    said = f"NSS over the first {' or '.join(sorted(images))} images of OSIE test. Load {min(loads)} to {max(loads)}"
+    said = f"NSS over the first images of OSIE test: compare along a row. Load {min(loads)} to {max(loads)}"
     last = f"{said}, commit {commits}." + (f" Refused: {', '.join(refused)}." if refused else "")
     return "\n".join([*table(head, rows), "", last])
 

@@ -20,8 +20,10 @@ def main(model: str, photo: str) -> None:
     (log_density,) = runtime.run(["log_density"], {"image": pixels})
     density = np.exp(log_density[0])
     shown = (density - density.min()) / max(np.ptp(density), 1e-12)
-    np.save(Path(photo).with_suffix(".npy"), density)
-    Image.fromarray((255 * shown + 0.5).astype(np.uint8)).save(Path(photo).with_suffix(".saliency.png"))
+    numbers, map_ = Path(photo).with_suffix(".npy"), Path(photo).with_suffix(".saliency.png")
+    np.save(numbers, density)
+    Image.fromarray((255 * shown + 0.5).astype(np.uint8)).save(map_)
+    print(numbers, map_, sep="\n")
 
 
 if __name__ == "__main__":

@@ -66,9 +66,9 @@ def render(spec: ModelSpec, config: Config, *, images: Collection[str] = ()) -> 
         model_name=name if config.measured else None,
         eval_results=[result for row in config.measured for result in _results(row)] or None,
     )
-    own = config.provenance is None  # weights that nobody recorded are not those that the zoo's texts tell of
+    own = not _is_found(config)  # other weights are not those that the model's texts tell of
     prose, variant = prose_file(spec.name), spec.variants.get(config.tag)
-    source = "path/to/this/folder" if own and config.imported is None else name
+    source = "path/to/this/folder" if own else name
     use = "predict('photo.jpg').save('map.png')"
     if spec.kind == "scanpath":
         use = "predict_scanpath('photo.jpg').overlay('photo.jpg').save('path.png')"
@@ -76,10 +76,11 @@ def render(spec: ModelSpec, config: Config, *, images: Collection[str] = ()) -> 
         f"# {name}",
         spec.summary,
         f"Variant `{config.tag}`: {variant.summary}" if variant is not None and not own else "",
+        "Weights of one's own, not those that salzoo ships under this name." if own else "",
         f"```python\nimport salzoo\n\nsalzoo.load({source!r}).{use}\n```",
         OVERLAYS if SHEET in images else "",
         prose.read_text(encoding="utf-8").strip() if prose.is_file() and not own else "",
-        _measured_table(config),
+        _measured_table(config, "salzoo evaluate --record" if own or config.imported else "make table"),
         _calibration(config, images),
         _scanpath_table(config),
         _training(config) if config.imported is None or config.provenance is not None else "",
@@ -87,6 +88,14 @@ def render(spec: ModelSpec, config: Config, *, images: Collection[str] = ()) -> 
         _citation(spec),
     ]
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(p for p in parts if p) + "\n"))
+
+
+def _is_found(config: Config) -> bool:
+    """Return whether `salzoo.load` finds these weights by their name: shipped or imported ones."""
+    if config.imported is not None:
+        return True
+    folder = find_checkpoint(config.model, config.tag)
+    return folder is not None and read_config(folder).sha256 == config.sha256
 
 
 def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:
@@ -177,7 +186,7 @@ def _results(row: Measured) -> list[EvalResult]:
     ]
 
 
-def _measured_table(config: Config) -> str:
+def _measured_table(config: Config, command: str) -> str:
     if not (measured := [row for row in config.measured if row.convention != OF_SCANPATHS]):
         return ""
     names = [name for name in METRICS if any(name in row.scores for row in measured)]
@@ -192,7 +201,7 @@ def _measured_table(config: Config) -> str:
         for row in measured
     ]
     first = measured[0]
-    note = f"Convention `{first.convention}`, measured by `make table` at commit `{first.commit[:12]}`. "
+    note = f"Convention `{first.convention}`, measured by `{command}` at commit `{first.commit[:12]}`. "
     note += "Information gain in bits a fixation over the centre bias of the set's training split."
     if explains:
         note += " Explained: as a share of what people's fixations tell of each other's; 95 % interval over images."

@@ -180,9 +180,9 @@ def _score_folds(job: Finetuning, parent: SaliencyModel, data: SaliencyDataModul
     def after(index: int, item: Item) -> Any:
         return model(folds[item["name"]])(index, item)
 
-    note = "Each image is scored by the model of its fold, which did not see it; the checkpoint is trained on all."
-    rows = {"before": predictor(parent), "after": after}
-    table = evaluate(rows, everything, baselines=("gold", "centre_bias_train"), folds=folds, notes=(note,))
+    note = "Each image is scored by the model of its fold, which was not fine-tuned on it; the checkpoint is, on all."
+    rows, seen = {"before": predictor(parent), "after": after}, overlap(parent, everything, "before and so after")
+    table = evaluate(rows, everything, baselines=("gold", "centre_bias_train"), folds=folds, notes=(note, *seen))
     write_text(job.output / FOLDS / "scores.csv", table.to_csv())
     write_text(job.output / FOLDS / "scores.json", json.dumps(table.to_json(), indent=2) + "\n")
     return table

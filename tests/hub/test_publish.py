@@ -86,7 +86,7 @@ class TestPublish:
         publish(folder, REPO)
         repo = loopback.repos[REPO]
         files = repo.commits[repo.branches["main"]].files
-        edited = files["README.md"].replace(b"## Limits", b"## Limits, and what we found since")
+        edited = files["README.md"].replace(b"## Training", b"## Training, and what we found since")
         repo.commit({**files, "README.md": edited}, "edit in the browser")
         card.record(folder, [Measured("osie", "val", 50, "mit", "0" * 40, {"nss": 1.6})])
         with pytest.raises(PublishError, match=r"its README.md was edited on the Hub, and is not overwritten"):
