@@ -100,7 +100,7 @@ def block(match: re.Match[str], made: dict[str, str], told: bool) -> str:
     if name not in made:
         made[name] = TABLES[name]()
     commands = " and ".join(f"`{one}`" for one in command.split("; "))
-    return f"{start}{made[name]}\n" + (f"\nMeasured by {commands}.\n" if told else "") + end
+    return f"{start}{made[name]}\n" + (f"\nMade by {commands}.\n" if told else "") + end
 
 
 def set_table(name: str) -> str:

@@ -71,6 +71,10 @@ def test_a_kind_has_the_numbers_of_its_images(table):
     assert "| odd | 1 | – | – | – |" in text
 
 
+def test_a_bar_in_a_name_leaves_the_table_whole(table):
+    assert r"| near\|far | 1 |" in ByKind(table, {"near|far": ["1.jpg"]}).to_markdown()
+
+
 def test_without_people_nothing_is_explained(table):
     del table.scores["gold"]
     text = ByKind(table, {"near": ["1.jpg"]}).to_markdown()
@@ -106,6 +110,7 @@ def test_a_table_of_some_images(table):
         (None, "there is no file"),
         ("image,sort\n1.jpg,a\n", "no column 'kind'"),
         ("image,kind\n1.jpg,\n", "no line that names a kind"),
+        ("image,kind\n1.jpg,all\n", "has a kind 'all', which stands for all images"),
     ],
 )
 def test_files_that_say_nothing(tmp_path, content, told):

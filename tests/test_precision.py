@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clips import disc_frames, write_clip
 
 import salzoo
+from salzoo import SaliencyModel
 from salzoo.cli import main
 from salzoo.errors import SpecError
+from salzoo.exporting import export
+from salzoo.images.read import to_tensor
 from salzoo.images.samples import sample_images
 
 
@@ -46,6 +50,45 @@ def test_training_has_the_precision_of_its_trainer(photo: Path) -> None:
     assert model(image).dtype == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
         assert model(image).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["aim", "sun", "signature", "gbvs", "itti.motion"])
+def test_formulas_stay_in_full_precision(name: str, photo: Path) -> None:
+    halved, image = salzoo.load(name, precision="bf16-mixed"), to_tensor(photo)
+    expected = salzoo.load(name).predict(image).density
+    np.testing.assert_array_equal(halved.predict(image).density, expected)
+    if name != "itti.motion":
+        with torch.autocast("cpu", torch.bfloat16):
+            np.testing.assert_array_equal(halved.predict(image).density, expected)
+
+
+def test_a_clip_is_not_resumed_in_another_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_clip(tmp_path / "a.mkv", disc_frames(3))
+    words = ["predict", str(clip), "-m", "juntingnet", "--format", "npy", "--resume", "-o", str(tmp_path / "out")]
+    assert main([*words, "--precision", "bf16-mixed"]) == 0
+    assert main(words) == 2
+    assert "precision was 'bf16-mixed', is '32-true'" in capsys.readouterr().err
+    assert main([*words, "--precision", "bf16-mixed"]) == 0
+
+
+def test_half_weights_and_shapes_alone_are_not_cast(photo: Path) -> None:
+    model = salzoo.load("juntingnet", precision="bf16-mixed").half()
+    assert np.isfinite(model.predict(photo).log_density).all()
+    image = torch.zeros(3, 48, 64, dtype=torch.uint8)
+    (log_density,) = model.float().to("meta").log_densities([image])
+    assert log_density.shape == (48, 64)
+
+
+def test_an_export_is_in_full_precision(photo: Path, tmp_path: Path) -> None:
+    model = salzoo.load("juntingnet", precision="bf16-mixed")
+    assert export(model, tmp_path / "model.pt2", size=(48, 64)).difference < 1e-3
+    assert model.precision == "bf16-mixed"
+
+
+def test_from_pretrained_takes_it(photo: Path) -> None:
+    model = SaliencyModel.from_pretrained("juntingnet", precision="bf16-mixed")
+    expected = salzoo.load("juntingnet", precision="bf16-mixed").predict(photo).density
+    np.testing.assert_array_equal(model.predict(photo).density, expected)
 
 
 def test_what_is_refused() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from torch import nn
 
+from salzoo._precision import Precision, check_precision
 from salzoo.checkpoint.config import Config, Parent, as_json
 from salzoo.checkpoint.folder import read_config
 from salzoo.checkpoint.hub import HubOptions
@@ -48,6 +49,8 @@ class CheckpointModule(LightningModule):
     preprocess: Any
     tta: tuple[tuple[float, bool], ...]
     temperature: float
+    precision: Precision = "32-true"
+    """What the network predicts in, as `salzoo.load` was told; training has the trainer's."""
     config: Config | None = None
     """Which model of the registry this is, its arguments, where its weights come from and what was measured."""
     statistics_fitted = False
@@ -72,6 +75,7 @@ class CheckpointModule(LightningModule):
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
         device: str | torch.device | None = None,
+        precision: Precision = "32-true",
         **options: Any,
     ) -> Self:
         """Load from the Hub, a checkpoint folder or the zoo, like `salzoo.load`.
@@ -84,15 +88,18 @@ class CheckpointModule(LightningModule):
             cache_dir: Where downloads are kept.
             local_files_only: Do not ask the Hub.
             device: Where the model goes, as `salzoo.load` takes it.
+            precision: What the network computes in when it predicts, as `salzoo.load` takes it.
             options: Options that change no tensor, as `salzoo.load` takes them.
 
         Raises:
             WeightsError: If weights are missing, damaged, do not fit, or cannot be fetched.
             SpecError: If they belong to another class than this one.
         """
+        check_precision(precision)
         access = HubOptions(token, cache_dir, local_files_only)
-        model = load_reference(parse_pretrained(source, revision), "default", access, options)
-        return cls._checked(place(model, device), source)
+        model = cls._checked(load_reference(parse_pretrained(source, revision), "default", access, options), source)
+        model.precision = precision
+        return place(model, device)
 
     def save_pretrained(self, folder: str | Path, *, license: str | None = None) -> None:
         """Write a checkpoint folder that `salzoo.load` takes: weights, `config.json` and card.

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
-from salzoo._precision import Precision, full_precision, network_precision
+from salzoo._precision import full_precision, network_precision
 from salzoo._schema import JoinedSignature, check_range
 from salzoo.backbones import TimmBackbone, pixel_statistics
 from salzoo.components.checkpointing import CheckpointModule, keep_contiguous
@@ -73,8 +73,6 @@ class SaliencyModel(CheckpointModule):
     _preprocess: Preprocess
     statistics_images: ClassVar[int] = 256
     """Number of training images on which `fit_statistics` measures the channels."""
-    precision: Precision = "32-true"
-    """What the network predicts in, as `salzoo.load` was told; training has the trainer's."""
 
     def __init__(
         self,
@@ -350,7 +348,7 @@ class SaliencyModel(CheckpointModule):
     @contextmanager
     def _predicting(self) -> Iterator[None]:
         """Predict for a while: in eval mode, without gradients, in the precision asked for."""
-        with evaluating(self), torch.inference_mode(), network_precision(self.device, self.precision):
+        with evaluating(self), torch.inference_mode(), network_precision(self.network, self.precision):
             yield
 
     @overload

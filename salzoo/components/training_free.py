@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from salzoo._precision import full_precision
 from salzoo._schema import check_range
 from salzoo.components.filters import rescale
 from salzoo.components.saliency_model import SaliencyModel, normalise_log
@@ -52,7 +55,14 @@ class TrainingFreeModel(SaliencyModel):
                 f"{type(self).__name__} has no gradient with respect to the image: its formula goes in steps. Pass "
                 "image.detach(), or call it under torch.no_grad()."
             )
-        return super().forward(image)
+        with full_precision(self.device):
+            return super().forward(image)
+
+    @contextmanager
+    def _predicting(self) -> Iterator[None]:
+        """Predict for a while, as `SaliencyModel` does, in full precision: formulas divide by little, and count."""
+        with super()._predicting(), full_precision(self.device):
+            yield
 
     def to_log_density(self, logits: Tensor) -> Tensor:
         """(N, 1, H, W) saliency to (N, H, W) log density: stretched to [0, 1], plus a floor, times the centre prior."""

@@ -44,7 +44,7 @@ def read_kinds(path: Path) -> dict[str, list[str]]:
     """Read which images are of which kind from a CSV with the columns `image` and `kind`, a line for each pair.
 
     Raises:
-        DataError: If there is no such file, a column is missing, or no line names a kind.
+        DataError: If there is no such file, a column is missing, no line names a kind, or one names `ALL`.
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}: --by takes {BY_PIXELS}, or a CSV with the columns image and kind.")
@@ -57,6 +57,8 @@ def read_kinds(path: Path) -> dict[str, list[str]]:
             found.setdefault(kind, []).append(line["image"])
     if not found:
         raise DataError(f"{path} has no line that names a kind.")
+    if ALL in found:
+        raise DataError(f"{path} has a kind {ALL!r}, which stands for all images of the table: call it otherwise.")
     return dict(sorted(found.items()))
 
 

@@ -25,6 +25,7 @@ from salzoo.exporting.quantise import FEWEST, Loss, quantise
 from salzoo.exporting.runtimes import run_onnx, run_pt2, write_onnx, write_pt2
 from salzoo.images.geometry import Size
 from salzoo.images.read import ImageLike
+from salzoo.images.saliency_map import SaliencyMap
 
 TOLERANCE = 1e-3
 """Largest difference of a log density from `predict`'s."""
@@ -187,9 +188,18 @@ def _write(
     write(traced, path, facts)
     difference = 0.0
     for images in examples:
-        expected = torch.stack([torch.from_numpy(one.log_density) for one in model.predict([*images])])
+        expected = torch.stack([torch.from_numpy(one.log_density) for one in _in_full(model, [*images])])
         difference = max(difference, float((run(path, images) - expected).abs().max()))
     return difference
+
+
+def _in_full(model: SaliencyModel, images: list[Tensor]) -> list[SaliencyMap]:
+    """Predict in float32, which the graph is in, whatever the model was told."""
+    precision, model.precision = model.precision, "32-true"
+    try:
+        return model.predict(images)
+    finally:
+        model.precision = precision
 
 
 def _first_line(error: BaseException) -> str:

@@ -48,11 +48,13 @@ def gaussian_blur(maps: Tensor, sides: tuple[int, int], sigma_px: float | Tensor
 def _filtered(maps: Tensor, kernel: Tensor, dim: int) -> Tensor:
     """Correlate (N, 1, H, W) maps with a kernel along one dimension, without a border.
 
-    On a CPU that only predicts, and for a short kernel, as a sum of shifted maps: the same to the bit, and faster than
-    a convolution of one channel, six times with 5 taps. Gradients, other devices and graphs have the convolution.
+    On a CPU that only predicts, and for a short kernel, as a sum of shifted maps: the same but for rounding, and faster
+    than a convolution of one channel, six times with 5 taps. Gradients, half precision, other devices and graphs have
+    the convolution.
     """
     graph = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-    if graph or torch.is_grad_enabled() or maps.device.type != "cpu" or len(kernel) > SHORT:
+    elsewhere = graph or maps.device.type != "cpu" or maps.dtype not in (torch.float32, torch.float64)
+    if elsewhere or torch.is_grad_enabled() or len(kernel) > SHORT:
         return F.conv2d(maps, kernel.view((1, 1, 1, -1) if dim == -1 else (1, 1, -1, 1)))
     length = maps.shape[dim] - len(kernel) + 1
     total = maps.narrow(dim, 0, length) * kernel[0]

@@ -57,8 +57,7 @@ class ClipJob:
     def of(self, clip: Path) -> dict[str, Any]:
         """Return what the files of a clip depend on, as it is in JSON."""
         job = {"model": self.model, "formats": sorted(self.formats), "every": self.every, "smooth": self.smooth}
-        job |= {"precision": self.precision} if self.precision != "32-true" else {}
-        return job | {"bytes": clip.stat().st_size}
+        return job | {"precision": self.precision, "bytes": clip.stat().st_size}
 
 
 @dataclass
@@ -167,7 +166,7 @@ class _Work:
             self.state = VideoState(left["index"], left["model"], left["smoothing"], tuple(left["origin"]))
 
     def _check_same(self, before: dict[str, Any]) -> None:
-        now = self.job.of(self.outcome.clip)
+        now, before = self.job.of(self.outcome.clip), {"precision": "32-true"} | before  # older jobs do not say it
         if differing := [name for name in now if before.get(name) != now[name]]:
             told = ", ".join(f"{name} was {before.get(name)!r}, is {now[name]!r}" for name in differing)
             raise SpecError(f"{self.target} belongs to another job ({told}): choose another output folder.")
