@@ -185,13 +185,13 @@ def test_rows_go_into_config_and_card_and_then_it_can_be_published(
     with pytest.raises(PublishError, match=r"no measured numbers: `salzoo evaluate .* --scanpaths --data SET"):
         check(folder)
     words = ["evaluate", f"mine={folder}", "--scanpaths", "--data", "osie", "--root", str(tiny_data)]
-    assert main([*words, "--split", "val", "--record", "--json", str(tmp_path / "t.json")]) == 0
+    assert main([*words, "--split", "test", "--record", "--json", str(tmp_path / "t.json")]) == 0
     scores = json.loads((tmp_path / "t.json").read_text())["rows"]["mine"]
     (row,) = check(folder).measured
-    assert (row.dataset, row.split, row.convention) == ("osie", "val", "scanpath")
+    assert (row.dataset, row.split, row.convention) == ("osie", "test", "scanpath")
     assert row.scores == {name: round(scores[name], 5) for name in ("ll", "order", "nss", "auc")}
     card = (folder / "README.md").read_text()
-    assert f"| osie | val | {row.images} | {scores['ll']:.3f} | {scores['order']:.3f} |" in card
+    assert f"| osie | test | {row.images} | {scores['ll']:.3f} | {scores['order']:.3f} |" in card
     assert "## Measured: the next fixation" in card
     assert "Convention" not in card
     assert main([*words, "--images", "1", "--record"]) == 2

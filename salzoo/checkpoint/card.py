@@ -66,7 +66,7 @@ def render(spec: ModelSpec, config: Config, *, images: Collection[str] = ()) -> 
         model_name=name if config.measured else None,
         eval_results=[result for row in config.measured for result in _results(row)] or None,
     )
-    own = not _is_found(config)  # other weights are not those that the model's texts tell of
+    own = _is_own(config)  # such weights are not those that the model's texts tell of
     prose, variant = prose_file(spec.name), spec.variants.get(config.tag)
     source = "path/to/this/folder" if own else name
     use = "predict('photo.jpg').save('map.png')"
@@ -90,12 +90,12 @@ def render(spec: ModelSpec, config: Config, *, images: Collection[str] = ()) -> 
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(p for p in parts if p) + "\n"))
 
 
-def _is_found(config: Config) -> bool:
-    """Return whether `salzoo.load` finds these weights by their name: shipped or imported ones."""
+def _is_own(config: Config) -> bool:
+    """Return whether `salzoo.load` finds other weights under this name, or nobody recorded where these come from."""
     if config.imported is not None:
-        return True
+        return False
     folder = find_checkpoint(config.model, config.tag)
-    return folder is not None and read_config(folder).sha256 == config.sha256
+    return config.provenance is None or (folder is not None and read_config(folder).sha256 != config.sha256)
 
 
 def write(folder: Path, spec: ModelSpec, config: Config | None = None) -> None:

@@ -26,6 +26,8 @@ from salzoo.checkpoint.weights import metadata, read_tensors
 from salzoo.errors import PublishError, SpecError, WeightsError
 from salzoo.registry import resolve
 
+FEWEST = 5
+"""Images below which a published number would tell nothing; `salzoo.evaluation` warns of as few."""
 FILES = (WEIGHTS, CONFIG, CARD, *IMAGES)
 """What a repository holds, images if the card shows them; the Hub adds `.gitattributes`."""
 
@@ -157,6 +159,11 @@ def _check_config(folder: Path, config: Config) -> None:
             "--record` measures them and writes them there."
         )
     for row in config.measured:
+        if row.images < FEWEST:
+            raise PublishError(
+                f"{folder / CONFIG}: {row.dataset} {row.split} was measured on {row.images} images, which tell "
+                f"nothing: measure on at least {FEWEST}, as `--split all` may have."
+            )
         if bad := [name for name, value in row.scores.items() if not math.isfinite(value)]:
             raise PublishError(f"{folder / CONFIG}: {', '.join(bad)} on {row.dataset} is not a number; measure again.")
 

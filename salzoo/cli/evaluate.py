@@ -276,9 +276,12 @@ def _run_scanpaths(arguments: argparse.Namespace, sources: Sources) -> int:
 def _record(table: AnyTable | ScanpathTable, sources: Sources) -> None:
     from salzoo._version import commit
     from salzoo.checkpoint import card
+    from salzoo.evaluation.scoring import no_test
     from salzoo.evaluation.videos.table import VideoTable
 
     for row, name in sources.models.items():
+        if (warning := no_test(row, table.notes)) is not None:
+            raise SpecError(f"--record wrote nothing into {name}. {warning} Name a split that it has not seen.")
         assert not isinstance(table, VideoTable)  # `--record` is refused with videos
         card.record(Path(name), [table.measured(row, commit())])
 

@@ -166,6 +166,10 @@ def _each(score: Callable[[int], T], count: int, progress: bool | None, each: st
     return [found[i] for i in range(count)]
 
 
+NO_TEST = "its row is no test"
+"""What `overlap` says of a model that has seen the images that it is scored on."""
+
+
 def predictor(model: SaliencyModel) -> Predictor:
     """Return a predictor of the model's densities."""
 
@@ -199,7 +203,12 @@ def overlap(
         notes.append(f"{name} was trained on {count} of these {len(own)} {what} ({', '.join(sets)})")
     if sets := [entry for entry, images in seen.items() if not images and _same_name(entry, dataset)]:
         notes.append(f"{name} was trained on {', '.join(sets)}, which goes by the same name as these {what}")
-    return tuple(f"Warning: {note}: its row is no test." for note in notes)
+    return tuple(f"Warning: {note}: {NO_TEST}." for note in notes)
+
+
+def no_test(row: str, notes: Iterable[str]) -> str | None:
+    """Return the warning of `overlap` that a row was trained on what it is scored on, if there is one among notes."""
+    return next((note for note in notes if note.startswith(f"Warning: {row} ") and NO_TEST in note), None)
 
 
 def left_out(dataset: FixationDataset) -> tuple[str, ...]:

@@ -193,6 +193,11 @@ class TestUnfit:
         with pytest.raises(PublishError, match=words):
             publish(folder, REPO, dry_run=True)
 
+    def test_numbers_of_a_few_images(self, folder: Path) -> None:
+        edit(folder, measured=[{**vars(ROW), "images": 4}])
+        with pytest.raises(PublishError, match="osie test was measured on 4 images, which tell nothing"):
+            publish(folder, REPO, dry_run=True)
+
     def test_a_number_that_is_none(self, folder: Path) -> None:
         edit(folder, measured=[{**vars(ROW), "scores": {"nss": float("nan")}}])
         with pytest.raises(PublishError, match="nss on osie is not a number"):

@@ -453,6 +453,15 @@ def test_the_card_of_ones_own_weights_claims_nothing(tmp_path: Path) -> None:
     assert "OSIE" not in card
 
 
+def test_the_card_of_a_fine_tuned_checkpoint_does_not_load_the_shipped_one(tmp_path: Path) -> None:
+    model = tiny_models.build("deepgaze2")
+    text = (tiny_models.save(model, tmp_path) / "README.md").read_text()
+    assert "salzoo.load('path/to/this/folder')" in text
+    assert "not those that salzoo ships under this name" in text
+    assert "## Limits" not in text
+    assert "## Training" in text
+
+
 # What travels.
 
 
