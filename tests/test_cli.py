@@ -168,6 +168,13 @@ def test_info_is_a_short_sheet(name: str, capsys: pytest.CaptureFixture[str]) ->
     assert loads or f"--data {data} --root DIR" in words
 
 
+def test_the_card_of_a_folder(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(tiny_checkpoint), "--card"]) == 0
+    assert "## Training" in capsys.readouterr().out
+    assert main(["info", str(tmp_path), "--card"]) == 2
+    assert "Unknown model" in capsys.readouterr().err
+
+
 def test_the_card_is_the_whole_story(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "salgan", "--card"]) == 0
     out = capsys.readouterr().out

@@ -10,8 +10,8 @@ from typing import Any
 
 from salzoo.checkpoint.config import CARD, WEIGHTS, as_json
 from salzoo.checkpoint.folder import find_checkpoint, read_config
-from salzoo.errors import SpecError
-from salzoo.registry import AUTHORS, ModelSpec, prose_file, resolve
+from salzoo.errors import SpecError, UnknownModelError
+from salzoo.registry import AUTHORS, ModelSpec, prose_file, read_spec, resolve
 
 SHOWN = ("ll", "auc_judd", "nss", "cc", "kld", "ig")
 """Metrics of the sheet."""
@@ -77,12 +77,21 @@ def sheet(name: str) -> str:
 def card(name: str) -> str:
     """Return the card of a model without its header: that of its checkpoint, or the zoo's text if there is none.
 
+    Args:
+        name: `model`, `model.tag`, or a checkpoint folder.
+
     Raises:
         UnknownModelError: If there is no such model.
         SpecError: If it has no card.
     """
-    spec, tag = resolve(name, imported=True)
-    folder = find_checkpoint(spec.name, tag)
+    try:
+        spec, tag = resolve(name, imported=True)
+    except UnknownModelError:
+        if not (Path(name) / CARD).is_file():
+            raise
+        spec, folder = read_spec(read_config(Path(name)).model), Path(name)
+    else:
+        folder = find_checkpoint(spec.name, tag)
     places = [*([] if folder is None else [folder / CARD]), prose_file(spec.name)]
     for place in places:
         if place.is_file():

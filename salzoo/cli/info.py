@@ -12,7 +12,7 @@ def add(commands: Commands) -> None:
     """Add the command."""
     text = "Show the paper, variants, checkpoints, licence and numbers of a model."
     parser = add_command(commands, "info", text, run)
-    parser.add_argument("name", metavar="NAME", help="model or model.tag")
+    parser.add_argument("name", metavar="NAME", help="model or model.tag; for --card a checkpoint folder as well")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--card", action="store_true", help="print the whole card: loss, limits, training, all numbers")
     form.add_argument("--json", action="store_true", help="print all that is known as JSON")
