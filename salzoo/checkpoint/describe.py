@@ -84,14 +84,14 @@ def card(name: str) -> str:
         UnknownModelError: If there is no such model.
         SpecError: If it has no card.
     """
+    folder: Path | None = Path(name)
     try:
         spec, tag = resolve(name, imported=True)
+        folder = find_checkpoint(spec.name, tag)
     except UnknownModelError:
         if not (Path(name) / CARD).is_file():
             raise
-        spec, folder = read_spec(read_config(Path(name)).model), Path(name)
-    else:
-        folder = find_checkpoint(spec.name, tag)
+        spec = read_spec(read_config(Path(name)).model)
     places = [*([] if folder is None else [folder / CARD]), prose_file(spec.name)]
     for place in places:
         if place.is_file():
