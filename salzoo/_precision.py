@@ -21,14 +21,15 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
-def network_precision(network: nn.Module, precision: Precision) -> AbstractContextManager[object]:
+def network_precision(network: nn.Module, device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """Return a context for a network; at `32-true` an autocast of the caller's own, as Lightning's trainer's, stays.
 
     A network in float16 stays so, which autocast does not mix with bfloat16, and one that only has shapes (`meta`).
     """
-    tensor = next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0))
-    known = torch.amp.is_autocast_available(tensor.device.type) and tensor.dtype != torch.float16
-    return torch.autocast(tensor.device.type, torch.bfloat16) if known and precision != "32-true" else nullcontext()
+    half = any(tensor.dtype == torch.float16 for tensor in itertools.chain(network.parameters(), network.buffers()))
+    if precision == "32-true" or half or not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def check_precision(precision: str) -> None:

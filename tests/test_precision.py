@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from clips import disc_frames, write_clip
+from torch import nn
 
 import salzoo
 from salzoo import SaliencyModel
+from salzoo._precision import network_precision
 from salzoo.cli import main
 from salzoo.errors import SpecError
 from salzoo.exporting import export
@@ -94,3 +96,11 @@ def test_from_pretrained_takes_it(photo: Path) -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(SpecError, match=r"precision='fp16' is not accepted: 32-true or bf16-mixed"):
         salzoo.load("juntingnet", precision="fp16")  # type: ignore[arg-type]
+
+
+def test_the_device_is_the_models_where_the_network_holds_no_tensor() -> None:
+    network = nn.Identity()
+    with network_precision(network, torch.device("cpu"), "bf16-mixed"):
+        assert torch.is_autocast_enabled("cpu")
+    with network_precision(network, torch.device("meta"), "bf16-mixed"):
+        assert not torch.is_autocast_enabled("cpu")

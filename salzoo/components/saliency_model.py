@@ -56,7 +56,8 @@ class SaliencyModel(CheckpointModule):
         tta: Test-time augmentation: the views whose maps are averaged in eval mode, the first at the size of the
             result. `((1.0, False), (1.0, True))` adds the mirror image, at twice the work.
         temperature: T of the density p^(1 / T) that is predicted, 0.1 to 10 (Guo et al., ICML 2017): above 1 it is less
-            sure than the network's. `salzoo.evaluation.calibration.fit_temperature` fits it; training has none.
+            sure than the network's. `salzoo.evaluation.calibration.fit_temperature` fits it, anew after training, which
+            has none.
         network: Arguments of `network_class`.
     """
 
@@ -348,7 +349,7 @@ class SaliencyModel(CheckpointModule):
     @contextmanager
     def _predicting(self) -> Iterator[None]:
         """Predict for a while: in eval mode, without gradients, in the precision asked for."""
-        with evaluating(self), torch.inference_mode(), network_precision(self.network, self.precision):
+        with evaluating(self), torch.inference_mode(), network_precision(self.network, self.device, self.precision):
             yield
 
     @overload
