@@ -267,23 +267,27 @@ def _run_scanpaths(arguments: argparse.Namespace, sources: Sources) -> int:
     failed = write_each({arguments.json: content, arguments.csv: table.to_csv()})
     print(table.to_markdown(intervals=arguments.intervals))
     if arguments.record:
-        _record(table, sources)
+        failed += _record(table, sources)
     if failed:
         raise RunError("; ".join(failed))
     return 0
 
 
-def _record(table: AnyTable | ScanpathTable, sources: Sources) -> None:
+def _record(table: AnyTable | ScanpathTable, sources: Sources) -> list[str]:
+    """Write rows into cards, and return why some were not."""
     from salzoo._version import commit
     from salzoo.checkpoint import card
     from salzoo.evaluation.scoring import no_test
     from salzoo.evaluation.videos.table import VideoTable
 
+    refused = []
     for row, name in sources.models.items():
         if (warning := no_test(row, table.notes)) is not None:
-            raise SpecError(f"--record wrote nothing into {name}. {warning} Name a split that it has not seen.")
+            refused.append(f"--record wrote nothing into {name}. {warning} Name a split that it has not seen.")
+            continue
         assert not isinstance(table, VideoTable)  # `--record` is refused with videos
         card.record(Path(name), [table.measured(row, commit())])
+    return refused
 
 
 def _table(arguments: argparse.Namespace, sources: Sources, *, of_videos: bool, shared: bool) -> AnyTable:
@@ -345,7 +349,7 @@ def _show(table: AnyTable, arguments: argparse.Namespace, sources: Sources) -> N
     failed += write_each({arguments.json: json.dumps(content, indent=2) + "\n", arguments.csv: table.to_csv()})
     print("\n\n".join(shown))
     if arguments.record:
-        _record(table, sources)
+        failed += _record(table, sources)
     if failed:
         raise RunError("; ".join(failed))
 

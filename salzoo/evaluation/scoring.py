@@ -208,7 +208,8 @@ def overlap(
 
 def no_test(row: str, notes: Iterable[str]) -> str | None:
     """Return the warning of `overlap` that a row was trained on what it is scored on, if there is one among notes."""
-    return next((note for note in notes if note.startswith(f"Warning: {row} ") and NO_TEST in note), None)
+    own = (f"Warning: {row} was trained on", f"the density of {row}, was trained on")
+    return next((note for note in notes if NO_TEST in note and any(words in note for words in own)), None)
 
 
 def left_out(dataset: FixationDataset) -> tuple[str, ...]:
