@@ -36,10 +36,7 @@ def calibration_table() -> str:
             inside = [f"{found['looked_at'][level]:.1%}" for level in ("0.5", "0.8", "0.95")]
             bits = [f"{found[key]:.2f}" for key in ("expected_bits", "measured_bits")]
             tempered = found["tempered"]
-            told = [
-                f"{tempered[key]:.{digits}f}"
-                for key, digits in (("temperature", 2), ("error", 3), ("measured_bits", 2))
-            ]
+            told = [f"{tempered['temperature']:.2f}", f"{tempered['error']:.3f}", f"{tempered['measured_bits']:.2f}"]
             rows.append([f"`{name}`, {dataset}", f"{found['error']:.3f}", *inside, *bits, *told])
     commits = sorted({short(content["commit"]) for content in results("calibration").values()})
     return "\n".join([*table(header, rows), "", f"Test splits, commit `{'`, `'.join(commits)}`."])

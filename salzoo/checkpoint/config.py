@@ -26,6 +26,9 @@ SHEET = "sheet.jpg"
 RELIABILITY = "reliability.svg"
 """What is looked at of each share of the density, which the card shows likewise; `benchmarks/calibration.py`."""
 
+FEWEST = 5
+"""From fewer images nothing is concluded: they are not published, and `salzoo.evaluation` warns."""
+
 IMAGES = (SHEET, RELIABILITY)
 """Images that a checkpoint folder may have."""
 

@@ -17,7 +17,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from salzoo._io import hash_file
 from salzoo._version import __version__
-from salzoo.checkpoint.config import CARD, CONFIG, IMAGES, WEIGHTS, Config
+from salzoo.checkpoint.config import CARD, CONFIG, FEWEST, IMAGES, WEIGHTS, Config
 from salzoo.checkpoint.folder import find_checkpoint, read_config
 from salzoo.checkpoint.hub import LIBRARY, HubOptions, HubRef, endpoint, parse, retry, translate_errors
 from salzoo.checkpoint.loading import build_on_meta, spec_of
@@ -26,8 +26,6 @@ from salzoo.checkpoint.weights import metadata, read_tensors
 from salzoo.errors import PublishError, SpecError, WeightsError
 from salzoo.registry import resolve
 
-FEWEST = 5
-"""Images below which a published number would tell nothing; `salzoo.evaluation` warns of as few."""
 FILES = (WEIGHTS, CONFIG, CARD, *IMAGES)
 """What a repository holds, images if the card shows them; the Hub adds `.gitattributes`."""
 

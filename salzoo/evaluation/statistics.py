@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from salzoo.checkpoint import config
+
 Floats = NDArray[np.float64]
 
-FEWEST: Final = 5
+FEWEST: Final = config.FEWEST
 """From fewer images nothing is concluded."""
 ENOUGH: Final = 20
 """From fewer images nothing is called significant."""
