@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from salzoo._modules import tensors_of
 from salzoo.errors import SpecError
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -26,10 +26,10 @@ def network_precision(network: nn.Module, device: torch.device, precision: Preci
 
     A network in float16 stays so, which autocast does not mix with bfloat16, and one that only has shapes (`meta`).
     """
-    half = any(tensor.dtype == torch.float16 for tensor in itertools.chain(network.parameters(), network.buffers()))
-    if precision == "32-true" or half or not torch.amp.is_autocast_available(device.type):
+    if precision == "32-true" or not torch.amp.is_autocast_available(device.type):
         return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+    half = any(tensor.dtype == torch.float16 for tensor in tensors_of(network))
+    return nullcontext() if half else torch.autocast(device.type, torch.bfloat16)
 
 
 def check_precision(precision: str) -> None:

@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "_arrays",
         "_hdf5",
         "_markdown",
+        "_modules",
         "_precision",
         "_progress",
         "_schema",

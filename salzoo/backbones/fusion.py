@@ -62,10 +62,12 @@ class FusedConvolution(nn.Module):
         super().__init__()
         self.convolution, self.activation = convolution, activation
         self.even_only = isinstance(convolution, Conv2dSame)
-        self.weight, self.padding = convolution.weight, convolution.padding
+        self.weight, self.bias, padding = convolution.weight, convolution.bias, convolution.padding
         if self.even_only:
             self.weight = nn.Parameter(F.pad(convolution.weight, (1, 0, 1, 0)), requires_grad=False)
-            self.padding = tuple(side // 2 for side in convolution.kernel_size)
+            padding = tuple(side // 2 for side in convolution.kernel_size)
+        options = padding, convolution.stride, convolution.dilation, convolution.groups
+        self.options = (*options, *FUSED[type(activation)], "")
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
@@ -73,10 +75,7 @@ class FusedConvolution(nn.Module):
         if elsewhere or (self.even_only and any(side % 2 for side in maps.shape[-2:])):
             plain: Tensor = self.activation(self.convolution(maps))
             return plain
-        c, (name, scalars) = self.convolution, FUSED[type(self.activation)]
-        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            maps, self.weight, c.bias, self.padding, c.stride, c.dilation, c.groups, name, scalars, ""
-        )
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(maps, self.weight, self.bias, *self.options)
         return fused
 
 

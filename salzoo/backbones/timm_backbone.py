@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
+from salzoo._modules import tensors_of
 from salzoo._schema import MOST_LISTED, check_range
 from salzoo.backbones.fusion import fold_batch_norms
 from salzoo.backbones.padding import pad_statically
@@ -160,8 +160,7 @@ class TimmBackbone(nn.Module):
         """
         if self.trunk.training or not torch.is_inference_mode_enabled():
             return self.trunk
-        tensors = itertools.chain(self.trunk.parameters(), self.trunk.buffers())
-        state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors]
+        state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors_of(self.trunk)]
         if self._folded is None or self._folded[0] != state:
             self._folded = (state, fold_batch_norms(self.trunk))
         return self._folded[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salzoo import losses
+from salzoo._modules import modules_of, tensors_of
 from salzoo._precision import full_precision, network_precision
 from salzoo._schema import JoinedSignature, check_range
 from salzoo.backbones import TimmBackbone, pixel_statistics
@@ -310,8 +310,7 @@ class SaliencyModel(CheckpointModule):
 
     def _pixels(self, image: Tensor) -> Tensor:
         """Normalise, in the floating-point type of the network."""
-        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
-        kinds = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
+        kinds = (tensor.dtype for tensor in tensors_of(self.network) if tensor.is_floating_point())
         return self.preprocess.normalize(image).to(next(kinds, torch.float32))
 
     def infer(self, images: Sequence[Tensor], sizes: Sequence[Size] | None = None) -> list[Tensor]:
@@ -577,8 +576,9 @@ def normalise_log(logits: Tensor) -> Tensor:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model and all its parts in eval mode for a while, then each part back into its own."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
+    training = [module for module in modules_of(model) if module.training]
+    if training:  # it takes milliseconds
+        model.eval()
     try:
         yield
     finally:
