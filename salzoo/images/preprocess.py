@@ -178,7 +178,7 @@ def as_float(image: Tensor) -> Tensor:
         ImageError: If they are of another type.
     """
     if image.dtype == torch.uint8:
-        return image.float() / 255
+        return image.float().div_(255)
     if not image.is_floating_point():
         raise ImageError(f"pixels are uint8 from 0 to 255 or float in [0, 1], got {image.dtype}; convert them.")
     return image.float()
