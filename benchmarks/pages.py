@@ -12,6 +12,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,10 +229,10 @@ def group(spec: ModelSpec) -> str:
     return GROUPS[2] if spec.authors else GROUPS[4]
 
 
-def ranked_specs() -> list[ModelSpec]:
-    """Return all models, the best NSS on OSIE first."""
+def ranked_specs(*more: ModelSpec) -> list[ModelSpec]:
+    """Return all models, and `more`, the best NSS on OSIE first."""
     rows = results("osie")["rows"]
-    return sorted(map(read_spec, spec_names()), key=lambda spec: -scored(rows, spec).get("nss", -1))
+    return sorted([*map(read_spec, spec_names()), *more], key=lambda spec: -scored(rows, spec).get("nss", -1))
 
 
 def scored(rows: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
@@ -294,7 +295,8 @@ def which_table() -> str:
     """Return what there is to know when choosing a model: quality, time, memory, sizes, licence, training data."""
     osie, memory = results("osie"), results("latency").get("memory", {}).get("rows", {})
     rows = []
-    for spec in ranked_specs():
+    small = replace(read_spec("deepgaze2e"), default="small")  # recommended, and no model's default
+    for spec in ranked_specs(small):
         if spec.kind == "scanpath":
             continue
         row = f"{spec.name}.{spec.default}"
@@ -304,7 +306,8 @@ def which_table() -> str:
         sizes = [
             f"{used[key]:{form}}" if key in used else NONE for key, form in (("megabytes", ".0f"), ("million", ".2f"))
         ]
-        rows.append([f"`{spec.name}`", nss, milliseconds(spec), sizes[0], megabytes(spec), sizes[1], *terms(spec)])
+        name = row if spec is small else spec.name
+        rows.append([f"`{name}`", nss, milliseconds(spec), sizes[0], megabytes(spec), sizes[1], *terms(spec)])
     header = ["", "NSS", "ms", "memory, MB", "weights, MB", "parameters, million", "licence", "trained on"]
     lines = [*table(header, rows), "", measured_where(), "In brackets: 95 % intervals over images."]
     if "memory" in results("latency"):
