@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from salzoo._text import read_json
 from salzoo.data._matrix import ARRAYS, read_matrix
 from salzoo.data.density_only import DensityOnly
-from salzoo.data.fixations import Fixations, check_sigma, join
+from salzoo.data.fixations import Fixations, checked_blur, join
 from salzoo.data.folds import part_of
 from salzoo.data.names import Names
 from salzoo.data.points_cache import PreparedPoints
@@ -128,12 +128,7 @@ class FixationDataset(Dataset[Item], ABC):
         sigma_px: float | None = None,
         pixels_per_degree: float | None = None,
     ) -> None:
-        if sigma_px is not None and pixels_per_degree is not None:
-            raise SpecError("sigma_px and pixels_per_degree both set the blur of the density: give one of them")
-        blur = sigma_px if pixels_per_degree is None else pixels_per_degree
-        if blur is not None:
-            check_sigma(blur)
-        self._blur = blur
+        self._blur = checked_blur(sigma_px, pixels_per_degree)
         self._open(Path(root).expanduser(), split)
 
     @abstractmethod

@@ -201,6 +201,20 @@ def check_sigma(sigma_px: float) -> None:
         raise SpecError(f"the blur of the density must be above 0 pixels, at least {MIN_SIGMA}, got {sigma_px}")
 
 
+def checked_blur(sigma_px: float | None, pixels_per_degree: float | None) -> float | None:
+    """Return the blur of densities in pixels, as either of two options of a reader has it; a degree is the usual one.
+
+    Raises:
+        SpecError: If both are given, or as `check_sigma`.
+    """
+    if sigma_px is not None and pixels_per_degree is not None:
+        raise SpecError("sigma_px and pixels_per_degree both set the blur of the density: give one of them")
+    blur = sigma_px if pixels_per_degree is None else pixels_per_degree
+    if blur is not None:
+        check_sigma(blur)
+    return blur
+
+
 _CODES = (-32768.0, 32767.0, -9999.0, 9999.0, -99999.0, 99999.0, -1e8, 1e8)
 """What trackers write where they lost the eye: EyeLink -32768 and 1e8, others the rest."""
 

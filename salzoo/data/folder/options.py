@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -50,11 +50,7 @@ class StudyOptions:
         """Check what the types cannot say."""
         if self.skip_first < 0 or (self.first is not None and self.first < 1):
             raise SpecError(f"skip_first is at least 0 and first at least 1, got {self.skip_first} and {self.first}")
-        known = (*NEEDED, *OPTIONAL, "fixations")
-        if unknown := sorted(set(self.columns) - set(known)):
-            near = get_close_matches(unknown[0], known, 1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise SpecError(f"columns: unknown {unknown[0]!r}{hint}; accepted: {', '.join(known)}")
+        check_meanings(self.columns, (*NEEDED, *OPTIONAL, "fixations"))
         self._check_place()
 
     def _check_place(self) -> None:
@@ -112,6 +108,18 @@ def read_options(root: Path, given: Mapping[str, object], kind: type[Options], r
     if chosen.keys() & {"sigma_px", "pixels_per_degree"}:
         chosen = {"sigma_px": None, "pixels_per_degree": None} | chosen
     return from_mapping(kind, vars(options) | chosen, reader)
+
+
+def check_meanings(columns: Iterable[str], known: Collection[str]) -> None:
+    """Refuse what `columns` says of a meaning that a reader does not know.
+
+    Raises:
+        SpecError: If it does; the message names what comes close.
+    """
+    if unknown := sorted(set(columns) - set(known)):
+        near = get_close_matches(unknown[0], known, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise SpecError(f"columns: unknown {unknown[0]!r}{hint}; accepted: {', '.join(known)}")
 
 
 def accepted_units() -> str:

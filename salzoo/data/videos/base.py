@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from salzoo.data.base import Split, tells_refusals
-from salzoo.data.fixations import Fixations, check_sigma
+from salzoo.data.fixations import Fixations, checked_blur
 from salzoo.data.videos.clip import Clip
 from salzoo.data.videos.gaze import Gaze
 from salzoo.errors import DataError, DatasetNotFoundError, SpecError
@@ -69,11 +69,7 @@ class VideoDataset(ABC):
         sigma_px: float | None = None,
         pixels_per_degree: float | None = None,
     ) -> None:
-        if sigma_px is not None and pixels_per_degree is not None:
-            raise SpecError("sigma_px and pixels_per_degree both set the blur of the density: give one of them")
-        self._blur = sigma_px if pixels_per_degree is None else pixels_per_degree
-        if self._blur is not None:
-            check_sigma(self._blur)
+        self._blur = checked_blur(sigma_px, pixels_per_degree)
         self._open(Path(root).expanduser(), split)
 
     @abstractmethod

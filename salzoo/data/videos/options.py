@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Literal
 
-from salzoo.data.folder.options import StudyOptions, TimeUnit, Units
+from salzoo.data.folder.options import StudyOptions, TimeUnit, Units, check_meanings
 from salzoo.errors import SpecError
 
 ROLES: dict[str, tuple[str, ...]] = {
@@ -49,10 +48,7 @@ class VideoOptions:
 
     def __post_init__(self) -> None:
         """Check what the types cannot say."""
-        if unknown := sorted(set(self.columns) - set(ROLES)):
-            near = get_close_matches(unknown[0], ROLES, 1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise SpecError(f"columns: unknown {unknown[0]!r}{hint}; accepted: {', '.join(ROLES)}")
+        check_meanings(self.columns, ROLES)
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
             raise SpecError(f"fps={self.fps} is not accepted: frames a second of folders of frames, above 0")
         if not math.isfinite(self.time_offset_s):
