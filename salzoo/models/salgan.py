@@ -75,6 +75,8 @@ class SalGANTraining(TrainingConfig):
         lr: Learning rate of the first stage.
         bootstrap_epochs: Epochs of cross-entropy alone before the adversarial game (Sec. 4: 15).
         content_weight: Alpha of Eq. 4, the weight of the content loss in the game (0.05; the code: 1/20).
+        discriminator_epochs: Last epochs of the first stage in which the discriminator learns already, without being
+            played against. None in the paper; a generator that is played against from its first step outruns it.
         adversarial_lr: Learning rate of the generator in the second stage (3e-4).
         discriminator_lr: That of the discriminator; None for `adversarial_lr`, as in the paper.
         training_size: (height, width) of the training images, if it is not `preprocess.size`: the discriminator's
@@ -83,6 +85,7 @@ class SalGANTraining(TrainingConfig):
 
     optimizer: Literal["adamw", "sgd"] = "sgd"
     bootstrap_epochs: int = 15
+    discriminator_epochs: int = 0
     content_weight: float = 0.05
     adversarial_lr: float = 3e-4
     discriminator_lr: float | None = None
@@ -134,22 +137,32 @@ class SalGAN(SaliencyModel):
         config, image = self.training_config, as_float(column(batch, "image"))
         small, truth = F.avg_pool2d(image, self.network.stride), self._target(batch)[:, None]
         turn = batch_idx // config.accumulate % 2
-        if self.current_epoch < config.bootstrap_epochs:
+        left = config.bootstrap_epochs - self.current_epoch
+        if left > config.discriminator_epochs:
             name, loss = "bootstrap", self.loss(self(image), batch)
-            if self._step(bootstrap, loss, batch_idx, idle=self.discriminator):
+            if self._step(loss, batch_idx, bootstrap, idle=self.discriminator):
+                self._schedule()
+        elif left > 0:
+            logits = self(image)
+            name, loss = "bootstrap", self.loss(logits, batch)
+            told = self._told(truth, logits.detach().sigmoid(), small)
+            if self._step(loss + told, batch_idx, bootstrap, discriminator):
                 self._schedule()
         elif turn == 0:
             with torch.no_grad():
                 generated = self(image).sigmoid()
-            real, fake = self.discriminator(truth, small), self.discriminator(generated, small)
-            name, loss = "discriminator", losses.adversarial_discriminator(real, fake)
-            self._step(discriminator, loss, batch_idx, idle=self.network)
+            name, loss = "discriminator", self._told(truth, generated, small)
+            self._step(loss, batch_idx, discriminator, idle=self.network)
         else:
             logits = self(image)
             fooled = losses.adversarial_generator(self.discriminator(logits.sigmoid(), small))
             name, loss = "generator", config.content_weight * self.loss(logits, batch) + fooled  # Eq. 4
-            self._step(generator, loss, batch_idx)
+            self._step(loss, batch_idx, generator)
         self.log(f"train/{name}_loss", loss, batch_size=len(image), prog_bar=True)
+
+    def _told(self, truth: Tensor, generated: Tensor, image: Tensor) -> Tensor:
+        """Return the discriminator's loss."""
+        return losses.adversarial_discriminator(self.discriminator(truth, image), self.discriminator(generated, image))
 
     def configure_optimizers(self) -> Any:
         """Three optimisers: the first stage's, the discriminator's and the generator's."""
@@ -175,8 +188,8 @@ class SalGAN(SaliencyModel):
         ]
         return [first, *rest], [schedule]
 
-    def _step(self, optimizer: Any, loss: Tensor, batch_idx: int, idle: nn.Module | None = None) -> bool:
-        """Add the gradient, and return whether it was the last of `accumulate`, after which a step is taken.
+    def _step(self, loss: Tensor, batch_idx: int, *optimizers: Any, idle: nn.Module | None = None) -> bool:
+        """Add the gradient, and return whether it was the last of `accumulate`, after which the optimisers step.
 
         On several devices the parameters of the idle network need a gradient too, of zero.
         """
@@ -184,10 +197,11 @@ class SalGAN(SaliencyModel):
         if idle is not None:
             loss = loss + 0 * sum(p.sum() for p in idle.parameters() if p.requires_grad)
         if batch_idx % accumulate == 0:
-            optimizer.zero_grad()
+            for optimizer in optimizers:
+                optimizer.zero_grad()
         self.manual_backward(loss / accumulate)
-        last = (batch_idx + 1) % accumulate == 0 or self.trainer.is_last_batch
-        if last:
+        last: bool = (batch_idx + 1) % accumulate == 0 or self.trainer.is_last_batch
+        for optimizer in optimizers if last else ():
             optimizer.step()
         return last
 

@@ -325,6 +325,20 @@ def test_options_that_do_not_go_together_are_told(
     assert "gradient clipping is not supported for manual optimization" in capsys.readouterr().err
 
 
+def test_salgans_discriminator_may_learn_before_the_game(tiny_data: Path, tmp_path: Path) -> None:
+    """In the last epochs of the first stage, which trains the network as it would without it."""
+    states = {}
+    for epochs in (0, 1):
+        fit = tiny_models.fit_words("salgan", tiny_data, tmp_path / str(epochs))
+        fit += ["--trainer.max_epochs=1", "--training.bootstrap_epochs=1", f"--training.discriminator_epochs={epochs}"]
+        assert main([*fit, "--training.optimizer=sgd"]) == 0
+        states[epochs] = torch.load(tmp_path / str(epochs) / "checkpoints/last.ckpt", weights_only=False)["state_dict"]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0] if name.startswith("network"))
+    judges = [name for name in states[0] if name.startswith("discriminator") and name.endswith("weight")]
+    assert judges
+    assert not any(torch.equal(states[0][name], states[1][name]) for name in judges)
+
+
 def test_salgan_accumulates(tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Both stages, with plain rates and no batch normalisation in training: 2 x 4 pictures do what 8 do, 4 do not."""
     states = []
@@ -342,7 +356,7 @@ def test_salgan_accumulates(tiny_data: Path, tmp_path: Path, caplog: pytest.LogC
         )
         assert whole in caplog.text
         state = torch.load(folder / "checkpoints/last.ckpt", weights_only=False)
-        assert state["global_step"] == 2 * steps
+        assert state["global_step"] == 3 * steps, "both networks learn in the first epoch, and take turns in the second"
         states.append(torch.cat([t.flatten() for t in state["state_dict"].values() if t.is_floating_point()]))
     assert (states[0] - states[1]).abs().mean() < 1e-6
     assert (states[0] - states[2]).abs().mean() > 1e-5
