@@ -74,9 +74,9 @@ class SalGANTraining(TrainingConfig):
     Args:
         lr: Learning rate of the first stage.
         bootstrap_epochs: Epochs of cross-entropy alone before the adversarial game (Sec. 4: 15).
-        content_weight: Alpha of Eq. 4, the weight of the content loss in the game (0.05; the code: 1/20).
         discriminator_epochs: Last epochs of the first stage in which the discriminator learns already, without being
-            played against. None in the paper; a generator that is played against from its first step outruns it.
+            played against; none in the paper.
+        content_weight: Alpha of Eq. 4, the weight of the content loss in the game (0.05; the code: 1/20).
         adversarial_lr: Learning rate of the generator in the second stage (3e-4).
         discriminator_lr: That of the discriminator; None for `adversarial_lr`, as in the paper.
         training_size: (height, width) of the training images, if it is not `preprocess.size`: the discriminator's
