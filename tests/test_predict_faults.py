@@ -55,7 +55,7 @@ def reasons(error: str) -> dict[str, str]:
 
 
 @needs_permissions
-@pytest.mark.parametrize("options", [(), ("--resume",)])
+@pytest.mark.parametrize("options", [(), pytest.param(("--resume",), marks=pytest.mark.slow)])
 def test_what_may_not_be_read_is_named_and_the_rest_goes_on(options: tuple[str, ...], tmp_path: Path) -> None:
     """On the old code an unreadable folder, a long name or an unknown user ended everything with a traceback."""
     make(tmp_path / "a", 3)[1].chmod(0)
@@ -73,6 +73,7 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(options: tuple[str, 
     assert {path.name for path in (tmp_path / "out").rglob("*.png")} == {"0.png", "2.png"}
 
 
+@pytest.mark.slow
 @needs_permissions
 def test_a_job_that_is_done_needs_no_writing(tmp_path: Path) -> None:
     make(tmp_path / "a", 2)

@@ -83,7 +83,14 @@ def test_options_have_one_meaning(name: str) -> None:
     assert not network & {"lr", "optimizer", "loss", "pretrained_backbone", "weights", "device", "revision", "token"}
 
 
-@every_variant
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [
+        pytest.param(spec.name, tag, marks=() if tag == spec.default else pytest.mark.slow)
+        for spec in map(read_spec, tiny_models.NAMES)
+        for tag in spec.variants
+    ],
+)
 def test_recipe_fits_the_command_line(name: str, tag: str, tmp_path: Path) -> None:
     """Trainer, data and model are built as `salzoo fit` does, only without memory for the weights."""
     spec = read_spec(name)

@@ -48,7 +48,7 @@ def writer(name: str, prefix: str = "") -> Callable[[faults.Tensors, Path], list
     ("model", "release", "count", "options"),
     [
         ("tasednet", "dhf1k", 513, {}),
-        ("vinet", "dhf1k", 470, {}),
+        pytest.param("vinet", "dhf1k", 470, {}, marks=pytest.mark.slow),
         pytest.param("vinet", "vinet_s", 470, {"groups": S_GROUPS}, marks=pytest.mark.slow),
     ],
 )

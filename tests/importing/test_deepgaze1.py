@@ -80,6 +80,7 @@ def test_refuses_what_no_blur_can_have(name: str, tmp_path: Path) -> None:
     faults.refuses("deepgaze1", write(faulty, tmp_path), "log_sigma|centre_bias_weight", tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is not the file of deepgaze2e:salzoo.errors.SalzooWarning")
 def test_refuses_the_other_deepgaze(tmp_path: Path) -> None:
     other = deepgaze.deepgaze2e(members=(), components=0) | {"models.0.finalizers.0.gauss.sigma": ()}

@@ -66,6 +66,7 @@ def check(found: Tensor, name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_says_what_the_authors_code_says(converted: dict[str, Tensor]) -> None:
     model = build(converted)
     pixels = model.preprocess.normalize(model.preprocess.resize(image()))
@@ -96,6 +97,7 @@ def test_refuses(kind: str, tmp_path: Path) -> None:
     faults.check(kind, "dsclrcn", tensors(), write, tmp_path, victim=victim, surplus="surplus.0")
 
 
+@pytest.mark.slow
 def test_refuses_other_networks(tmp_path: Path) -> None:
     """AAshqar's port, the trunk alone, and a network whose context is not copied as it is."""
     port = tmp_path / "port.pth"

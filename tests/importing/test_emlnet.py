@@ -41,6 +41,7 @@ def saliency(model: SaliencyModel, size: tuple[int, int]) -> list[float]:
         return formula.sample(model.network(pixels(size)).sigmoid())
 
 
+@pytest.mark.slow
 def test_one_backbone_says_what_the_authors_code_says(tmp_path: Path) -> None:
     (path,) = write(tmp_path, "imagenet", prefix="module.")
     model = salzoo.load(salzoo.import_weights("emlnet", path, output=tmp_path / "one"))

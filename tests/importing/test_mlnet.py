@@ -48,10 +48,12 @@ def run(model: SaliencyModel) -> list[float]:
         return formula.sample(model(pixels).numpy())
 
 
+@pytest.mark.slow
 def test_computes_what_theano_does(model: SaliencyModel) -> None:
     np.testing.assert_allclose(run(model), GOLDEN["map"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_turned_kernels_and_the_priors_place_make_a_difference(model: SaliencyModel) -> None:
     network = model.network
     network.prior.upsampling = "bilinear"
@@ -65,6 +67,7 @@ def test_turned_kernels_and_the_priors_place_make_a_difference(model: SaliencyMo
         kernel.data = kernel.data.flip(-2, -1)
 
 
+@pytest.mark.slow
 def test_images_are_padded_as_by_the_authors(model: SaliencyModel) -> None:
     image = model.preprocess(formula.image(*GOLDEN["image"]))
     pixels = model.preprocess.normalize(image[None])

@@ -37,12 +37,14 @@ def maps_of(folder: Path) -> np.ndarray:
         return model.network(model.preprocess.normalize(image))[0, 0].numpy()
 
 
+@pytest.mark.slow
 def test_the_network_is_the_authors(imported: Path) -> None:
     golden, ours = formula.read_golden("msinet"), maps_of(imported)
     np.testing.assert_allclose(formula.sample(ours), golden["map"], atol=1e-4)
     assert np.abs(np.subtract(formula.sample(ours, 40), golden["half_pixel"])).max() > 0.05, "torch's up-sampling"
 
 
+@pytest.mark.slow
 def test_a_density_is_the_authors(imported: Path) -> None:
     """Their 1e-7 of the sum at 240 x 320."""
     model, ours = salzoo.load(imported), torch.from_numpy(maps_of(imported))

@@ -41,6 +41,7 @@ def logits_of(model: salzoo.SaliencyModel) -> list[float]:
         return formula.sample(model(seen))
 
 
+@pytest.mark.slow
 def test_it_is_the_authors_network(small: salzoo.SaliencyModel) -> None:
     golden = formula.read_golden("salgan")
     np.testing.assert_allclose(logits_of(small), golden["logits"], atol=1e-4)
@@ -48,6 +49,7 @@ def test_it_is_the_authors_network(small: salzoo.SaliencyModel) -> None:
     assert np.corrcoef(ours, golden["map"])[0, 1] > 0.999, "theirs has 122 grey values, enlarged by a cubic kernel"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["backbone", "decoder"])
 def test_a_wrong_rotation_would_show(part: str, small: salzoo.SaliencyModel) -> None:
     turned = copy.deepcopy(small)

@@ -69,6 +69,7 @@ def test_computes_what_theano_does(imported: tuple[str, Path], model: SaliencyMo
     assert model.blur_px == 7
 
 
+@pytest.mark.slow
 def test_turned_kernels_and_the_lstm_make_a_difference(imported: tuple[str, Path], model: SaliencyModel) -> None:
     lstm, expected = model.network.lstm, GOLDEN[imported[0]]
 

@@ -117,6 +117,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return salzoo.import_weights("aclnet", write(arrays(), folder), output=folder / "out")
 
 
+@pytest.mark.slow
 def test_three_frames_are_keras(imported: Path) -> None:
     model = salzoo.load(imported)
     network = model.network

@@ -24,7 +24,8 @@ def grid_places(grid: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("copies", "grid"),
     [
-        ((400, 250, 150), 50),  # steps of 8 (all poolings keep their stride), 5 and 3 (none does)
+        # the paper's: steps of 8 (all poolings keep their stride), 5 and 3 (none does)
+        pytest.param((400, 250, 150), 50, marks=pytest.mark.slow),
         ((120, 70, 40), 10),  # 12 (two do), 7 and 4 (two do)
         ((60, 20, 10), 10),  # 6 (one does), 2 (one does) and 1; copies smaller than a patch
     ],

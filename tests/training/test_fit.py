@@ -45,6 +45,7 @@ def start(words: list[str], **options: object) -> subprocess.Popen[str]:
             signal.SIGTERM,
         ),  # in the first stage, resumed across into the second
         ("deepgaze2", ["--trainer.accumulate_grad_batches=2"], signal.SIGUSR1),  # SLURM's warning
+        ("deepgaze2", ["--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.9"], signal.SIGKILL),
     ],
 )
 def test_a_killed_and_resumed_run_gives_the_same_weights(
@@ -365,6 +366,25 @@ def test_tensorboard_keeps_the_scores_of_each_epoch(tiny_data: Path, tmp_path: P
     best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
     (kept,) = (state for name, state in best["callbacks"].items() if "val/nss" in name)
     assert max(scores) == pytest.approx(float(kept["best_model_score"]), abs=1e-6)
+
+
+def test_averaged_weights_are_what_is_exported(tiny_data: Path, tmp_path: Path) -> None:
+    """By Lightning's callback; a run that goes on goes on from the weights as they were trained."""
+    words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
+    assert main([*words, "--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.9"]) == 0
+    best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
+    trained, averaged = best["current_model_state"], best["state_dict"]
+    learned = [name for name in trained if "readout" in name]
+    assert learned
+    assert any(not torch.equal(trained[name], averaged[name]) for name in learned)
+    folder = tmp_path / "deepgaze2.lite"
+    for name, tensor in salzoo.load(folder).network.state_dict().items():
+        torch.testing.assert_close(tensor, averaged[f"network.{name}"].to(tensor), atol=1e-3, rtol=1e-3)
+    provenance = read_config(folder).provenance
+    assert provenance is not None
+    (callback,) = provenance.recipe["trainer"]["callbacks"]
+    assert callback["class_path"].endswith("EMAWeightAveraging")
+    assert callback["init_args"]["decay"] == 0.9
 
 
 @pytest.mark.parametrize("logger", ["TensorBoardLogger", "[CSVLogger, lightning.pytorch.loggers.TensorBoardLogger]"])
