@@ -162,6 +162,7 @@ def _train(cli: LightningCLI, run: Run) -> None:
         best.monitor = "val/cc"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming wants it so
+        warnings.filterwarnings("ignore", "You're using the WeightAveraging .* overrides")  # no model shards its layers
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
     _restore_best(cli)
     cli.model.fit_after_training(cli.datamodule)
