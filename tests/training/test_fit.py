@@ -369,17 +369,18 @@ def test_tensorboard_keeps_the_scores_of_each_epoch(tiny_data: Path, tmp_path: P
 
 
 def test_averaged_weights_are_what_is_exported(tiny_data: Path, tmp_path: Path) -> None:
-    """By Lightning's callback; a run that goes on goes on from the weights as they were trained."""
+    """By Lightning's callback, which is in the record."""
     words = tiny_models.fit_words("deepgaze2", tiny_data, tmp_path)
     assert main([*words, "--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.9"]) == 0
     best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
-    trained, averaged = best["current_model_state"], best["state_dict"]
-    learned = [name for name in trained if "readout" in name]
-    assert learned
-    assert any(not torch.equal(trained[name], averaged[name]) for name in learned)
     folder = tmp_path / "deepgaze2.lite"
-    for name, tensor in salzoo.load(folder).network.state_dict().items():
-        torch.testing.assert_close(tensor, averaged[f"network.{name}"].to(tensor), atol=1e-3, rtol=1e-3)
+    exported = {f"network.{name}": tensor for name, tensor in salzoo.load(folder).network.state_dict().items()}
+    learned = [name for name in exported if "readout" in name and "weight" in name]
+
+    def furthest(state: dict[str, torch.Tensor]) -> float:
+        return max(float((exported[name] - state[name]).abs().max()) for name in learned)
+
+    assert furthest(best["state_dict"]) < 0.1 * furthest(best["current_model_state"]), "but for half precision"
     provenance = read_config(folder).provenance
     assert provenance is not None
     (callback,) = provenance.recipe["trainer"]["callbacks"]
