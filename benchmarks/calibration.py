@@ -67,7 +67,7 @@ def measure(name: str, dataset: str, root: str) -> dict[str, Any]:
     """Return what a model expects and what was measured on a set; and the same with a temperature."""
     model, test = load(name), load_dataset(dataset, root, "test")
     found = reliability(predictor(model), test)
-    model.temperature = fit_temperature(predictor(model), load_dataset(dataset, root, "val"))
+    model.temperature *= fit_temperature(predictor(model), load_dataset(dataset, root, "val"))
     tempered = reliability(predictor(model), test)
     return {
         **numbers(found),
