@@ -91,6 +91,14 @@ def test_training_that_does_not_help_is_not_kept(study: Path, tmp_path: Path) ->
     assert not torch.equal(before["centre_bias.log_density"], after["centre_bias.log_density"])
 
 
+def test_a_temperature_of_the_weights_before_is_not_kept(study: Path, tmp_path: Path) -> None:
+    start = tiny_models.save(tiny_models.build("deepgaze2", temperature=0.5), tmp_path / "start")
+    assert salzoo.load(start).temperature == 0.5
+    words = ["finetune", str(start), "--data", "folder", "--root", str(study), "-o", str(tmp_path), *FAST]
+    assert main(words) == 0
+    assert salzoo.load(tmp_path / "deepgaze2.lite").temperature == 1
+
+
 def test_few_validation_pictures_are_joined_by_training_pictures(study: Path, tiny_data: Path) -> None:
     (train,), (val,) = (HoldoutDataModule("folder", study).datasets(split) for split in ("train", "val"))
     own = [FixationFolder(study, split) for split in ("train", "val")]
