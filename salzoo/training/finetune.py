@@ -196,7 +196,7 @@ def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
     quiet = {"enable_checkpointing": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     training = {**origin.training, "lr": RATE, "start": None, "teacher": None, "cache_features": False}
     training["pretrained_backbone"] = False
-    network = {k: v for k, v in origin.network.items() if k != "temperature"}  # of the weights before; training has none
+    network = {k: v for k, v in origin.network.items() if k != "temperature"}  # it was fitted to the weights before
     return {
         "trainer": {**trainer, **quiet, "logger": False, "max_epochs": 20},
         "data": {**kept, "sets": ["folder"], "batch_size": 8},
