@@ -31,6 +31,10 @@ from salzoo.registry import read_spec
 every_model = pytest.mark.parametrize("name", tiny_models.NAMES)
 every_learned_model = pytest.mark.parametrize("name", tiny_models.LEARNED)
 every_trained_model = pytest.mark.parametrize("name", tiny_models.GRADIENT)
+each_trained_model_in_time = pytest.mark.parametrize(
+    "name", [n if n in tiny_models.SAMPLE else pytest.param(n, marks=pytest.mark.slow) for n in tiny_models.GRADIENT]
+)
+"""One of each kind at once and the others with the slow tests, where all go the same way through the base class."""
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (41, 67, 3), dtype=np.uint8)
 
@@ -108,7 +112,7 @@ class OwnDataModule(pl.LightningDataModule):
         return DataLoader(self.view, batch_size=2)
 
 
-@every_trained_model
+@each_trained_model_in_time
 def test_a_data_module_of_ones_own_and_bare_loaders(name: str, tiny_data: Path) -> None:
     for use in ("module", "loaders"):
         model = tiny_models.build(name)
@@ -251,7 +255,7 @@ def test_any_door_opens_a_lightning_checkpoint(name: str, tmp_path: Path) -> Non
         np.testing.assert_array_equal(loaded.predict(IMAGE).density, expected)
 
 
-@every_trained_model
+@each_trained_model_in_time
 def test_a_trained_checkpoint_is_tested_and_predicted_with(name: str, tiny_data: Path, tmp_path: Path) -> None:
     data = SaliencyDataModule("osie", tiny_data, batch_size=4)
     trainer = quiet_trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=0)
