@@ -2,6 +2,7 @@
 
     python benchmarks/calibration.py --root folder/that/holds/osie/eyecrowd/scene500 [MODEL ...]
     python benchmarks/calibration.py --draw [MODEL ...]       # measures nothing
+    python benchmarks/calibration.py --together --root ... MODEL    # one temperature of all sets, for a recipe
 
 Writes each model's row into benchmarks/results/calibration.json as it is done, its curves as `reliability.svg` beside
 the weights, and its numbers into their config and card; `--draw` makes the last three of the rows that are there.
@@ -46,8 +47,14 @@ def main() -> None:
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--root", help="measure on the sets in this folder")
     how.add_argument("--draw", action="store_true", help="write again what was measured")
+    parser.add_argument("--together", action="store_true", help="print the temperature of val of all sets, no more")
     arguments, at = parser.parse_args(), commit()
+    if arguments.together and not arguments.root:
+        parser.error("--together measures: it needs --root.")
     for name in arguments.models or (rows() if arguments.draw else MODELS):
+        if arguments.together:
+            print(name, f"{together(name, arguments.root):.3f}", flush=True)
+            continue
         if not arguments.draw:
             found = {"commit": at, "sets": {each: measure(name, each, arguments.root) for each in pages.SETS}}
             write_text(FILE, json.dumps(rows() | {name: found}, indent=1) + "\n")
@@ -74,6 +81,13 @@ def measure(name: str, dataset: str, root: str) -> dict[str, Any]:
         "looked_at": dict(zip(map(str, LEVELS), found.looked_at, strict=True)),
         "tempered": {"temperature": model.temperature, **numbers(tempered)},
     }
+
+
+def together(name: str, root: str) -> float:
+    """Return the temperature of a model that suits the images of all sets best."""
+    model = load(name)
+    splits = [load_dataset(each, root, "val") for each in pages.SETS]
+    return model.temperature * fit_temperature(predictor(model), *splits)
 
 
 def numbers(found: Reliability) -> dict[str, float]:

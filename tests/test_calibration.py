@@ -81,6 +81,15 @@ def test_the_temperature_of_a_density_is_found_from_its_samples(
     assert fit_temperature(lambda *_: density(), osie) == pytest.approx(temperature, rel=0.03)
 
 
+def test_one_temperature_of_two_sets_lies_between_theirs(osie: FixationDataset, tiny_data: Path) -> None:
+    def uneven(_: int, item: Item) -> Tensor:
+        return item["density"] + 1e-6
+
+    other = load_dataset("scene500", tiny_data, "test")
+    low, high = sorted(fit_temperature(uneven, each) for each in (osie, other))
+    assert low < fit_temperature(uneven, osie, other) < high
+
+
 def test_a_temperature_is_predicted_with_saved_and_exported(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (41, 67, 3), dtype=np.uint8)
     model = tiny_models.build("salgan")

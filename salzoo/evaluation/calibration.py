@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -64,7 +65,7 @@ def reliability(predict: Callable[[int, Item], Tensor], dataset: FixationDataset
     return Reliability(tuple(np.mean(looked, axis=0).tolist()), tuple(expected), tuple(measured))
 
 
-def fit_temperature(predict: Callable[[int, Item], Tensor], dataset: FixationDataset) -> float:
+def fit_temperature(predict: Callable[[int, Item], Tensor], dataset: FixationDataset, *more: FixationDataset) -> float:
     """Return the temperature T of `SaliencyModel` with which densities p^(1 / T) make a split's fixations most likely.
 
     Images weigh alike, and fixations of one image. The likelihood has one maximum, which bisection finds to 0.1 %.
@@ -72,6 +73,7 @@ def fit_temperature(predict: Callable[[int, Item], Tensor], dataset: FixationDat
     Args:
         predict: As `reliability` takes it, of a model whose temperature is 1; of another, T is a factor to its own.
         dataset: The split; not the one that the result is judged by.
+        more: Splits of other sets, for one T of all their images.
 
     Returns:
         T from 0.1 to 10; below 1 the model is not sure enough.
@@ -80,7 +82,7 @@ def fit_temperature(predict: Callable[[int, Item], Tensor], dataset: FixationDat
         DataError: If nobody looked at any of its images.
     """
     values, counts, looked = [], [], []
-    for density, item in _densities(predict, dataset):
+    for density, item in chain.from_iterable(_densities(predict, split) for split in (dataset, *more)):
         logs = density.log().clamp_min(LOWEST)
         fixations = item["fixations"].double()
         looked.append(float((logs * fixations).sum() / fixations.sum()))
