@@ -117,7 +117,7 @@ class CheckpointModule(LightningModule):
         """
         from salzoo.checkpoint.card import save_model  # the Hub's client takes a while to import
 
-        save_model(self.network, self._known_config(), Path(folder).expanduser(), license)
+        save_model(self.network, self.known_config(), Path(folder).expanduser(), license)
 
     def push_to_hub(self, repo: str, *, license: str | None = None, **options: Any) -> Published:
         """Save, check and upload to the Hub: what `salzoo publish` does, with all its checks.
@@ -167,7 +167,7 @@ class CheckpointModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep in Lightning's file which model this is and how it is trained; numbers of other weights are left out."""
-        config = None if self.config is None else replace(self._known_config(), sha256=None, measured=())
+        config = None if self.config is None else replace(self.known_config(), sha256=None, measured=())
         content = {"config": config, "training": self.training_config}
         checkpoint[LIGHTNING_KEY] = {key: None if value is None else asdict(value) for key, value in content.items()}
 
@@ -200,7 +200,12 @@ class CheckpointModule(LightningModule):
             raise SpecError(f"{source} holds a {type(model).__name__}: call this on that class, or on SaliencyModel.")
         return model
 
-    def _known_config(self) -> Config:
+    def known_config(self) -> Config:
+        """Return `config` with the views, the temperature and the preprocessing that this model has by now.
+
+        Raises:
+            SpecError: If the model was built by its class.
+        """
         if self.config is None:
             raise SpecError(
                 f"{type(self).__name__} was built by its class, so its name is not known: build it by salzoo.load, "

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from salzoo._io import write_text
@@ -89,8 +89,8 @@ def finetune(job: Finetuning) -> Adapted | None:
 
     Backbones are frozen in the first stage. What the model itself freezes stays frozen throughout, and so do the
     statistics of batch normalisation: those of a small dataset are worse than those that came with the weights. The
-    initial weights are a candidate too: training that does not help on the validation images changes only the centre
-    bias.
+    initial weights are a candidate too, with their temperature: training that does not help on the validation images
+    changes only the centre bias.
 
     Returns:
         None after a rehearsal with `--trainer.fast_dev_run`, which writes nothing.
@@ -196,11 +196,10 @@ def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
     quiet = {"enable_checkpointing": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     training = {**origin.training, "lr": RATE, "start": None, "teacher": None, "cache_features": False}
     training["pretrained_backbone"] = False
-    network = {k: v for k, v in origin.network.items() if k != "temperature"}  # it was fitted to the weights before
     return {
         "trainer": {**trainer, **quiet, "logger": False, "max_epochs": 20},
         "data": {**kept, "sets": ["folder"], "batch_size": 8},
-        "model": {**network, "preprocess": origin.preprocess},
+        "model": {**origin.network, "preprocess": origin.preprocess},
         "training": training,
     }
 
@@ -320,14 +319,14 @@ class FinetuneTask(LightningModule):
 
 
 class KeepBest(Callback):
-    """Keeps the network of the best validation in memory, over all stages and from before the first.
+    """Keeps network and temperature of the best validation in memory, over all stages and from before the first.
 
     Args:
-        network: Network whose tensors are kept.
+        model: Model that is trained.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network, self.score = network, math.inf
+    def __init__(self, model: SaliencyModel) -> None:
+        self.model, self.score = model, math.inf
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the network if it is better than before."""
@@ -335,11 +334,13 @@ class KeepBest(Callback):
         rank_zero_info(f"epoch {trainer.current_epoch}: {MONITOR} {score:.4f}")
         if score < self.score:
             self.score = score
-            self.state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+            self.state = {name: tensor.detach().clone() for name, tensor in self.model.network.state_dict().items()}
+            self.temperature = self.model.temperature
 
     def restore(self) -> None:
         """Put the best tensors back."""
-        self.network.load_state_dict(self.state)
+        self.model.network.load_state_dict(self.state)
+        self.model.temperature = self.temperature
 
 
 def _start(cli: LightningCLI, parent: SaliencyModel) -> tuple[SaliencyModel, SaliencyDataModule]:
@@ -365,7 +366,7 @@ def _start(cli: LightningCLI, parent: SaliencyModel) -> tuple[SaliencyModel, Sal
 
 
 def _train(cli: LightningCLI, model: SaliencyModel, data: SaliencyDataModule) -> None:
-    best = KeepBest(model.network)
+    best = KeepBest(model)
     cli.instantiate_trainer(callbacks=[best]).validate(FinetuneTask(model, 1), data, verbose=False)
     backbones = model.backbones()
     inside = {p for backbone in backbones for p in backbone.parameters()}
@@ -389,6 +390,7 @@ def _train(cli: LightningCLI, model: SaliencyModel, data: SaliencyDataModule) ->
 
 def _stage(cli: LightningCLI, tuner: FinetuneTask, data: SaliencyDataModule, best: KeepBest) -> None:
     cli.trainer = cli.instantiate_trainer(callbacks=[best, EarlyStopping(MONITOR, patience=PATIENCE)])
+    tuner.model.temperature = 1  # what it was is fitted to the weights before
     cli.trainer.fit(tuner, datamodule=data)
     best.restore()
 

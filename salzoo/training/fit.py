@@ -387,7 +387,7 @@ def export(cli: LightningCLI, run: Run, parent: Config | None = None) -> None:
     del config["data"]["root"]  # where the data lay on this machine says nothing to others
     own = ("default_root_dir", "logger", "plugins")
     trainer = {k: v for k, v in config["trainer"].items() if v is not None and k not in own}
-    known = cast("Config", model.config)
+    known = model.known_config()
     seen = (*(() if parent is None else parent.trained_on), *known.trained_images)
     splits = model.fitted_splits
     provenance = Provenance(

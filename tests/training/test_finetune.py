@@ -91,12 +91,14 @@ def test_training_that_does_not_help_is_not_kept(study: Path, tmp_path: Path) ->
     assert not torch.equal(before["centre_bias.log_density"], after["centre_bias.log_density"])
 
 
-def test_a_temperature_of_the_weights_before_is_not_kept(study: Path, tmp_path: Path) -> None:
-    start = tiny_models.save(tiny_models.build("deepgaze2", temperature=0.5), tmp_path / "start")
-    assert salzoo.load(start).temperature == 0.5
+@pytest.mark.parametrize(("rate", "kept"), [(1e-3, 1), (3, 4)])
+def test_a_temperature_is_kept_only_with_the_weights_it_was_fitted_to(
+    study: Path, tmp_path: Path, rate: float, kept: float
+) -> None:
+    start = tiny_models.save(tiny_models.build("deepgaze2", temperature=4), tmp_path / "start")
     words = ["finetune", str(start), "--data", "folder", "--root", str(study), "-o", str(tmp_path), *FAST]
-    assert main(words) == 0
-    assert salzoo.load(tmp_path / "deepgaze2.lite").temperature == 1
+    assert main([*words, f"--training.lr={rate}"]) == 0
+    assert salzoo.load(tmp_path / "deepgaze2.lite").temperature == kept
 
 
 def test_few_validation_pictures_are_joined_by_training_pictures(study: Path, tiny_data: Path) -> None:
