@@ -34,6 +34,13 @@ def start(words: list[str], **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=Path(salzoo.__file__).parents[1], **pipes, **options)  # type: ignore[call-overload]
 
 
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a run has written a file, however slow the machine is."""
+    while not file.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "number"),
@@ -56,10 +63,7 @@ def test_a_killed_and_resumed_run_gives_the_same_weights(
 
     last = tmp_path / "killed/checkpoints/last.ckpt"
     process = start(words("killed"), env=os.environ | (slurm(tmp_path) if number == signal.SIGUSR1 else {}))
-    for _ in range(6000):
-        if last.exists() or process.poll() is not None:
-            break
-        time.sleep(0.01)
+    wait_for(last, process)
     process.send_signal(number)
     output, _ = process.communicate()
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), output
@@ -87,9 +91,7 @@ def test_a_killed_and_resumed_run_gives_the_same_weights(
 def test_an_interrupted_run_ends_with_130(tiny_data: Path, tmp_path: Path) -> None:
     """On the old code with 1, which is for what failed."""
     process = start([*tiny_models.fit_words("deepgaze2", tiny_data, tmp_path / "run"), "--trainer.max_epochs=500"])
-    while not (tmp_path / "run/checkpoints/last.ckpt").exists():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
+    wait_for(tmp_path / "run/checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 130, output
