@@ -136,7 +136,7 @@ def _adapt(job: Finetuning, parent: SaliencyModel) -> LightningCLI | None:
             model.fit_statistics(data)
     else:
         refit_centre_bias(model, data)
-        _train(cli, model, data)
+        _train(cli, model, data, parent.temperature)
     if cli.config["trainer"]["fast_dev_run"]:
         return None
     model.fit_after_training(data)
@@ -196,10 +196,11 @@ def recipe(spec: ModelSpec, origin: Config) -> dict[str, Any]:
     quiet = {"enable_checkpointing": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     training = {**origin.training, "lr": RATE, "start": None, "teacher": None, "cache_features": False}
     training["pretrained_backbone"] = False
+    network = {k: v for k, v in origin.network.items() if k != "temperature"}  # it was fitted to the weights before
     return {
         "trainer": {**trainer, **quiet, "logger": False, "max_epochs": 20},
         "data": {**kept, "sets": ["folder"], "batch_size": 8},
-        "model": {**origin.network, "preprocess": origin.preprocess},
+        "model": {**network, "preprocess": origin.preprocess},
         "training": training,
     }
 
@@ -338,7 +339,7 @@ class KeepBest(Callback):
             self.temperature = self.model.temperature
 
     def restore(self) -> None:
-        """Put the best tensors back."""
+        """Put the best tensors and their temperature back."""
         self.model.network.load_state_dict(self.state)
         self.model.temperature = self.temperature
 
@@ -365,8 +366,10 @@ def _start(cli: LightningCLI, parent: SaliencyModel) -> tuple[SaliencyModel, Sal
     return model, data
 
 
-def _train(cli: LightningCLI, model: SaliencyModel, data: SaliencyDataModule) -> None:
-    best = KeepBest(model)
+def _train(cli: LightningCLI, model: SaliencyModel, data: SaliencyDataModule, before: float) -> None:
+    """Train in stages; `before` is the temperature of the initial weights, which no others have."""
+    best, fresh = KeepBest(model), model.temperature
+    model.temperature = before
     cli.instantiate_trainer(callbacks=[best]).validate(FinetuneTask(model, 1), data, verbose=False)
     backbones = model.backbones()
     inside = {p for backbone in backbones for p in backbone.parameters()}
@@ -377,7 +380,7 @@ def _train(cli: LightningCLI, model: SaliencyModel, data: SaliencyDataModule) ->
             backbone.freeze()
         model.training_config = replace(model.training_config, cache_features=_comes_again(data))
         rank_zero_info("The read-out:")
-        _stage(cli, FinetuneTask(model, 1), data, best)
+        _stage(cli, FinetuneTask(model, 1), data, best, fresh)
         model.training_config = replace(model.training_config, cache_features=False)
         for backbone, own in zip(backbones, names, strict=True):
             backbone.frozen_names = own
@@ -385,12 +388,14 @@ def _train(cli: LightningCLI, model: SaliencyModel, data: SaliencyDataModule) ->
             parameter.requires_grad_(True)
     if not backbones or trained & inside:
         rank_zero_info("The whole network, as far as the model trains it:")
-        _stage(cli, FinetuneTask(model, 0.1), data, best)
+        _stage(cli, FinetuneTask(model, 0.1), data, best, fresh)
 
 
-def _stage(cli: LightningCLI, tuner: FinetuneTask, data: SaliencyDataModule, best: KeepBest) -> None:
+def _stage(
+    cli: LightningCLI, tuner: FinetuneTask, data: SaliencyDataModule, best: KeepBest, temperature: float
+) -> None:
     cli.trainer = cli.instantiate_trainer(callbacks=[best, EarlyStopping(MONITOR, patience=PATIENCE)])
-    tuner.model.temperature = 1  # what it was is fitted to the weights before
+    tuner.model.temperature = temperature
     cli.trainer.fit(tuner, datamodule=data)
     best.restore()
 

@@ -101,6 +101,13 @@ def test_a_temperature_is_kept_only_with_the_weights_it_was_fitted_to(
     assert salzoo.load(tmp_path / "deepgaze2.lite").temperature == kept
 
 
+def test_statistics_that_are_fitted_anew_have_no_temperature_of_those_before(study: Path, tmp_path: Path) -> None:
+    start = tiny_models.save(tiny_models.build("centre_bias", temperature=4), tmp_path / "start")
+    words = ["finetune", str(start), "--data", "folder", "--root", str(study), "-o", str(tmp_path), *FAST]
+    assert main(words) == 0
+    assert salzoo.load(tmp_path / "centre_bias.lite").temperature == 1
+
+
 def test_few_validation_pictures_are_joined_by_training_pictures(study: Path, tiny_data: Path) -> None:
     (train,), (val,) = (HoldoutDataModule("folder", study).datasets(split) for split in ("train", "val"))
     own = [FixationFolder(study, split) for split in ("train", "val")]
