@@ -24,7 +24,7 @@ from salzoo.weight_files import WeightFile, read
 GOLDEN = formula.read_golden("deepgaze2e")
 UNKNOWN = "ignore:.*is not the file of deepgaze2e:salzoo.errors.SalzooWarning"
 MOST = 2_200_000_000
-"""Bytes of memory that an import may take at its worst: 1.84 to 2.09 GB from run to run, with a copy more .42 GB more."""
+"""Bytes of memory an import may take at its worst: 1.84 to 2.09 GB from run to run, .42 more with one copy more."""
 
 
 def cases(start: str) -> list[str]:
